@@ -1,0 +1,1 @@
+//! Frames and messages: bytes to values and back.

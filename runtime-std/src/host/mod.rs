@@ -1,0 +1,1 @@
+//! The Unix things that every adapter needs, once.

@@ -1,0 +1,4 @@
+//! Blocking adapter for [`handoff_core`].
+
+pub mod hooks;
+pub mod host;
