@@ -1,0 +1,300 @@
+//! What the rows of the incumbent's table mean.
+
+use super::{
+    Act, Cue, INCUMBENT, Incumbent, IncumbentCall, IncumbentConfig, IncumbentOp, IncumbentOutcome,
+    IncumbentState, Owner, Phase, Rebind, Session, Why,
+};
+use crate::cause::{Cause, Reason};
+use crate::machine::{Event, Loss, Observation, Out, Role, Room, sealed};
+use crate::op::{LockReport, OpId, PathOwner, Report, Ticket};
+use crate::table;
+use crate::text::Text;
+use crate::time::Instant;
+use crate::violation::Violation;
+use crate::wire::{HandoffId, Hello, Message, Side};
+use core::fmt::Write;
+use core::time::Duration;
+
+impl sealed::Sealed for Incumbent {}
+
+impl<const L: usize> Role<L> for Incumbent {
+    type Config = IncumbentConfig;
+    type State = IncumbentState<L>;
+    type Call = IncumbentCall;
+    type Op = IncumbentOp;
+    type Phase = Phase;
+    type Why = Why;
+    type Outcome = IncumbentOutcome;
+
+    const SERVES: bool = true;
+
+    fn fresh() -> Self::State {
+        IncumbentState {
+            phase: Phase::Serving,
+            sessions: [Session::Vacant; L],
+            owner: None,
+            op: None,
+            op_limit: None,
+            retry: None,
+            beat: None,
+            rebind: Rebind::Bound,
+            resume_failures: 0,
+            cause: Reason::SessionLost,
+        }
+    }
+
+    fn issue(call: IncumbentCall, id: OpId) -> IncumbentOp {
+        match call {
+            IncumbentCall::Drain(deadline) => {
+                IncumbentOp::Drain { ticket: Ticket::new(id), deadline }
+            }
+            IncumbentCall::Seal(deadline) => {
+                IncumbentOp::Seal { ticket: Ticket::new(id), deadline }
+            }
+            IncumbentCall::Resume => IncumbentOp::Resume(Ticket::new(id)),
+            IncumbentCall::ReleaseLock => IncumbentOp::ReleaseLock(Ticket::new(id)),
+            IncumbentCall::TryLock => IncumbentOp::TryLock(Ticket::new(id)),
+            IncumbentCall::InspectPath => IncumbentOp::InspectPath(Ticket::new(id)),
+            IncumbentCall::BindPath => IncumbentOp::BindPath(Ticket::new(id)),
+        }
+    }
+
+    /// The oldest connection without HelloAck goes first; when there is none, the one heard from
+    /// longest ago that does not own the handoff.
+    fn victim(state: &Self::State) -> Option<usize> {
+        let rank = |(at, session): (usize, &Session)| match *session {
+            Session::Greeting { until } => Some(((false, until), at)),
+            Session::Acknowledged { heard, .. } if !state.owns(at) => Some(((true, heard), at)),
+            _ => None,
+        };
+        state.sessions.iter().enumerate().filter_map(rank).min().map(|(_, at)| at)
+    }
+
+    fn step<B: Room>(
+        config: &IncumbentConfig,
+        state: &mut Self::State,
+        now: Instant,
+        event: Event<'_>,
+        out: &mut Out<'_, Self, B, L>,
+    ) -> Result<(), Violation> {
+        let mut step = Step { config, state, now, event, out };
+        match event {
+            Event::Start => step.start(),
+            Event::Opened(at) => step.greet(at),
+            Event::Heard(at) => step.heard(at),
+            Event::Message(at, message, version) => step.message(at, message, version)?,
+            Event::Lost(at, _) => step.lost(at),
+            Event::Completed(op, report) => step.completed(op, report),
+            Event::Progress(sealed, total, revision) => step.progress(sealed, total, revision),
+            Event::Due => step.due(),
+            Event::Flushed(_) => {}
+        }
+        Ok(())
+    }
+
+    fn due(_: &IncumbentConfig, state: &Self::State) -> Option<(Instant, Why)> {
+        let hello = state.sessions.iter().filter_map(|session| match *session {
+            Session::Greeting { until } => Some((until, Why::HelloAck)),
+            _ => None,
+        });
+        let rebind = match state.rebind {
+            Rebind::Due(at) if state.phase == Phase::Serving => Some(at),
+            Rebind::Running(_, until) => Some(until),
+            _ => None,
+        };
+        let others = [
+            state.beat.map(|at| (at, Why::Heartbeat)),
+            state.owner.map(|owner| (owner.silent_at, Why::Owner)),
+            state.op_limit.map(|at| (at, Why::Operation)),
+            state.retry.map(|at| (at, Why::Retry)),
+            rebind.map(|at| (at, Why::Rebind)),
+        ];
+        hello.chain(others.into_iter().flatten()).min_by_key(|(at, _)| *at)
+    }
+}
+
+impl<const L: usize> IncumbentState<L> {
+    fn owns(&self, at: usize) -> bool {
+        self.owner.is_some_and(|owner| owner.session == at)
+    }
+
+    /// Whether one of the daemon's hooks runs, so that heartbeats are ours to send.
+    const fn in_hook(&self) -> bool {
+        matches!(self.phase, Phase::Draining | Phase::Sealing | Phase::Releasing)
+    }
+}
+
+struct Step<'s, 'm, B, const L: usize> {
+    config: &'s IncumbentConfig,
+    state: &'s mut IncumbentState<L>,
+    now: Instant,
+    event: Event<'s>,
+    out: &'s mut Out<'m, Incumbent, B, L>,
+}
+
+impl<B: Room, const L: usize> Step<'_, '_, B, L> {
+    fn start(&mut self) {
+        self.out.observe(Observation::Phase(self.state.phase));
+        if !self.config.bound {
+            self.state.rebind = Rebind::Due(self.now);
+            self.cue(Cue::RebindDue);
+        }
+    }
+
+    /// Runs the row for `cue`, if there is one.
+    fn cue(&mut self, cue: Cue) -> bool {
+        let Some(row) = table::find(INCUMBENT, &self.state.phase, &cue) else { return false };
+        if let Some(to) = row.to {
+            self.state.phase = to;
+            self.state.op = None;
+            self.state.op_limit = None;
+            self.state.retry = None;
+            self.state.beat = None;
+            self.out.observe(Observation::Phase(to));
+        }
+        for act in row.act {
+            self.act(*act);
+        }
+        true
+    }
+
+    fn act(&mut self, act: Act) {
+        match act {
+            Act::TakeOwner => self.take_owner(),
+            Act::Disown => {
+                if let Some(owner) = self.state.owner.take()
+                    && let Some(Session::Acknowledged { given_up, .. }) =
+                        self.state.sessions.get_mut(owner.session)
+                {
+                    *given_up = true;
+                }
+            }
+            Act::StartDrain => {
+                let until = self.state.owner.map_or(self.now, |owner| owner.drain_until);
+                self.start_hook(IncumbentCall::Drain(until));
+            }
+            Act::StartSeal => {
+                let until = self.state.owner.map_or(self.now, |owner| owner.deadline);
+                self.start_hook(IncumbentCall::Seal(until));
+            }
+            Act::CancelHook => {
+                if let Event::Completed(..) = self.event {
+                    return;
+                }
+                self.out.cancel(self.state.op.unwrap_or_default());
+            }
+            Act::StartRelease => self.start_op(IncumbentCall::ReleaseLock, self.config.host_limit),
+            Act::StartLock => self.start_op(IncumbentCall::TryLock, self.config.host_limit),
+            Act::StartInspect => self.start_op(IncumbentCall::InspectPath, self.config.host_limit),
+            Act::StartResume => self.start_op(IncumbentCall::Resume, self.config.patience),
+            Act::StartBind => {
+                let op = self.out.start(IncumbentCall::BindPath);
+                let limit = self.now.after(self.config.host_limit);
+                if self.state.phase == Phase::Rebinding {
+                    self.state.op = Some(op);
+                    self.state.op_limit = Some(limit);
+                } else {
+                    self.state.rebind = Rebind::Running(op, limit);
+                }
+            }
+            Act::TellDrained => {
+                if let Event::Completed(_, Report::Drained(report)) = self.event {
+                    let accept_closed = report.accept_closed;
+                    let open_connections = report.open_connections;
+                    self.tell(&Message::Drained { open_connections, accept_closed });
+                }
+            }
+            // Staged where the cue was told apart, since only there it is known whether it fits.
+            Act::StageSeal => {}
+            Act::ReleaseSeal => {
+                if let Some(owner) = self.state.owner {
+                    self.out.release(owner.session);
+                }
+            }
+            Act::Unstage => {
+                if let Some(owner) = self.state.owner {
+                    self.out.unstage(owner.session);
+                }
+            }
+            Act::TellSealFailed => {
+                let error = self.words();
+                if let Some(Owner { id, .. }) = self.state.owner {
+                    let error = error.as_str();
+                    self.tell(&Message::SealFailed { id, error, partial_state: "" });
+                }
+            }
+            Act::AbortOwner => {
+                let reason = self.words();
+                if let Some(Owner { id, .. }) = self.state.owner {
+                    self.tell(&Message::Abort { id, reason: reason.as_str() });
+                }
+            }
+            Act::ArmPatience => self.arm_patience(),
+            Act::ArmRetry => {
+                let pause = match self.state.phase {
+                    Phase::Stumbling => self.config.host_retry,
+                    _ => self.config.lock_retry,
+                };
+                self.state.retry = Some(self.now.after(pause));
+            }
+            Act::Leave => {
+                if let Some(owner) = self.state.owner {
+                    self.out.finish(IncumbentOutcome::Committed(owner.id));
+                }
+            }
+            Act::LeaveSuperseded => self.out.finish(IncumbentOutcome::Superseded),
+            Act::FailStop => {
+                let cause = self.cause();
+                self.out.finish(IncumbentOutcome::Failed(cause));
+            }
+        }
+    }
+
+    fn take_owner(&mut self) {
+        let Event::Message(session, message, _) = self.event else { return };
+        let Message::PrepareHandoff { id, deadline_ms, drain_grace_ms, .. } = *message else {
+            return;
+        };
+        let Some(&Session::Acknowledged { version, .. }) = self.state.sessions.get(session) else {
+            return;
+        };
+        let deadline = self.now.after(Duration::from_millis(deadline_ms));
+        let drain_until = deadline.min(self.now.after(Duration::from_millis(drain_grace_ms)));
+        let silent_at = deadline.after(self.config.wire_slack);
+        self.state.owner = Some(Owner { session, version, id, deadline, drain_until, silent_at });
+    }
+
+    fn start_hook(&mut self, call: IncumbentCall) {
+        self.state.op = Some(self.out.start(call));
+        self.state.beat = Some(self.now.after(self.config.heartbeat));
+    }
+
+    fn start_op(&mut self, call: IncumbentCall, limit: Duration) {
+        self.state.op = Some(self.out.start(call));
+        self.state.op_limit = Some(self.now.after(limit));
+    }
+
+    /// Sends to the owner.
+    fn tell(&mut self, message: &Message<'_>) {
+        if let Some(owner) = self.state.owner {
+            self.out.send(owner.session, owner.version, message);
+        }
+    }
+
+    fn cause(&self) -> Cause {
+        Cause { reason: self.state.cause, detail: self.out.detail() }
+    }
+
+    fn words(&self) -> Text {
+        let mut text = Text::default();
+        let _ = write!(text, "{}", self.cause());
+        text
+    }
+
+    fn trouble(&mut self, reason: Reason, words: &str) {
+        self.state.cause = reason;
+        self.out.explain(words);
+        let cause = self.cause();
+        self.out.observe(Observation::Trouble(cause));
+    }
+}

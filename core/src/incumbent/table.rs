@@ -1,0 +1,123 @@
+//! The incumbent's transitions, all of them.
+//!
+//! ```text
+//! Serving ─Prepare→ Draining ─→ Drained ─SealRequest→ Sealing ─→ Releasing ─→ Sealed ─Commit→ Retired
+//!    ↑                 │           │                     │           │           │
+//!    │              Undraining     │                 Unsealing   Unreleasing     │   given up:
+//!    │                 ↓           ↓                     ↓           ↓           ↓   C1 before the
+//!    └───────────── Resuming ←─────┴─────────────────────┘        Reclaiming ←───┘   lock is gone,
+//!                      ↑                                          ↓  ↑    ↓          C2 after
+//!                      └──────────── Rebinding ←── Returning ←────┘  └ Watching → Superseded
+//! ```
+
+use super::{Act, Cue, Phase};
+use crate::table::Row;
+
+use Act::{
+    AbortOwner, ArmPatience, ArmRetry, CancelHook, Disown, FailStop, Leave, LeaveSuperseded,
+    ReleaseSeal, StageSeal, StartBind, StartDrain, StartInspect, StartLock,
+    StartRelease, StartResume, StartSeal, TakeOwner, TellDrained,
+    TellSealFailed, Unstage,
+};
+use Cue::{
+    Abort, BindDone, BindFailed, Commit, DrainDone, DrainFailed, HookLate, LockFree, LockHeld,
+    OwnerLost, OwnerSilent, PathOurs, PathTheirs, PathUnbound, Prepare, RebindDue, ReleaseDone,
+    ReleaseFailed, Resume, ResumeDone, ResumeFailed, ResumeSpent, RetryDue, SealDone, SealRequest,
+    SealFailed, SealTooLarge,
+};
+use Phase::{
+    Drained, Draining, Failed, Pausing, Rebinding, Reclaiming, Releasing, Resuming, Retired,
+    Returning, Sealed, Sealing, Serving, Stumbling, Superseded, Undraining, Unreleasing, Unsealing,
+    Watching,
+};
+
+/// A row of the incumbent's table.
+pub type IncumbentRow = Row<Phase, Cue, Act>;
+
+const fn row(
+    from: &'static [Phase],
+    on: &'static [Cue],
+    act: &'static [Act],
+    to: Phase,
+    rule: &'static str,
+) -> IncumbentRow {
+    Row { from, on, to: Some(to), act, rule }
+}
+
+const fn stay(
+    from: &'static [Phase],
+    on: &'static [Cue],
+    act: &'static [Act],
+    rule: &'static str,
+) -> IncumbentRow {
+    Row { from, on, to: None, act, rule }
+}
+
+/// The incumbent's table.
+#[rustfmt::skip]
+pub static INCUMBENT: &[IncumbentRow] = &[
+    // The way it is meant to go.
+    row(&[Serving],     &[Prepare],       &[TakeOwner, StartDrain],         Draining,   "4"),
+    row(&[Draining],    &[DrainDone],     &[TellDrained],                   Drained,    "4"),
+    row(&[Drained],     &[SealRequest],   &[StartSeal],                     Sealing,    "4"),
+    row(&[Sealing],     &[SealDone],      &[StageSeal, StartRelease],       Releasing,  "4"),
+    row(&[Releasing],   &[ReleaseDone],   &[ReleaseSeal],                   Sealed,     "4"),
+    row(&[Sealed],      &[Commit],        &[Leave],                         Retired,    "4"),
+
+    // Given up while the lock is ours: whatever was done is undone by resume.
+    row(&[Draining],    &[DrainFailed],   &[AbortOwner, Disown, StartResume], Resuming, "C1"),
+    row(&[Draining],    &[Abort, Resume, OwnerLost],
+                                          &[CancelHook, Disown, ArmPatience], Undraining, "C1"),
+    row(&[Draining],    &[OwnerSilent],   &[AbortOwner, CancelHook, Disown, ArmPatience],
+                                                                            Undraining, "C11"),
+    row(&[Undraining],  &[DrainDone, DrainFailed, HookLate],
+                                          &[StartResume],                   Resuming,   "C1"),
+    row(&[Drained],     &[Abort, Resume, OwnerLost],
+                                          &[Disown, StartResume],           Resuming,   "C1"),
+    row(&[Drained],     &[OwnerSilent],   &[AbortOwner, Disown, StartResume], Resuming, "C11"),
+    row(&[Sealing],     &[SealFailed, SealTooLarge],
+                                          &[TellSealFailed, Disown, StartResume], Resuming, "C1"),
+    row(&[Sealing],     &[Abort, Resume, OwnerLost],
+                                          &[Disown, ArmPatience],           Unsealing,  "C1"),
+    row(&[Sealing],     &[OwnerSilent],   &[AbortOwner, Disown, ArmPatience], Unsealing, "C11"),
+    row(&[Unsealing],   &[SealDone, SealTooLarge, SealFailed],
+                                          &[StartResume],                   Resuming,   "C1"),
+    row(&[Unsealing],   &[HookLate],      &[FailStop],                      Failed,     "5"),
+    row(&[Releasing],   &[ReleaseFailed], &[Unstage, TellSealFailed, Disown, StartResume],
+                                                                            Resuming,   "C1"),
+    row(&[Releasing],   &[Abort, Resume, OwnerLost],
+                                          &[Unstage, Disown],               Unreleasing, "C2"),
+    row(&[Releasing],   &[OwnerSilent],   &[Unstage, AbortOwner, Disown],   Unreleasing, "C11"),
+    row(&[Unreleasing], &[ReleaseDone],   &[StartLock],                     Reclaiming, "C2"),
+    row(&[Unreleasing], &[ReleaseFailed], &[StartResume],                   Resuming,   "C1"),
+    // A ticket that was dropped: nobody knows whose the lock is, so the lock is asked.
+    row(&[Releasing],   &[HookLate],      &[Unstage, AbortOwner, Disown, StartLock],
+                                                                            Reclaiming, "C2"),
+    row(&[Unreleasing], &[HookLate],      &[StartLock],                     Reclaiming, "C2"),
+
+    // Given up when the lock is gone: the lock decides.
+    row(&[Sealed],      &[Abort, Resume, OwnerLost],
+                                          &[Disown, StartLock],             Reclaiming, "C2"),
+    row(&[Sealed],      &[OwnerSilent],   &[AbortOwner, Disown, StartLock], Reclaiming, "C11"),
+    row(&[Reclaiming],  &[LockFree],      &[StartInspect],                  Returning,  "C2"),
+    row(&[Reclaiming],  &[LockHeld],      &[StartInspect],                  Watching,   "C2"),
+    row(&[Reclaiming],  &[HookLate],      &[ArmRetry],                      Pausing,    "C2"),
+    row(&[Watching],    &[PathTheirs],    &[LeaveSuperseded],               Superseded, "C2"),
+    row(&[Watching],    &[PathOurs, PathUnbound, HookLate],
+                                          &[ArmRetry],                      Pausing,    "C2"),
+    row(&[Pausing],     &[RetryDue],      &[StartLock],                     Reclaiming, "C2"),
+    row(&[Returning],   &[PathOurs],      &[StartResume],                   Resuming,   "C2"),
+    row(&[Returning],   &[PathTheirs, PathUnbound, HookLate],
+                                          &[StartBind],                     Rebinding,  "C2"),
+    row(&[Rebinding],   &[BindDone, BindFailed, HookLate],
+                                          &[StartResume],                   Resuming,   "C2"),
+
+    // Serving again.
+    row(&[Resuming],    &[ResumeDone],    &[],                              Serving,    "C1"),
+    row(&[Resuming],    &[ResumeFailed],  &[ArmRetry],                      Stumbling,  "5"),
+    row(&[Stumbling],   &[RetryDue],      &[StartResume],                   Resuming,   "5"),
+    row(&[Resuming],    &[ResumeSpent, HookLate], &[FailStop],              Failed,     "5"),
+
+    // A control path that could not be bound is tried again, while the daemon serves.
+    stay(&[Serving],    &[RebindDue],     &[StartBind],                                 "C2"),
+];

@@ -1,0 +1,90 @@
+//! Transition tables: plain data that the machines run on, and that documents are made from.
+
+use core::fmt;
+
+/// One row: in each of the phases `from`, each of the cues `on` performs `act` in order and leads to
+/// `to`.
+#[derive(Debug)]
+pub struct Row<P: 'static, C: 'static, A: 'static> {
+    /// The phases in which the row applies.
+    pub from: &'static [P],
+    /// The cues that it answers.
+    pub on: &'static [C],
+    /// The phase it leads to; `None` stays.
+    pub to: Option<P>,
+    /// What is done, in order.
+    pub act: &'static [A],
+    /// The rule or section of the protocol that asks for it.
+    pub rule: &'static str,
+}
+
+/// The row for `cue` in `phase`. A table has at most one.
+pub fn find<'t, P: PartialEq, C: PartialEq, A>(
+    table: &'t [Row<P, C, A>],
+    phase: &P,
+    cue: &C,
+) -> Option<&'t Row<P, C, A>> {
+    table.iter().find(|row| row.from.contains(phase) && row.on.contains(cue))
+}
+
+/// Writes a table as Markdown, a row each.
+///
+/// # Errors
+/// When `out` refuses to be written to.
+pub fn markdown<P: fmt::Debug, C: fmt::Debug, A: fmt::Debug>(
+    table: &[Row<P, C, A>],
+    out: &mut impl fmt::Write,
+) -> fmt::Result {
+    writeln!(out, "| in | on | does | then | rule |")?;
+    writeln!(out, "|---|---|---|---|---|")?;
+    for row in table {
+        write!(out, "| ")?;
+        list(row.from, out)?;
+        write!(out, " | ")?;
+        list(row.on, out)?;
+        write!(out, " | ")?;
+        list(row.act, out)?;
+        match &row.to {
+            Some(to) => write!(out, " | {to:?}")?,
+            None => write!(out, " | stays")?,
+        }
+        writeln!(out, " | {} |", row.rule)?;
+    }
+    Ok(())
+}
+
+fn list(items: &[impl fmt::Debug], out: &mut impl fmt::Write) -> fmt::Result {
+    for (at, item) in items.iter().enumerate() {
+        if at > 0 {
+            write!(out, ", ")?;
+        }
+        write!(out, "{item:?}")?;
+    }
+    Ok(())
+}
+
+/// Declares a field-less enum together with the list of all its values.
+macro_rules! labels {
+    ($(#[$doc:meta])* $vis:vis enum $name:ident { $($(#[$item_doc:meta])* $item:ident,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        $vis enum $name { $($(#[$item_doc])* $item,)* }
+
+        impl $name {
+            /// Every value, in the order of their declaration.
+            pub const ALL: &'static [Self] = &[$(Self::$item,)*];
+
+            /// The value's name.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$item => stringify!($item),)* }
+            }
+        }
+
+        impl core::fmt::Display for $name {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                f.write_str(self.name())
+            }
+        }
+    };
+}
+pub(crate) use labels;
