@@ -1,0 +1,239 @@
+//! The messages of version 1, as values.
+//!
+//! The variants of [`Message`] and [`MessageKind`] stand in the order of their numbers, and the
+//! fields of each in the order of the wire: both orders are the encoding, so neither may change.
+
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{HandoffId, Names, Revisions, VersionRange};
+
+/// The role that a peer says it has in its Hello.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Side {
+    /// The running daemon.
+    Incumbent,
+    /// The process that is to take over.
+    Successor,
+}
+
+/// A peer's first message: who it is and what it speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Hello<'a> {
+    /// The role of the sender.
+    pub side: Side,
+    /// The process id of the sender, as it sees itself.
+    pub pid: u32,
+    /// Which build it is; for people, no meaning is attached to the bytes.
+    pub build_id: &'a [u8],
+    /// The protocol versions that it speaks.
+    pub versions: VersionRange,
+    /// Reserved for feature bits; 0 in version 1.
+    pub capabilities: u64,
+}
+
+/// One message. Texts and lists are borrowed: from the sender's memory, or from the frame that the
+/// message was decoded from.
+///
+/// S is the supervisor, O the incumbent, N the successor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Message<'a> {
+    /// O→S, N→S: the first message on a link.
+    Hello(Hello<'a>),
+    /// S→O, S→N: the answer to Hello.
+    HelloAck {
+        /// The version that the session goes on with.
+        version: u16,
+        /// The handoff that this session belongs to.
+        id: HandoffId,
+    },
+    /// S→O: drain.
+    PrepareHandoff {
+        /// The handoff.
+        id: HandoffId,
+        /// The process id of the successor.
+        successor_pid: u32,
+        /// How long the whole handoff may still take, in milliseconds from receipt.
+        deadline_ms: u64,
+        /// How long drain may take, in milliseconds from receipt.
+        drain_grace_ms: u64,
+    },
+    /// O→S: drain is done.
+    Drained {
+        /// Connections that are still open.
+        open_connections: u32,
+        /// Whether the daemon stopped accepting.
+        accept_closed: bool,
+    },
+    /// S→O: seal the state and release the writer lock.
+    SealRequest {
+        /// The handoff.
+        id: HandoffId,
+    },
+    /// O→S: how far the seal has got; informative.
+    SealProgress {
+        /// Shards sealed so far.
+        sealed: u32,
+        /// Shards in all.
+        total: u32,
+        /// The latest revision sealed.
+        revision: u64,
+    },
+    /// O→S: the state is sealed and the writer lock released.
+    SealComplete {
+        /// The handoff.
+        id: HandoffId,
+        /// The last revision of each shard.
+        revisions: Revisions<'a>,
+        /// A fingerprint of the data directory, of the daemon's own making; informative.
+        fingerprint: [u8; 32],
+    },
+    /// O→S: the seal failed; the incumbent keeps the lock.
+    SealFailed {
+        /// The handoff.
+        id: HandoffId,
+        /// What went wrong.
+        error: &'a str,
+        /// How far it had got.
+        partial_state: &'a str,
+    },
+    /// S→N: take the lock and open the state.
+    Begin {
+        /// The handoff.
+        id: HandoffId,
+    },
+    /// N→S: the state is open, the control path is bound.
+    Ready {
+        /// The handoff.
+        id: HandoffId,
+        /// The listeners it serves.
+        listening_on: Names<'a>,
+        /// Whether its own health check passed; `false` is a successor that failed (`C8`).
+        healthz_ok: bool,
+        /// The revision of each shard as it found it.
+        revisions: Revisions<'a>,
+    },
+    /// S→O: the successor serves; exit.
+    Commit {
+        /// The handoff.
+        id: HandoffId,
+    },
+    /// S→O, S→N, and O→S as a refusal: the handoff is given up.
+    Abort {
+        /// The handoff.
+        id: HandoffId,
+        /// Why, for people.
+        reason: &'a str,
+    },
+    /// S→O: the successor is gone; reclaim the lock and serve again (`C2`).
+    ResumeAfterAbort {
+        /// The handoff.
+        id: HandoffId,
+    },
+    /// Any direction: alive, and still at it.
+    Heartbeat {
+        /// The sender's clock, in Unix milliseconds; informative.
+        ts_ms: u64,
+    },
+}
+
+impl Message<'_> {
+    /// Which message it is.
+    pub const fn kind(&self) -> MessageKind {
+        match self {
+            Self::Hello(_) => MessageKind::Hello,
+            Self::HelloAck { .. } => MessageKind::HelloAck,
+            Self::PrepareHandoff { .. } => MessageKind::PrepareHandoff,
+            Self::Drained { .. } => MessageKind::Drained,
+            Self::SealRequest { .. } => MessageKind::SealRequest,
+            Self::SealProgress { .. } => MessageKind::SealProgress,
+            Self::SealComplete { .. } => MessageKind::SealComplete,
+            Self::SealFailed { .. } => MessageKind::SealFailed,
+            Self::Begin { .. } => MessageKind::Begin,
+            Self::Ready { .. } => MessageKind::Ready,
+            Self::Commit { .. } => MessageKind::Commit,
+            Self::Abort { .. } => MessageKind::Abort,
+            Self::ResumeAfterAbort { .. } => MessageKind::ResumeAfterAbort,
+            Self::Heartbeat { .. } => MessageKind::Heartbeat,
+        }
+    }
+
+    /// The handoff it speaks of, for the messages that name one.
+    pub const fn id(&self) -> Option<HandoffId> {
+        match *self {
+            Self::HelloAck { id, .. }
+            | Self::PrepareHandoff { id, .. }
+            | Self::SealRequest { id }
+            | Self::SealComplete { id, .. }
+            | Self::SealFailed { id, .. }
+            | Self::Begin { id }
+            | Self::Ready { id, .. }
+            | Self::Commit { id }
+            | Self::Abort { id, .. }
+            | Self::ResumeAfterAbort { id } => Some(id),
+            Self::Hello(_)
+            | Self::Drained { .. }
+            | Self::SealProgress { .. }
+            | Self::Heartbeat { .. } => None,
+        }
+    }
+}
+
+/// Which message one is, without its fields. Its `Display` is the protocol's name for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "each is the message of that name")]
+pub enum MessageKind {
+    Hello = 0,
+    HelloAck = 1,
+    PrepareHandoff = 2,
+    Drained = 3,
+    SealRequest = 4,
+    SealProgress = 5,
+    SealComplete = 6,
+    SealFailed = 7,
+    Begin = 8,
+    Ready = 9,
+    Commit = 10,
+    Abort = 11,
+    ResumeAfterAbort = 12,
+    Heartbeat = 13,
+}
+
+impl MessageKind {
+    /// All of them; each stands at its own number.
+    pub const ALL: [Self; 14] = [
+        Self::Hello,
+        Self::HelloAck,
+        Self::PrepareHandoff,
+        Self::Drained,
+        Self::SealRequest,
+        Self::SealProgress,
+        Self::SealComplete,
+        Self::SealFailed,
+        Self::Begin,
+        Self::Ready,
+        Self::Commit,
+        Self::Abort,
+        Self::ResumeAfterAbort,
+        Self::Heartbeat,
+    ];
+
+    /// The number that stands for it on the wire.
+    pub const fn number(self) -> u32 {
+        self as u32
+    }
+
+    /// The kind with this number; `None` for the numbers that version 1 does not have.
+    pub fn from_number(number: u32) -> Option<Self> {
+        let at = usize::try_from(number).ok()?;
+        Self::ALL.get(at).copied()
+    }
+}
+
+impl fmt::Display for MessageKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The variants carry the protocol's own names.
+        fmt::Debug::fmt(self, f)
+    }
+}
