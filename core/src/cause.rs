@@ -16,7 +16,10 @@ pub struct Cause {
 impl Cause {
     /// A reason without further words.
     pub fn new(reason: Reason) -> Self {
-        Self { reason, detail: Text::default() }
+        Self {
+            reason,
+            detail: Text::default(),
+        }
     }
 }
 
@@ -102,6 +105,10 @@ reasons! {
     SuccessorLate = "the successor was late",
     /// The successor said Abort.
     SuccessorFailed = "the successor gave up",
+    /// The journal could not be written. The handoff goes on.
+    JournalFailed = "the journal cannot be written",
+    /// The successor could not be killed in time.
+    KillFailed = "a process could not be killed",
     /// Nobody serves, and the daemon could not be started afresh.
     ColdStartFailed = "the daemon could not be started",
     /// After a restart the supervisor found processes that stayed unsettled (`C9`).

@@ -69,7 +69,10 @@ pub(crate) struct Inbox<B> {
 
 impl<B: AsRef<[u8]> + AsMut<[u8]>> Inbox<B> {
     pub(crate) const fn new(room: B) -> Self {
-        Self { reader: FrameReader::new(), room }
+        Self {
+            reader: FrameReader::new(),
+            room,
+        }
     }
 
     pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<wire::Pushed, wire::FrameError> {
@@ -96,6 +99,8 @@ pub(crate) enum Life {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Link<B> {
     pub(crate) life: Life,
+    /// The version of every frame after the handshake.
+    pub(crate) version: Option<u16>,
     /// A message found no room: the peer does not read, and is given up after this input.
     pub(crate) stalled: bool,
     outbox: Outbox,
@@ -117,8 +122,14 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Link<B> {
     pub(crate) const fn new(room: B) -> Self {
         Self {
             life: Life::Free,
+            version: None,
             stalled: false,
-            outbox: Outbox { start: 0, ready: 0, end: 0, lent: false },
+            outbox: Outbox {
+                start: 0,
+                ready: 0,
+                end: 0,
+                lent: false,
+            },
             room,
         }
     }
@@ -136,6 +147,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Link<B> {
 
     pub(crate) fn open(&mut self, link: LinkId) {
         self.life = Life::Open(link);
+        self.version = None;
         self.stalled = false;
         self.outbox = Outbox::default();
     }
@@ -158,17 +170,28 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Link<B> {
     }
 
     pub(crate) fn owed(&self) -> &[u8] {
-        self.room.as_ref().get(self.outbox.start..self.outbox.ready).unwrap_or_default()
+        self.room
+            .as_ref()
+            .get(self.outbox.start..self.outbox.ready)
+            .unwrap_or_default()
     }
 
     /// How many bytes a `Send` has lent at the most.
     pub(crate) const fn lent(&self) -> usize {
-        if self.outbox.lent { self.outbox.ready.saturating_sub(self.outbox.start) } else { 0 }
+        if self.outbox.lent {
+            self.outbox.ready.saturating_sub(self.outbox.start)
+        } else {
+            0
+        }
     }
 
     /// The adapter wrote `count` of the bytes that it was lent.
     pub(crate) fn wrote(&mut self, count: usize) {
-        self.outbox.start = self.outbox.start.saturating_add(count).min(self.outbox.ready);
+        self.outbox.start = self
+            .outbox
+            .start
+            .saturating_add(count)
+            .min(self.outbox.ready);
         self.outbox.lent = false;
         if self.outbox.start == self.outbox.end {
             self.outbox = Outbox::default();
@@ -176,8 +199,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Link<B> {
     }
 
     /// Appends a frame. Without room for it the link counts as stalled.
-    pub(crate) fn send(&mut self, version: u16, message: &Message<'_>) {
-        if self.outbox.ready == self.outbox.end && self.append(version, message) {
+    pub(crate) fn send(&mut self, message: &Message<'_>) {
+        if self.outbox.ready == self.outbox.end && self.append(message) {
             self.outbox.ready = self.outbox.end;
         } else {
             self.stalled = true;
@@ -185,8 +208,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Link<B> {
     }
 
     /// Appends a frame that waits for [`release`](Self::release). Returns whether it fits.
-    pub(crate) fn stage(&mut self, version: u16, message: &Message<'_>) -> bool {
-        self.outbox.ready == self.outbox.end && self.append(version, message)
+    pub(crate) fn stage(&mut self, message: &Message<'_>) -> bool {
+        self.outbox.ready == self.outbox.end && self.append(message)
     }
 
     pub(crate) fn release(&mut self) {
@@ -197,8 +220,10 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Link<B> {
         self.outbox.end = self.outbox.ready;
     }
 
-    fn append(&mut self, version: u16, message: &Message<'_>) -> bool {
-        let Outbox { start, ready, end, .. } = self.outbox;
+    fn append(&mut self, message: &Message<'_>) -> bool {
+        let Outbox {
+            start, ready, end, ..
+        } = self.outbox;
         let room = self.room.as_mut();
         if start > 0 && start <= end && end <= room.len() {
             room.copy_within(start..end, 0);
@@ -207,7 +232,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Link<B> {
             self.outbox.end = end.saturating_sub(start);
         }
         let rest = room.get_mut(self.outbox.end..).unwrap_or_default();
-        match wire::encode(version, message, rest) {
+        match wire::encode(self.version.unwrap_or(1), message, rest) {
             Ok(count) => {
                 self.outbox.end = self.outbox.end.saturating_add(count);
                 true

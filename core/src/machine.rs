@@ -8,7 +8,7 @@ use core::hash::Hash;
 
 use heapless::Deque;
 
-use crate::cause::Cause;
+use crate::cause::{Cause, Reason};
 use crate::link::{Inbox, Life, Link, LinkId, MIN_ROOM, Storage};
 use crate::op::{Completion, OpId, Report};
 use crate::text::Text;
@@ -229,7 +229,7 @@ pub enum Event<'a> {
     /// Bytes came.
     Heard(usize),
     /// A whole message came.
-    Message(usize, &'a Message<'a>, u16),
+    Message(usize, &'a Message<'a>),
     /// All that was owed has been written.
     Flushed(usize),
     /// The link is gone.
@@ -279,25 +279,37 @@ impl<R: Role<L>, B: Room, const L: usize> Out<'_, R, B, L> {
         self.links.get_mut(at).filter(|link| link.is_open())
     }
 
-    /// Send a message, after what is already owed.
-    pub fn send(&mut self, at: usize, version: u16, message: &Message<'_>) {
+    /// From here on the link speaks this version.
+    pub fn negotiated(&mut self, at: usize, version: u16) {
         if let Some(link) = self.link(at) {
-            link.send(version, message);
+            link.version = Some(version);
+        }
+    }
+
+    /// The version that the link speaks, once that is known.
+    pub fn version(&self, at: usize) -> Option<u16> {
+        self.links.get(at).and_then(|link| link.version)
+    }
+
+    /// Send a message, after what is already owed.
+    pub fn send(&mut self, at: usize, message: &Message<'_>) {
+        if let Some(link) = self.link(at) {
+            link.send(message);
             self.flush(at);
         }
     }
 
     /// Send a message only if nothing is owed: for those that would otherwise pile up.
-    pub fn send_if_idle(&mut self, at: usize, version: u16, message: &Message<'_>) {
+    pub fn send_if_idle(&mut self, at: usize, message: &Message<'_>) {
         if self.link(at).is_some_and(|link| link.is_flushed()) {
-            self.send(at, version, message);
+            self.send(at, message);
         }
     }
 
     /// Write a message into the link's room, to be sent by [`release`](Self::release). Returns
     /// whether it fits.
-    pub fn stage(&mut self, at: usize, version: u16, message: &Message<'_>) -> bool {
-        self.link(at).is_some_and(|link| link.stage(version, message))
+    pub fn stage(&mut self, at: usize, message: &Message<'_>) -> bool {
+        self.link(at).is_some_and(|link| link.stage(message))
     }
 
     /// Send what was staged.
@@ -323,13 +335,22 @@ impl<R: Role<L>, B: Room, const L: usize> Out<'_, R, B, L> {
 
     /// Whether nothing is owed to the peer (or the link is gone).
     pub fn is_flushed(&self, at: usize) -> bool {
-        self.links.get(at).is_none_or(|link| !link.is_open() || link.is_flushed())
+        self.links
+            .get(at)
+            .is_none_or(|link| !link.is_open() || link.is_flushed())
+    }
+
+    /// Whether the link is gone.
+    pub fn is_lost(&self, at: usize) -> bool {
+        self.links.get(at).is_none_or(|link| !link.is_open())
     }
 
     /// Close a link once what is owed has been written.
     pub fn close(&mut self, at: usize) {
         let until = self.now.after(LINGER);
-        let Some(link) = self.links.get_mut(at) else { return };
+        let Some(link) = self.links.get_mut(at) else {
+            return;
+        };
         if let Life::Open(id) = link.life {
             link.unstage();
             if link.is_flushed() {
@@ -344,12 +365,23 @@ impl<R: Role<L>, B: Room, const L: usize> Out<'_, R, B, L> {
     /// Open a link that an operation made.
     pub fn open(&mut self, at: usize, id: LinkId) {
         let known = self.links.iter().any(|link| link.id() == Some(id));
-        if let Some(link) = self.links.get_mut(at).filter(|link| !link.is_open() && !known) {
+        if let Some(link) = self
+            .links
+            .get_mut(at)
+            .filter(|link| !link.is_open() && !known)
+        {
             let old = link.id();
             link.open(id);
             if let Some(old) = old {
                 self.push(Effect::Close(old));
             }
+        }
+    }
+
+    /// Close a link that an operation made, but that nobody wants any more.
+    pub fn discard(&mut self, id: LinkId) {
+        if self.links.iter().all(|link| link.id() != Some(id)) {
+            self.push(Effect::Close(id));
         }
     }
 
@@ -369,6 +401,21 @@ impl<R: Role<L>, B: Room, const L: usize> Out<'_, R, B, L> {
     /// Let something be seen.
     pub fn observe(&mut self, observation: Observation<R::Phase>) {
         self.push(Effect::Observe(observation));
+    }
+
+    /// Let a trouble be seen that changes nothing.
+    pub fn report(&mut self, reason: Reason, words: &str) {
+        self.observe(Observation::Trouble(Cause {
+            reason,
+            detail: Text::new(words),
+        }));
+    }
+
+    /// Let it be seen why a link is about to be closed.
+    pub fn observe_lost(&mut self, at: usize, loss: Loss) {
+        if let Some(id) = self.links.get(at).and_then(Link::id) {
+            self.observe(Observation::Lost(id, loss));
+        }
     }
 
     /// Keep somebody's words for the outcome.
@@ -439,7 +486,10 @@ impl<R: Role<L>, S: Storage, const L: usize> Machine<R, S, L> {
 
     /// The rest of the last turn, if a caller dropped it.
     pub const fn turn(&mut self) -> Turn<'_, R, S, L> {
-        Turn { machine: self, consumed: 0 }
+        Turn {
+            machine: self,
+            consumed: 0,
+        }
     }
 
     /// Tell the machine what happened. `now` should not go backwards; if it does, it counts as
@@ -447,11 +497,7 @@ impl<R: Role<L>, S: Storage, const L: usize> Machine<R, S, L> {
     ///
     /// # Errors
     /// [`Misuse`] when the call breaks a rule of this interface; nothing has changed then.
-    pub fn handle(
-        &mut self,
-        now: Instant,
-        input: Input<'_>,
-    ) -> Result<Turn<'_, R, S, L>, Misuse> {
+    pub fn handle(&mut self, now: Instant, input: Input<'_>) -> Result<Turn<'_, R, S, L>, Misuse> {
         if !self.queue.is_empty() {
             return Err(Misuse::TurnNotDrained);
         }
@@ -467,7 +513,10 @@ impl<R: Role<L>, S: Storage, const L: usize> Machine<R, S, L> {
         } else if let Input::Bytes { bytes, .. } = input {
             consumed = bytes.len();
         }
-        Ok(Turn { machine: self, consumed })
+        Ok(Turn {
+            machine: self,
+            consumed,
+        })
     }
 
     fn check(&self, input: &Input<'_>) -> Result<(), Misuse> {
@@ -478,7 +527,10 @@ impl<R: Role<L>, S: Storage, const L: usize> Machine<R, S, L> {
             Input::Opened { .. } if !R::SERVES => Err(Misuse::NotAServer),
             Input::Opened { link } if self.find(link).is_some() => Err(Misuse::LinkInUse(link)),
             Input::Wrote { link, count } => {
-                let lent = self.find(link).and_then(|at| self.links.get(at)).map(Link::lent);
+                let lent = self
+                    .find(link)
+                    .and_then(|at| self.links.get(at))
+                    .map(Link::lent);
                 if lent.is_some_and(|lent| count > lent) {
                     return Err(Misuse::WroteTooMuch(link));
                 }
@@ -512,7 +564,11 @@ impl<R: Role<L>, S: Storage, const L: usize> Machine<R, S, L> {
             Input::Completed(Completion { op, report }) => {
                 self.step(Event::Completed(op, &report));
             }
-            Input::Progress { sealed, total, revision } => {
+            Input::Progress {
+                sealed,
+                total,
+                revision,
+            } => {
                 self.step(Event::Progress(sealed, total, revision));
             }
             Input::Deadline => self.deadline(),
@@ -527,7 +583,11 @@ impl<R: Role<L>, S: Storage, const L: usize> Machine<R, S, L> {
     fn opened(&mut self, id: LinkId) {
         if self.free_link().is_none() {
             let lingers = |link: &Link<S::Tx>| matches!(link.life, Life::Closing { .. });
-            let leaver = self.links.iter().position(lingers).or_else(|| R::victim(&self.state));
+            let leaver = self
+                .links
+                .iter()
+                .position(lingers)
+                .or_else(|| R::victim(&self.state));
             if let Some(at) = leaver {
                 self.lose(at, Loss::Evicted);
             }
@@ -546,8 +606,12 @@ impl<R: Role<L>, S: Storage, const L: usize> Machine<R, S, L> {
 
     fn bytes(&mut self, id: LinkId, bytes: &[u8]) -> usize {
         let open = |at: &usize| self.links.get(*at).is_some_and(Link::is_open);
-        let Some(at) = self.find(id).filter(open) else { return bytes.len() };
-        let Some(inbox) = self.inboxes.get_mut(at) else { return bytes.len() };
+        let Some(at) = self.find(id).filter(open) else {
+            return bytes.len();
+        };
+        let Some(inbox) = self.inboxes.get_mut(at) else {
+            return bytes.len();
+        };
         if bytes.is_empty() {
             return 0;
         }
@@ -570,8 +634,17 @@ impl<R: Role<L>, S: Storage, const L: usize> Machine<R, S, L> {
 
     /// Decodes the frame in the inbox of `at` and gives it to the role.
     fn message(&mut self, at: usize) -> Result<(), Violation> {
-        let Some(frame) = self.inboxes.get(at).and_then(Inbox::frame) else { return Ok(()) };
-        let message = wire::decode(frame.version, frame.payload)?;
+        let Some(frame) = self.inboxes.get(at).and_then(Inbox::frame) else {
+            return Ok(());
+        };
+        let spoken = self.links.get(at).and_then(|link| link.version);
+        if let Some(expected) = spoken.filter(|spoken| *spoken != frame.version) {
+            return Err(Violation::WrongVersion {
+                expected,
+                found: frame.version,
+            });
+        }
+        let message = wire::decode(spoken.unwrap_or(1), frame.payload)?;
         // Written out, since the message borrows the inboxes while the role writes to the links.
         let mut out = Out {
             links: &mut self.links,
@@ -581,13 +654,15 @@ impl<R: Role<L>, S: Storage, const L: usize> Machine<R, S, L> {
             ops: &mut self.ops,
             now: self.now,
         };
-        let event = Event::Message(at, &message, frame.version);
+        let event = Event::Message(at, &message);
         R::step(&self.config, &mut self.state, self.now, event, &mut out)
     }
 
     fn wrote(&mut self, id: LinkId, count: usize) {
         let Some(at) = self.find(id) else { return };
-        let Some(link) = self.links.get_mut(at) else { return };
+        let Some(link) = self.links.get_mut(at) else {
+            return;
+        };
         link.wrote(count);
         if link.lend() {
             self.out().push(Effect::Flush(at));
@@ -620,7 +695,11 @@ impl<R: Role<L>, S: Storage, const L: usize> Machine<R, S, L> {
 
     fn drop_stalled(&mut self) {
         for at in 0..L {
-            if self.links.get(at).is_some_and(|link| link.is_open() && link.stalled) {
+            if self
+                .links
+                .get(at)
+                .is_some_and(|link| link.is_open() && link.stalled)
+            {
                 self.lose(at, Loss::Stalled);
             }
         }
@@ -628,7 +707,9 @@ impl<R: Role<L>, S: Storage, const L: usize> Machine<R, S, L> {
 
     /// Ends a link at once.
     fn lose(&mut self, at: usize, loss: Loss) {
-        let Some(link) = self.links.get_mut(at) else { return };
+        let Some(link) = self.links.get_mut(at) else {
+            return;
+        };
         let Some(id) = link.id() else { return };
         let was_open = link.is_open();
         link.free();
@@ -642,7 +723,9 @@ impl<R: Role<L>, S: Storage, const L: usize> Machine<R, S, L> {
 
     /// Ends a link whose peer broke the protocol; what is owed to it is still written.
     fn fail(&mut self, at: usize, violation: Violation) {
-        let Some(id) = self.links.get(at).and_then(Link::id) else { return };
+        let Some(id) = self.links.get(at).and_then(Link::id) else {
+            return;
+        };
         let loss = Loss::Violation(violation);
         let mut out = self.out();
         out.close(at);
@@ -662,8 +745,25 @@ impl<R: Role<L>, S: Storage, const L: usize> Machine<R, S, L> {
     }
 
     fn step(&mut self, event: Event<'_>) {
-        let Self { config, state, links, queue, outcome, detail, ops, now, .. } = self;
-        let mut out = Out { links, queue, outcome, detail, ops, now: *now };
+        let Self {
+            config,
+            state,
+            links,
+            queue,
+            outcome,
+            detail,
+            ops,
+            now,
+            ..
+        } = self;
+        let mut out = Out {
+            links,
+            queue,
+            outcome,
+            detail,
+            ops,
+            now: *now,
+        };
         let done = R::step(config, state, *now, event, &mut out);
         debug_assert!(done.is_ok(), "only messages can violate the protocol");
     }
@@ -675,11 +775,18 @@ impl<R: Role<L>, S: Storage, const L: usize> Machine<R, S, L> {
             _ => None,
         });
         match (role, linger.min()) {
-            (Some((at, why)), None) => Wait { deadline: Some(at), why: Some(why) },
-            (Some((at, why)), Some(until)) if at <= until => {
-                Wait { deadline: Some(at), why: Some(why) }
-            }
-            (_, until) => Wait { deadline: until, why: None },
+            (Some((at, why)), None) => Wait {
+                deadline: Some(at),
+                why: Some(why),
+            },
+            (Some((at, why)), Some(until)) if at <= until => Wait {
+                deadline: Some(at),
+                why: Some(why),
+            },
+            (_, until) => Wait {
+                deadline: until,
+                why: None,
+            },
         }
     }
 }
@@ -741,8 +848,10 @@ impl<R: Role<L>, S: Storage, const L: usize> Turn<'_, R, S, L> {
 
     /// The message that this input completed, if it did: for logs, metrics and reports.
     pub fn message(&self) -> Option<Message<'_>> {
-        let frame = self.machine.inboxes.get(self.machine.fresh?)?.frame()?;
-        wire::decode(frame.version, frame.payload).ok()
+        let at = self.machine.fresh?;
+        let frame = self.machine.inboxes.get(at)?.frame()?;
+        let spoken = self.machine.links.get(at)?.version;
+        wire::decode(spoken.unwrap_or(1), frame.payload).ok()
     }
 
     /// The next step.
@@ -751,9 +860,16 @@ impl<R: Role<L>, S: Storage, const L: usize> Turn<'_, R, S, L> {
         while let Some(effect) = self.machine.queue.pop_front() {
             let action = match effect {
                 Effect::Flush(at) => {
-                    let Some(link) = self.machine.links.get(at) else { continue };
-                    let Some(id) = link.id().filter(|_| !link.is_flushed()) else { continue };
-                    return Step::Do(Action::Send { link: id, bytes: self.owed(at) });
+                    let Some(link) = self.machine.links.get(at) else {
+                        continue;
+                    };
+                    let Some(id) = link.id().filter(|_| !link.is_flushed()) else {
+                        continue;
+                    };
+                    return Step::Do(Action::Send {
+                        link: id,
+                        bytes: self.owed(at),
+                    });
                 }
                 Effect::Start(id, call) => Action::Start(R::issue(call, id)),
                 Effect::Cancel(id) => Action::Cancel(id),
@@ -769,6 +885,10 @@ impl<R: Role<L>, S: Storage, const L: usize> Turn<'_, R, S, L> {
     }
 
     fn owed(&self, at: usize) -> &[u8] {
-        self.machine.links.get(at).map(Link::owed).unwrap_or_default()
+        self.machine
+            .links
+            .get(at)
+            .map(Link::owed)
+            .unwrap_or_default()
     }
 }

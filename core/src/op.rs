@@ -48,7 +48,10 @@ pub struct Ticket<K> {
 
 impl<K: Operation> Ticket<K> {
     pub(crate) const fn new(id: OpId) -> Self {
-        Self { id, kind: PhantomData }
+        Self {
+            id,
+            kind: PhantomData,
+        }
     }
 
     /// Which operation this is; [`Action::Cancel`](crate::Action::Cancel) names it so.
@@ -63,13 +66,19 @@ impl<K: Operation> Ticket<K> {
 
     /// The operation was done, and this came of it.
     pub fn done(self, done: K::Done<'_>) -> Completion<'_> {
-        Completion { op: self.id, report: K::report(done) }
+        Completion {
+            op: self.id,
+            report: K::report(done),
+        }
     }
 
     /// The operation failed (a hook that panicked has failed, too). `why` is kept for the outcome,
     /// as far as it fits.
     pub const fn failed(self, why: &str) -> Completion<'_> {
-        Completion { op: self.id, report: Report::Failed(why) }
+        Completion {
+            op: self.id,
+            report: Report::Failed(why),
+        }
     }
 }
 
@@ -207,9 +216,8 @@ macro_rules! operations {
         impl Operation for $kind {
             const NAME: &'static str = stringify!($kind);
             type Done<$lt> = $done;
-            fn report(done: Self::Done<'_>) -> Report<'_> {
-                let wrap: fn(Self::Done<'_>) -> Report<'_> = $report;
-                wrap(done)
+            fn report<$lt>(done: Self::Done<$lt>) -> Report<$lt> {
+                ($report)(done)
             }
         }
     )*};

@@ -24,7 +24,9 @@ pub fn find<'t, P: PartialEq, C: PartialEq, A>(
     phase: &P,
     cue: &C,
 ) -> Option<&'t Row<P, C, A>> {
-    table.iter().find(|row| row.from.contains(phase) && row.on.contains(cue))
+    table
+        .iter()
+        .find(|row| row.from.contains(phase) && row.on.contains(cue))
 }
 
 /// Writes a table as Markdown, a row each.

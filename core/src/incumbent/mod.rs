@@ -20,14 +20,11 @@ mod table;
 use core::fmt;
 use core::time::Duration;
 
-use heapless::Vec;
-
 pub use self::table::{INCUMBENT, IncumbentRow};
 use crate::cause::{Cause, Reason};
+use crate::identity::Identity;
 use crate::machine::Machine;
-use crate::op::{
-    BindPath, Drain, InspectPath, OpId, ReleaseLock, Resume, Seal, Ticket, TryLock,
-};
+use crate::op::{BindPath, Drain, InspectPath, OpId, ReleaseLock, Resume, Seal, Ticket, TryLock};
 use crate::table::labels;
 use crate::time::Instant;
 use crate::wire::{HandoffId, VersionRange};
@@ -38,15 +35,6 @@ pub type IncumbentMachine<S, const SESSIONS: usize = 8> = Machine<Incumbent, S, 
 /// The incumbent's role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Incumbent {}
-
-/// Who a process says it is, in its Hello.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Identity {
-    /// Its pid.
-    pub pid: u32,
-    /// A build id of its own choosing; at most 64 bytes.
-    pub build_id: Vec<u8, 64>,
-}
 
 /// How an incumbent is set up. The times are protocol defaults; see `PROTOCOL.md`.
 #[derive(Clone, Debug)]
@@ -64,6 +52,11 @@ pub struct IncumbentConfig {
     pub heartbeat: Duration,
     /// What a deadline that the supervisor announced is stretched by.
     pub wire_slack: Duration,
+    /// How long the supervisor may be silent when it is its turn: to ask for the seal, and to have
+    /// the successor take the lock (`C11`).
+    pub dead_peer: Duration,
+    /// The longest deadline that a supervisor may announce; a later one is cut to it.
+    pub longest_deadline: Duration,
     /// How long a cancelled drain may keep `resume` waiting.
     pub cancel_grace: Duration,
     /// How long a hook that nobody else bounds may take.
@@ -87,6 +80,8 @@ impl Default for IncumbentConfig {
             hello: Duration::from_secs(5),
             heartbeat: Duration::from_secs(2),
             wire_slack: Duration::from_secs(1),
+            dead_peer: Duration::from_secs(10),
+            longest_deadline: Duration::from_secs(600),
             cancel_grace: Duration::from_secs(5),
             patience: Duration::from_secs(600),
             host_limit: Duration::from_secs(30),
@@ -366,15 +361,20 @@ impl<const L: usize> IncumbentState<L> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Session {
     Vacant,
-    Greeting { until: Instant },
-    Acknowledged { version: u16, id: HandoffId, heard: Instant, given_up: bool },
+    Greeting {
+        until: Instant,
+    },
+    Acknowledged {
+        id: HandoffId,
+        heard: Instant,
+        given_up: bool,
+    },
 }
 
 /// The session that owns the handoff.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Owner {
     session: usize,
-    version: u16,
     id: HandoffId,
     /// The announced deadline, without slack.
     deadline: Instant,

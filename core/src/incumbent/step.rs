@@ -11,7 +11,7 @@ use crate::table;
 use crate::text::Text;
 use crate::time::Instant;
 use crate::violation::Violation;
-use crate::wire::{HandoffId, Hello, Message, Side};
+use crate::wire::{HandoffId, Message, Side, VersionRange};
 use core::fmt::Write;
 use core::time::Duration;
 
@@ -45,12 +45,14 @@ impl<const L: usize> Role<L> for Incumbent {
 
     fn issue(call: IncumbentCall, id: OpId) -> IncumbentOp {
         match call {
-            IncumbentCall::Drain(deadline) => {
-                IncumbentOp::Drain { ticket: Ticket::new(id), deadline }
-            }
-            IncumbentCall::Seal(deadline) => {
-                IncumbentOp::Seal { ticket: Ticket::new(id), deadline }
-            }
+            IncumbentCall::Drain(deadline) => IncumbentOp::Drain {
+                ticket: Ticket::new(id),
+                deadline,
+            },
+            IncumbentCall::Seal(deadline) => IncumbentOp::Seal {
+                ticket: Ticket::new(id),
+                deadline,
+            },
             IncumbentCall::Resume => IncumbentOp::Resume(Ticket::new(id)),
             IncumbentCall::ReleaseLock => IncumbentOp::ReleaseLock(Ticket::new(id)),
             IncumbentCall::TryLock => IncumbentOp::TryLock(Ticket::new(id)),
@@ -67,7 +69,13 @@ impl<const L: usize> Role<L> for Incumbent {
             Session::Acknowledged { heard, .. } if !state.owns(at) => Some(((true, heard), at)),
             _ => None,
         };
-        state.sessions.iter().enumerate().filter_map(rank).min().map(|(_, at)| at)
+        state
+            .sessions
+            .iter()
+            .enumerate()
+            .filter_map(rank)
+            .min()
+            .map(|(_, at)| at)
     }
 
     fn step<B: Room>(
@@ -77,12 +85,18 @@ impl<const L: usize> Role<L> for Incumbent {
         event: Event<'_>,
         out: &mut Out<'_, Self, B, L>,
     ) -> Result<(), Violation> {
-        let mut step = Step { config, state, now, event, out };
+        let mut step = Step {
+            config,
+            state,
+            now,
+            event,
+            out,
+        };
         match event {
             Event::Start => step.start(),
             Event::Opened(at) => step.greet(at),
             Event::Heard(at) => step.heard(at),
-            Event::Message(at, message, version) => step.message(at, message, version)?,
+            Event::Message(at, message) => step.message(at, message)?,
             Event::Lost(at, _) => step.lost(at),
             Event::Completed(op, report) => step.completed(op, report),
             Event::Progress(sealed, total, revision) => step.progress(sealed, total, revision),
@@ -109,7 +123,9 @@ impl<const L: usize> Role<L> for Incumbent {
             state.retry.map(|at| (at, Why::Retry)),
             rebind.map(|at| (at, Why::Rebind)),
         ];
-        hello.chain(others.into_iter().flatten()).min_by_key(|(at, _)| *at)
+        hello
+            .chain(others.into_iter().flatten())
+            .min_by_key(|(at, _)| *at)
     }
 }
 
@@ -120,7 +136,10 @@ impl<const L: usize> IncumbentState<L> {
 
     /// Whether one of the daemon's hooks runs, so that heartbeats are ours to send.
     const fn in_hook(&self) -> bool {
-        matches!(self.phase, Phase::Draining | Phase::Sealing | Phase::Releasing)
+        matches!(
+            self.phase,
+            Phase::Draining | Phase::Sealing | Phase::Releasing
+        )
     }
 }
 
@@ -143,11 +162,11 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
 
     /// Runs the row for `cue`, if there is one.
     fn cue(&mut self, cue: Cue) -> bool {
-        let Some(row) = table::find(INCUMBENT, &self.state.phase, &cue) else { return false };
+        let Some(row) = table::find(INCUMBENT, &self.state.phase, &cue) else {
+            return false;
+        };
         if let Some(to) = row.to {
             self.state.phase = to;
-            self.state.op = None;
-            self.state.op_limit = None;
             self.state.retry = None;
             self.state.beat = None;
             self.out.observe(Observation::Phase(to));
@@ -174,14 +193,16 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
                 self.start_hook(IncumbentCall::Drain(until));
             }
             Act::StartSeal => {
+                if let Some(owner) = &mut self.state.owner {
+                    owner.silent_at = owner.deadline.after(self.config.wire_slack);
+                }
                 let until = self.state.owner.map_or(self.now, |owner| owner.deadline);
                 self.start_hook(IncumbentCall::Seal(until));
             }
             Act::CancelHook => {
-                if let Event::Completed(..) = self.event {
-                    return;
+                if let Some(op) = self.state.op {
+                    self.out.cancel(op);
                 }
-                self.out.cancel(self.state.op.unwrap_or_default());
             }
             Act::StartRelease => self.start_op(IncumbentCall::ReleaseLock, self.config.host_limit),
             Act::StartLock => self.start_op(IncumbentCall::TryLock, self.config.host_limit),
@@ -201,7 +222,11 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
                 if let Event::Completed(_, Report::Drained(report)) = self.event {
                     let accept_closed = report.accept_closed;
                     let open_connections = report.open_connections;
-                    self.tell(&Message::Drained { open_connections, accept_closed });
+                    self.tell(&Message::Drained {
+                        open_connections,
+                        accept_closed,
+                    });
+                    self.owners_turn();
                 }
             }
             // Staged where the cue was told apart, since only there it is known whether it fits.
@@ -209,6 +234,7 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
             Act::ReleaseSeal => {
                 if let Some(owner) = self.state.owner {
                     self.out.release(owner.session);
+                    self.owners_turn();
                 }
             }
             Act::Unstage => {
@@ -220,13 +246,20 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
                 let error = self.words();
                 if let Some(Owner { id, .. }) = self.state.owner {
                     let error = error.as_str();
-                    self.tell(&Message::SealFailed { id, error, partial_state: "" });
+                    self.tell(&Message::SealFailed {
+                        id,
+                        error,
+                        partial_state: "",
+                    });
                 }
             }
             Act::AbortOwner => {
                 let reason = self.words();
                 if let Some(Owner { id, .. }) = self.state.owner {
-                    self.tell(&Message::Abort { id, reason: reason.as_str() });
+                    self.tell(&Message::Abort {
+                        id,
+                        reason: reason.as_str(),
+                    });
                 }
             }
             Act::ArmPatience => self.arm_patience(),
@@ -251,17 +284,38 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
     }
 
     fn take_owner(&mut self) {
-        let Event::Message(session, message, _) = self.event else { return };
-        let Message::PrepareHandoff { id, deadline_ms, drain_grace_ms, .. } = *message else {
+        let Event::Message(session, message) = self.event else {
             return;
         };
-        let Some(&Session::Acknowledged { version, .. }) = self.state.sessions.get(session) else {
+        let Message::PrepareHandoff {
+            id,
+            deadline_ms,
+            drain_grace_ms,
+            ..
+        } = *message
+        else {
             return;
         };
-        let deadline = self.now.after(Duration::from_millis(deadline_ms));
+        let announced = Duration::from_millis(deadline_ms);
+        let deadline = self.now.after(announced.min(self.config.longest_deadline));
         let drain_until = deadline.min(self.now.after(Duration::from_millis(drain_grace_ms)));
         let silent_at = deadline.after(self.config.wire_slack);
-        self.state.owner = Some(Owner { session, version, id, deadline, drain_until, silent_at });
+        self.state.owner = Some(Owner {
+            session,
+            id,
+            deadline,
+            drain_until,
+            silent_at,
+        });
+    }
+
+    /// The supervisor has to act now, so its silence is short.
+    fn owners_turn(&mut self) {
+        let turn = self.config.dead_peer.saturating_add(self.config.wire_slack);
+        let until = self.now.after(turn);
+        if let Some(owner) = &mut self.state.owner {
+            owner.silent_at = owner.deadline.after(self.config.wire_slack).min(until);
+        }
     }
 
     fn start_hook(&mut self, call: IncumbentCall) {
@@ -277,12 +331,15 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
     /// Sends to the owner.
     fn tell(&mut self, message: &Message<'_>) {
         if let Some(owner) = self.state.owner {
-            self.out.send(owner.session, owner.version, message);
+            self.out.send(owner.session, message);
         }
     }
 
     fn cause(&self) -> Cause {
-        Cause { reason: self.state.cause, detail: self.out.detail() }
+        Cause {
+            reason: self.state.cause,
+            detail: self.out.detail(),
+        }
     }
 
     fn words(&self) -> Text {
@@ -296,5 +353,304 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
         self.out.explain(words);
         let cause = self.cause();
         self.out.observe(Observation::Trouble(cause));
+    }
+}
+
+/// What happens on the sessions.
+impl<B: Room, const L: usize> Step<'_, '_, B, L> {
+    fn greet(&mut self, at: usize) {
+        let until = self.now.after(self.config.hello);
+        if let Some(session) = self.state.sessions.get_mut(at) {
+            *session = Session::Greeting { until };
+        }
+        self.out.send(
+            at,
+            &self
+                .config
+                .identity
+                .hello(Side::Incumbent, self.config.versions),
+        );
+    }
+
+    fn heard(&mut self, at: usize) {
+        if let Some(Session::Acknowledged { heard, .. }) = self.state.sessions.get_mut(at) {
+            *heard = self.now;
+        }
+    }
+
+    fn lost(&mut self, at: usize) {
+        if let Some(session) = self.state.sessions.get_mut(at) {
+            *session = Session::Vacant;
+        }
+        if self.state.owns(at) {
+            self.state.cause = Reason::SessionLost;
+            self.cue(Cue::OwnerLost);
+        }
+    }
+
+    fn message(&mut self, at: usize, message: &Message<'_>) -> Result<(), Violation> {
+        let allowed = match self.state.sessions.get(at).copied() {
+            Some(Session::Greeting { .. }) => self.acknowledge(at, message)?,
+            Some(Session::Acknowledged { id, given_up, .. }) => {
+                if let Some(found) = message.id().filter(|found| *found != id) {
+                    return Err(Violation::WrongId {
+                        expected: id,
+                        found,
+                    });
+                }
+                self.request(at, id, given_up, message)
+            }
+            _ => true,
+        };
+        if allowed {
+            return Ok(());
+        }
+        Err(Violation::Unexpected {
+            kind: message.kind(),
+            state: self.state.phase.name(),
+        })
+    }
+
+    fn acknowledge(&mut self, at: usize, message: &Message<'_>) -> Result<bool, Violation> {
+        let Message::HelloAck { version, id } = *message else {
+            return Ok(false);
+        };
+        let ours = self.config.versions;
+        let theirs = VersionRange {
+            min: version,
+            max: version,
+        };
+        if ours.highest_common(theirs).is_none() {
+            return Err(Violation::NoCommonVersion { ours, theirs });
+        }
+        self.out.negotiated(at, version);
+        if let Some(session) = self.state.sessions.get_mut(at) {
+            *session = Session::Acknowledged {
+                id,
+                heard: self.now,
+                given_up: false,
+            };
+        }
+        Ok(true)
+    }
+
+    /// A message of an acknowledged session. Returns whether it is allowed.
+    fn request(&mut self, at: usize, id: HandoffId, given_up: bool, message: &Message<'_>) -> bool {
+        let owns = self.state.owns(at);
+        match message {
+            Message::Heartbeat { .. } => {
+                if !self.state.in_hook() {
+                    self.heartbeat(at);
+                }
+                true
+            }
+            Message::PrepareHandoff { .. } if owns => false,
+            Message::PrepareHandoff { .. } if given_up => self.refuse(at, id, Reason::GivenUp),
+            Message::PrepareHandoff { .. } => {
+                self.cue(Cue::Prepare) || self.refuse(at, id, Reason::Busy)
+            }
+            Message::SealRequest { .. } | Message::Commit { .. } if given_up => {
+                self.refuse(at, id, Reason::GivenUp)
+            }
+            Message::SealRequest { .. } => owns && self.cue(Cue::SealRequest),
+            Message::Commit { .. } => owns && self.cue(Cue::Commit),
+            Message::Abort { reason, .. } => !owns || self.undo(Cue::Abort, reason),
+            Message::ResumeAfterAbort { .. } => !owns || self.undo(Cue::Resume, ""),
+            _ => false,
+        }
+    }
+
+    fn undo(&mut self, cue: Cue, reason: &str) -> bool {
+        self.trouble(Reason::Aborted, reason);
+        self.cue(cue)
+    }
+
+    fn refuse(&mut self, at: usize, id: HandoffId, reason: Reason) -> bool {
+        let mut text: Text = Text::default();
+        let _ = match reason {
+            Reason::Busy => write!(text, "{reason} (the incumbent is {})", self.state.phase),
+            _ => write!(text, "{reason}"),
+        };
+        self.out.send(
+            at,
+            &Message::Abort {
+                id,
+                reason: text.as_str(),
+            },
+        );
+        true
+    }
+
+    fn heartbeat(&mut self, at: usize) {
+        self.out.send_if_idle(
+            at,
+            &Message::Heartbeat {
+                ts_ms: self.now.as_millis(),
+            },
+        );
+    }
+}
+
+/// What happens elsewhere.
+impl<B: Room, const L: usize> Step<'_, '_, B, L> {
+    fn completed(&mut self, op: OpId, report: &Report<'_>) {
+        if matches!(self.state.rebind, Rebind::Running(running, _) if running == op) {
+            return self.rebound(report);
+        }
+        // An operation that nobody waits for any more has ended: nothing to do.
+        if self.state.op != Some(op) {
+            return;
+        }
+        self.state.op = None;
+        self.state.op_limit = None;
+        let cue = match *report {
+            Report::Failed(why) => self.failed(why),
+            Report::Done => match self.state.phase {
+                Phase::Rebinding => {
+                    self.state.rebind = Rebind::Bound;
+                    Cue::BindDone
+                }
+                Phase::Resuming => {
+                    self.state.resume_failures = 0;
+                    Cue::ResumeDone
+                }
+                _ => Cue::ReleaseDone,
+            },
+            Report::Drained(_) => Cue::DrainDone,
+            Report::Sealed(seal) => {
+                let sealed = self.state.owner.map(|Owner { session, id, .. }| {
+                    let revisions = seal.revisions;
+                    let message = Message::SealComplete {
+                        id,
+                        revisions,
+                        fingerprint: seal.fingerprint,
+                    };
+                    self.out.stage(session, &message)
+                });
+                if sealed == Some(false) {
+                    self.trouble(Reason::ReportTooLarge, "");
+                    Cue::SealTooLarge
+                } else {
+                    Cue::SealDone
+                }
+            }
+            Report::Lock(LockReport::Taken { .. }) => Cue::LockFree,
+            Report::Lock(LockReport::Held) => Cue::LockHeld,
+            Report::Path(PathOwner::Ours) => Cue::PathOurs,
+            Report::Path(PathOwner::Theirs) => Cue::PathTheirs,
+            Report::Path(PathOwner::Nobody) => Cue::PathUnbound,
+            Report::Opened(_) | Report::Linked(_) | Report::Started(_) | Report::Scene(_) => return,
+        };
+        self.cue(cue);
+    }
+
+    fn failed(&mut self, why: &str) -> Cue {
+        let (reason, cue) = match self.state.phase {
+            Phase::Draining | Phase::Undraining => (Reason::DrainFailed, Cue::DrainFailed),
+            Phase::Sealing | Phase::Unsealing => (Reason::SealFailed, Cue::SealFailed),
+            Phase::Releasing | Phase::Unreleasing => (Reason::ReleaseFailed, Cue::ReleaseFailed),
+            Phase::Rebinding => {
+                self.state.rebind = Rebind::Due(self.now.after(self.config.host_retry));
+                (Reason::BindFailed, Cue::BindFailed)
+            }
+            Phase::Watching | Phase::Returning => (Reason::BindFailed, Cue::PathUnbound),
+            Phase::Resuming => {
+                self.state.resume_failures = self.state.resume_failures.saturating_add(1);
+                let spent = self.state.resume_failures >= self.config.resume_tries;
+                let cue = if spent {
+                    Cue::ResumeSpent
+                } else {
+                    Cue::ResumeFailed
+                };
+                (Reason::ResumeFailed, cue)
+            }
+            _ => (Reason::LockFailed, Cue::LockHeld),
+        };
+        self.trouble(reason, why);
+        cue
+    }
+
+    /// The control path was bound, or not, while the daemon served.
+    fn rebound(&mut self, report: &Report<'_>) {
+        self.state.rebind = Rebind::Bound;
+        if let Report::Failed(why) = report {
+            self.state.rebind = Rebind::Due(self.now.after(self.config.host_retry));
+            let mut cause = Cause::new(Reason::BindFailed);
+            cause.detail = Text::new(why);
+            self.out.observe(Observation::Trouble(cause));
+        }
+    }
+
+    fn progress(&mut self, sealed: u32, total: u32, revision: u64) {
+        if self.state.phase == Phase::Sealing
+            && let Some(owner) = self.state.owner
+        {
+            self.out.send_if_idle(
+                owner.session,
+                &Message::SealProgress {
+                    sealed,
+                    total,
+                    revision,
+                },
+            );
+        }
+    }
+
+    /// Answers the timer that is due. Each answer clears the timer or moves it on.
+    fn due(&mut self) {
+        let past = |at: Option<Instant>| at.is_some_and(|at| at <= self.now);
+        if let Some(at) = self.state.sessions.iter().position(
+            |session| matches!(session, Session::Greeting { until } if past(Some(*until))),
+        ) {
+            self.turn_away(at);
+        } else if past(self.state.owner.map(|owner| owner.silent_at)) {
+            self.trouble(Reason::SupervisorSilent, "");
+            if !self.cue(Cue::OwnerSilent) {
+                self.state.owner = None;
+            }
+        } else if past(self.state.op_limit) {
+            self.state.op = None;
+            self.state.op_limit = None;
+            self.trouble(Reason::HookStuck, self.state.phase.name());
+            if self.state.phase == Phase::Rebinding {
+                self.state.rebind = Rebind::Due(self.now.after(self.config.host_retry));
+            }
+            self.cue(Cue::HookLate);
+        } else if past(self.state.retry) {
+            self.state.retry = None;
+            self.cue(Cue::RetryDue);
+        } else if past(self.state.beat) {
+            self.state.beat = Some(self.now.after(self.config.heartbeat));
+            if let Some(owner) = self.state.owner {
+                self.heartbeat(owner.session);
+            }
+        } else {
+            match self.state.rebind {
+                Rebind::Due(_) => {
+                    self.cue(Cue::RebindDue);
+                }
+                Rebind::Running(..) => {
+                    self.state.rebind = Rebind::Due(self.now.after(self.config.host_retry));
+                }
+                Rebind::Bound => {}
+            }
+        }
+    }
+
+    /// Ends a session that has not acknowledged in time.
+    fn turn_away(&mut self, at: usize) {
+        if let Some(session) = self.state.sessions.get_mut(at) {
+            *session = Session::Vacant;
+        }
+        self.out.observe_lost(at, Loss::Silent);
+        self.out.close(at);
+    }
+
+    fn arm_patience(&mut self) {
+        let limit = match self.state.phase {
+            Phase::Undraining => self.config.cancel_grace,
+            _ => self.config.patience,
+        };
+        self.state.op_limit = Some(self.now.after(limit));
     }
 }

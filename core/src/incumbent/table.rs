@@ -15,15 +15,14 @@ use crate::table::Row;
 
 use Act::{
     AbortOwner, ArmPatience, ArmRetry, CancelHook, Disown, FailStop, Leave, LeaveSuperseded,
-    ReleaseSeal, StageSeal, StartBind, StartDrain, StartInspect, StartLock,
-    StartRelease, StartResume, StartSeal, TakeOwner, TellDrained,
-    TellSealFailed, Unstage,
+    ReleaseSeal, StageSeal, StartBind, StartDrain, StartInspect, StartLock, StartRelease,
+    StartResume, StartSeal, TakeOwner, TellDrained, TellSealFailed, Unstage,
 };
 use Cue::{
     Abort, BindDone, BindFailed, Commit, DrainDone, DrainFailed, HookLate, LockFree, LockHeld,
     OwnerLost, OwnerSilent, PathOurs, PathTheirs, PathUnbound, Prepare, RebindDue, ReleaseDone,
-    ReleaseFailed, Resume, ResumeDone, ResumeFailed, ResumeSpent, RetryDue, SealDone, SealRequest,
-    SealFailed, SealTooLarge,
+    ReleaseFailed, Resume, ResumeDone, ResumeFailed, ResumeSpent, RetryDue, SealDone, SealFailed,
+    SealRequest, SealTooLarge,
 };
 use Phase::{
     Drained, Draining, Failed, Pausing, Rebinding, Reclaiming, Releasing, Resuming, Retired,
@@ -41,7 +40,13 @@ const fn row(
     to: Phase,
     rule: &'static str,
 ) -> IncumbentRow {
-    Row { from, on, to: Some(to), act, rule }
+    Row {
+        from,
+        on,
+        to: Some(to),
+        act,
+        rule,
+    }
 }
 
 const fn stay(
@@ -50,7 +55,13 @@ const fn stay(
     act: &'static [Act],
     rule: &'static str,
 ) -> IncumbentRow {
-    Row { from, on, to: None, act, rule }
+    Row {
+        from,
+        on,
+        to: None,
+        act,
+        rule,
+    }
 }
 
 /// The incumbent's table.

@@ -133,7 +133,7 @@ impl<'a> Fields<'a> {
 
 /// Why a payload is not a message of version 1. The peer is broken, or speaks a version that was
 /// not agreed on; the session ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum DecodeError {
     /// The message number itself could not be read.
     #[error("undecodable message: its number {fault}")]
@@ -168,7 +168,7 @@ pub enum DecodeError {
 }
 
 /// What is wrong with one value in a payload. The texts go on after the value's name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Fault {
     /// The payload ends before the value does.
     #[error("is cut short")]

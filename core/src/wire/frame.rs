@@ -66,7 +66,7 @@ pub fn encode(version: u16, message: &Message<'_>, out: &mut [u8]) -> Result<usi
 }
 
 /// Why a message could not be written as a frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum EncodeError {
     /// The caller's memory is too small.
     #[error("a frame of {needed} bytes does not fit into {room}; use a larger buffer")]
@@ -196,7 +196,7 @@ fn frame_end(room: &[u8], filled: usize) -> Result<Option<usize>, FrameError> {
 }
 
 /// Why the bytes of a peer are not a frame; the session ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum FrameError {
     /// There is not even place for a version.
     #[error("a frame says it has {len} bytes; 2 is the least")]

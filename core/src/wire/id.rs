@@ -54,7 +54,7 @@ impl fmt::Debug for HandoffId {
 }
 
 /// A text that is not a handoff id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[error(
     "not a handoff id: expected a UUID with hyphens, such as 01234567-89ab-4cde-8f01-020304050607"
 )]

@@ -36,7 +36,7 @@ impl fmt::Display for VersionRange {
 }
 
 /// Two sides that speak no version in common; the session ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[error(
     "no common protocol version: we speak {ours}, the peer {theirs}; upgrade the side that is behind"
 )]

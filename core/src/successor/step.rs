@@ -1,0 +1,381 @@
+//! What the rows of the successor's table mean.
+
+use core::fmt::Write;
+use core::time::Duration;
+
+use super::{
+    Act, Cue, Phase, SUCCESSOR, Successor, SuccessorCall, SuccessorConfig, SuccessorOp,
+    SuccessorOutcome, SuccessorState, Why,
+};
+use crate::cause::{Cause, Reason};
+use crate::machine::{Event, Loss, Observation, Out, Role, Room, sealed};
+use crate::op::{LockReport, OpId, Report, Ticket};
+use crate::table;
+use crate::text::Text;
+use crate::time::Instant;
+use crate::violation::Violation;
+use crate::wire::{HandoffId, Message, Side, VersionRange};
+
+/// The index of the one link.
+const PEER: usize = 0;
+
+impl sealed::Sealed for Successor {}
+
+impl Role<1> for Successor {
+    type Config = SuccessorConfig;
+    type State = SuccessorState;
+    type Call = SuccessorCall;
+    type Op = SuccessorOp;
+    type Phase = Phase;
+    type Why = Why;
+    type Outcome = SuccessorOutcome;
+
+    const SERVES: bool = false;
+
+    fn fresh() -> SuccessorState {
+        SuccessorState {
+            phase: Phase::Fresh,
+            id: None,
+            op: None,
+            timer: None,
+            beat: None,
+            grace: Instant::default(),
+            generation: 0,
+            cause: Reason::SessionLost,
+        }
+    }
+
+    fn issue(call: SuccessorCall, id: OpId) -> SuccessorOp {
+        match call {
+            SuccessorCall::StagePath => SuccessorOp::StagePath(Ticket::new(id)),
+            SuccessorCall::TryLock => SuccessorOp::TryLock(Ticket::new(id)),
+            SuccessorCall::Open => SuccessorOp::Open(Ticket::new(id)),
+            SuccessorCall::PublishPath => SuccessorOp::PublishPath(Ticket::new(id)),
+        }
+    }
+
+    fn victim(_: &SuccessorState) -> Option<usize> {
+        None
+    }
+
+    fn step<B: Room>(
+        config: &SuccessorConfig,
+        state: &mut SuccessorState,
+        now: Instant,
+        event: Event<'_>,
+        out: &mut Out<'_, Self, B, 1>,
+    ) -> Result<(), Violation> {
+        let mut step = Step {
+            config,
+            state,
+            now,
+            out,
+        };
+        match event {
+            Event::Start => {
+                step.out.open(PEER, Self::CHANNEL);
+                step.cue(Cue::Start);
+            }
+            Event::Message(_, message) => step.message(message)?,
+            Event::Flushed(_) => step.written(),
+            Event::Lost(_, loss) => step.lost(loss),
+            Event::Completed(op, report) => step.completed(op, report),
+            Event::Due => step.due(),
+            Event::Opened(_) | Event::Heard(_) | Event::Progress(..) => {}
+        }
+        Ok(())
+    }
+
+    fn due(_: &SuccessorConfig, state: &SuccessorState) -> Option<(Instant, Why)> {
+        let beat = state.beat.map(|at| (at, Why::Heartbeat));
+        state
+            .timer
+            .into_iter()
+            .chain(beat)
+            .min_by_key(|(at, _)| *at)
+    }
+}
+
+struct Step<'s, 'm, B> {
+    config: &'s SuccessorConfig,
+    state: &'s mut SuccessorState,
+    now: Instant,
+    out: &'s mut Out<'m, Successor, B, 1>,
+}
+
+impl<B: Room> Step<'_, '_, B> {
+    /// Runs the row for `cue`, if there is one.
+    fn cue(&mut self, cue: Cue) -> bool {
+        let Some(row) = table::find(SUCCESSOR, &self.state.phase, &cue) else {
+            return false;
+        };
+        if let Some(to) = row.to {
+            self.state.phase = to;
+            self.state.timer = None;
+            self.state.beat = None;
+            self.out.observe(Observation::Phase(to));
+        }
+        for act in row.act {
+            self.act(*act);
+        }
+        true
+    }
+
+    fn act(&mut self, act: Act) {
+        match act {
+            Act::StartStage => self.start(SuccessorCall::StagePath, self.config.host_limit),
+            Act::StartLock => self.start(SuccessorCall::TryLock, self.config.host_limit),
+            Act::StartPublish => self.start(SuccessorCall::PublishPath, self.config.host_limit),
+            Act::StartOpen => {
+                self.start(SuccessorCall::Open, self.config.patience);
+                self.state.beat = Some(self.now.after(self.config.heartbeat));
+            }
+            Act::CancelOpen => {
+                if let Some(op) = self.state.op {
+                    self.out.cancel(op);
+                }
+            }
+            Act::SendHello => {
+                let hello = self
+                    .config
+                    .identity
+                    .hello(Side::Successor, self.config.versions);
+                self.out.send(PEER, &hello);
+            }
+            // Sent where the cue was told apart, since only there it is known whether it fits.
+            Act::SendReady => self.out.release(PEER),
+            Act::AbortPeer => {
+                if let Some(id) = self.state.id {
+                    let mut reason: Text = Text::default();
+                    let _ = write!(reason, "{}", self.cause());
+                    self.out.send(
+                        PEER,
+                        &Message::Abort {
+                            id,
+                            reason: reason.as_str(),
+                        },
+                    );
+                }
+            }
+            Act::ArmHello => self.arm(self.config.hello, Why::HelloAck),
+            Act::ArmBegin => self.arm(self.config.begin, Why::Begin),
+            Act::ArmGrace => self.state.grace = self.now.after(self.config.lock_grace),
+            Act::ArmRetry => self.arm(self.config.lock_retry, Why::Retry),
+            Act::ArmWrite => {
+                self.arm(self.config.wire_slack, Why::Write);
+                self.written();
+            }
+            Act::Serve => self.serve(true),
+            Act::ServeUnpublished => self.serve(false),
+            Act::Fail => {
+                let cause = self.cause();
+                self.out.finish(SuccessorOutcome::Failed(cause));
+            }
+        }
+    }
+
+    fn serve(&mut self, published: bool) {
+        let generation = self.state.generation;
+        self.out.finish(SuccessorOutcome::Serving {
+            generation,
+            published,
+        });
+    }
+
+    fn start(&mut self, call: SuccessorCall, limit: Duration) {
+        self.state.op = Some(self.out.start(call));
+        self.arm(limit, Why::Operation);
+    }
+
+    fn arm(&mut self, limit: Duration, why: Why) {
+        self.state.timer = Some((self.now.after(limit), why));
+    }
+
+    fn cause(&self) -> Cause {
+        Cause {
+            reason: self.state.cause,
+            detail: self.out.detail(),
+        }
+    }
+
+    fn trouble(&mut self, reason: Reason, words: &str) {
+        self.state.cause = reason;
+        self.out.explain(words);
+        let cause = self.cause();
+        self.out.observe(Observation::Trouble(cause));
+    }
+
+    fn written(&mut self) {
+        if self.out.is_flushed(PEER) {
+            self.cue(Cue::Written);
+        }
+    }
+
+    fn lost(&mut self, loss: Loss) {
+        if matches!(
+            self.state.phase,
+            Phase::Staging | Phase::Greeting | Phase::Standing
+        ) {
+            let mut words: Text = Text::default();
+            let _ = write!(words, "{loss}");
+            self.trouble(Reason::SessionLost, words.as_str());
+        }
+        self.cue(Cue::Lost);
+    }
+
+    fn message(&mut self, message: &Message<'_>) -> Result<(), Violation> {
+        let allowed = match (*message, self.state.id) {
+            (Message::Heartbeat { .. }, _) => true,
+            (Message::HelloAck { version, id }, None) => self.acknowledged(version, id)?,
+            (message, Some(expected)) => {
+                if let Some(found) = message.id().filter(|found| *found != expected) {
+                    return Err(Violation::WrongId { expected, found });
+                }
+                match message {
+                    Message::Begin { .. } => self.cue(Cue::Begin),
+                    Message::Abort { reason, .. } => {
+                        if self.state.phase != Phase::Parting {
+                            self.trouble(Reason::Aborted, reason);
+                        }
+                        self.cue(Cue::Abort)
+                    }
+                    _ => false,
+                }
+            }
+            _ => false,
+        };
+        if allowed {
+            return Ok(());
+        }
+        Err(Violation::Unexpected {
+            kind: message.kind(),
+            state: self.state.phase.name(),
+        })
+    }
+
+    fn acknowledged(&mut self, version: u16, id: HandoffId) -> Result<bool, Violation> {
+        let ours = self.config.versions;
+        let theirs = VersionRange {
+            min: version,
+            max: version,
+        };
+        if ours.highest_common(theirs).is_none() {
+            return Err(Violation::NoCommonVersion { ours, theirs });
+        }
+        self.out.negotiated(PEER, version);
+        self.state.id = Some(id);
+        Ok(self.cue(Cue::Acknowledged))
+    }
+
+    fn completed(&mut self, op: OpId, report: &Report<'_>) {
+        // An operation that nobody waits for any more has ended: nothing to do.
+        if self.state.op != Some(op) {
+            return;
+        }
+        self.state.op = None;
+        let cue = match *report {
+            Report::Failed(why) => self.failed(why),
+            Report::Done if self.state.phase == Phase::Publishing => Cue::PublishDone,
+            Report::Done => Cue::StageDone,
+            Report::Lock(LockReport::Taken { generation }) => {
+                self.state.generation = generation;
+                Cue::LockFree
+            }
+            Report::Lock(LockReport::Held) => self.held(Reason::LockHeld, ""),
+            Report::Opened(open) => {
+                let ready = self.state.id.map(|id| {
+                    self.out.stage(
+                        PEER,
+                        &Message::Ready {
+                            id,
+                            listening_on: open.listening_on,
+                            healthz_ok: open.healthy,
+                            revisions: open.revisions,
+                        },
+                    )
+                });
+                let alone = self.out.is_lost(PEER);
+                if !open.healthy {
+                    self.trouble(Reason::Unhealthy, "");
+                    Cue::OpenUnhealthy
+                } else if ready == Some(false) && !alone {
+                    self.trouble(Reason::ReportTooLarge, "");
+                    Cue::OpenTooLarge
+                } else {
+                    Cue::OpenDone
+                }
+            }
+            _ => return,
+        };
+        self.cue(cue);
+    }
+
+    fn failed(&mut self, why: &str) -> Cue {
+        match self.state.phase {
+            Phase::Staging | Phase::StagingAlone => {
+                self.trouble(Reason::BindFailed, why);
+                Cue::StageFailed
+            }
+            Phase::Opening => {
+                self.trouble(Reason::OpenFailed, why);
+                Cue::OpenFailed
+            }
+            Phase::Publishing => {
+                self.trouble(Reason::BindFailed, why);
+                Cue::PublishFailed
+            }
+            _ => self.held(Reason::LockFailed, why),
+        }
+    }
+
+    /// The lock was not to be had: once more, or never?
+    fn held(&mut self, reason: Reason, why: &str) -> Cue {
+        if self.now < self.state.grace {
+            return Cue::LockHeld;
+        }
+        self.trouble(reason, why);
+        Cue::LockSpent
+    }
+
+    /// Answers the timer that is due. Each answer clears the timer or moves it on.
+    fn due(&mut self) {
+        match self.state.timer {
+            Some((at, why)) if at <= self.now => {
+                self.state.timer = None;
+                self.late(why);
+            }
+            _ => {
+                self.state.beat = Some(self.now.after(self.config.heartbeat));
+                self.out.send_if_idle(
+                    PEER,
+                    &Message::Heartbeat {
+                        ts_ms: self.now.as_millis(),
+                    },
+                );
+            }
+        }
+    }
+
+    fn late(&mut self, why: Why) {
+        let cue = match why {
+            Why::HelloAck => Cue::HelloLate,
+            Why::Begin => Cue::BeginLate,
+            Why::Retry => Cue::RetryDue,
+            Why::Write => Cue::WriteLate,
+            Why::Operation | Why::Heartbeat => {
+                self.state.op = None;
+                match self.state.phase {
+                    Phase::Opening => {
+                        self.trouble(Reason::HookStuck, "open");
+                        Cue::OpenLate
+                    }
+                    _ => self.failed("the operation did not end"),
+                }
+            }
+        };
+        if matches!(why, Why::HelloAck | Why::Begin) {
+            self.trouble(Reason::SupervisorSilent, "");
+        }
+        self.cue(cue);
+    }
+}

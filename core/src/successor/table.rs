@@ -1,0 +1,109 @@
+//! The successor's transitions, all of them.
+//!
+//! ```text
+//! Staging ─→ Greeting ─HelloAck→ Standing ─Begin→ Locking ─→ Opening ─→ Announcing ─→ Publishing ─→ Serving
+//!    │           │                  │              ↓  ↑         │            │
+//!    └───────────┴── session lost ──┴──────────→ LockPause      └─ Parting ←─┘
+//!         C3: the lock says whether                 │              ↓
+//!         anybody else is left                      └─ C4 ─────→ Failed
+//! ```
+
+use super::{Act, Cue, Phase};
+use crate::table::Row;
+
+use Act::{
+    AbortPeer, ArmBegin, ArmGrace, ArmHello, ArmRetry, ArmWrite, CancelOpen, Fail, SendHello,
+    SendReady, Serve, ServeUnpublished, StartLock, StartOpen, StartPublish, StartStage,
+};
+use Cue::{
+    Abort, Acknowledged, Begin, BeginLate, HelloLate, LockFree, LockHeld, LockSpent, Lost,
+    OpenDone, OpenFailed, OpenLate, OpenTooLarge, OpenUnhealthy, PublishDone, PublishFailed,
+    RetryDue, StageDone, StageFailed, Start, WriteLate, Written,
+};
+use Phase::{
+    Announcing, Failed, Fresh, Greeting, LockPause, Locking, Opening, Parting, Publishing, Serving,
+    Staging, StagingAlone, Standing,
+};
+
+/// A row of the successor's table.
+pub type SuccessorRow = Row<Phase, Cue, Act>;
+
+const fn row(
+    from: &'static [Phase],
+    on: &'static [Cue],
+    act: &'static [Act],
+    to: Phase,
+    rule: &'static str,
+) -> SuccessorRow {
+    Row {
+        from,
+        on,
+        to: Some(to),
+        act,
+        rule,
+    }
+}
+
+const fn stay(
+    from: &'static [Phase],
+    on: &'static [Cue],
+    act: &'static [Act],
+    rule: &'static str,
+) -> SuccessorRow {
+    Row {
+        from,
+        on,
+        to: None,
+        act,
+        rule,
+    }
+}
+
+/// The successor's table.
+#[rustfmt::skip]
+pub static SUCCESSOR: &[SuccessorRow] = &[
+    // Before Begin. The control socket is bound first, under a name that nobody knows: a bind that
+    // fails is found before anything is touched, and costs nothing in the pause.
+    row(&[Fresh],        &[Start],         &[StartStage],                 Staging,      "4"),
+    row(&[Staging],      &[StageDone],     &[SendHello, ArmHello],        Greeting,     "4"),
+    row(&[Staging, StagingAlone],
+                         &[StageFailed],   &[Fail],                       Failed,       "5"),
+    row(&[Greeting],     &[Acknowledged],  &[ArmBegin],                   Standing,     "4"),
+    row(&[Standing],     &[Begin],         &[StartLock, ArmGrace],        Locking,      "4"),
+    row(&[Standing],     &[Abort],         &[Fail],                       Failed,       "C7"),
+
+    // The session is lost before Begin: is anybody else left?
+    row(&[Staging],      &[Lost],          &[],                           StagingAlone, "C3"),
+    row(&[StagingAlone], &[StageDone],     &[StartLock, ArmGrace],        Locking,      "C3"),
+    row(&[Greeting, Standing],
+                         &[Lost, HelloLate, BeginLate],
+                                           &[StartLock, ArmGrace],        Locking,      "C3"),
+
+    // The lock decides.
+    row(&[Locking],      &[LockFree],      &[StartOpen],                  Opening,      "4"),
+    row(&[Locking],      &[LockHeld],      &[ArmRetry],                   LockPause,    "C4"),
+    row(&[LockPause],    &[RetryDue],      &[StartLock],                  Locking,      "C4"),
+    row(&[Locking],      &[LockSpent],     &[AbortPeer, ArmWrite],        Parting,      "C4"),
+    row(&[Locking, LockPause],
+                         &[Abort],         &[Fail],                       Failed,       "C8"),
+    stay(&[Locking, LockPause],
+                         &[Lost],          &[],                                         "C5"),
+
+    // With the lock held. A lost session changes nothing any more.
+    row(&[Opening],      &[OpenDone],      &[SendReady, ArmWrite],        Announcing,   "4"),
+    row(&[Opening],      &[OpenUnhealthy], &[SendReady, ArmWrite],        Parting,      "C8"),
+    row(&[Opening],      &[OpenFailed, OpenTooLarge, OpenLate],
+                                           &[AbortPeer, ArmWrite],        Parting,      "C8"),
+    row(&[Opening],      &[Abort],         &[CancelOpen, Fail],           Failed,       "C8"),
+    stay(&[Opening],     &[Lost],          &[],                                         "C5"),
+    row(&[Announcing],   &[Written, Lost, WriteLate],
+                                           &[StartPublish],               Publishing,   "C5"),
+    row(&[Announcing],   &[Abort],         &[Fail],                       Failed,       "C8"),
+    row(&[Publishing],   &[PublishDone],   &[Serve],                      Serving,      "4"),
+    row(&[Publishing],   &[PublishFailed], &[ServeUnpublished],           Serving,      "C5"),
+    stay(&[Publishing],  &[Abort, Lost],   &[],                                         "C5"),
+
+    // Leaving, with the last word still to be written.
+    row(&[Parting],      &[Written, Lost, WriteLate, Abort],
+                                           &[Fail],                       Failed,       "C8"),
+];

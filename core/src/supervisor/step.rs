@@ -1,0 +1,362 @@
+//! What the rows of the supervisor's table mean.
+
+use core::fmt::Write;
+use core::time::Duration;
+
+use super::{
+    Act, Cue, Phase, SUPERVISOR, Supervisor, SupervisorCall, SupervisorConfig, SupervisorOp,
+    SupervisorOutcome, SupervisorState, Task, Why,
+};
+use crate::cause::{Cause, Reason};
+use crate::journal::{Entry, Stage};
+use crate::machine::{Event, Observation, Out, Role, Room, sealed};
+use crate::op::{OpId, Process, Ticket};
+use crate::table;
+use crate::text::Text;
+use crate::time::Instant;
+use crate::violation::Violation;
+use crate::wire::{HandoffId, Message};
+
+/// The index of the incumbent's link.
+pub(super) const INCUMBENT: usize = 0;
+/// The index of the successor's link.
+pub(super) const SUCCESSOR: usize = 1;
+
+impl sealed::Sealed for Supervisor {}
+
+impl Role<2> for Supervisor {
+    type Config = SupervisorConfig;
+    type State = SupervisorState;
+    type Call = SupervisorCall;
+    type Op = SupervisorOp;
+    type Phase = Phase;
+    type Why = Why;
+    type Outcome = SupervisorOutcome;
+
+    const SERVES: bool = false;
+
+    fn fresh() -> SupervisorState {
+        SupervisorState {
+            phase: Phase::Fresh,
+            incumbent: Process::default(),
+            incumbent_lost: false,
+            successor: Process::default(),
+            op: None,
+            timer: None,
+            alive_until: None,
+            patience: Instant::default(),
+            deadline: Instant::default(),
+            stage: None,
+            journal: None,
+            answered: None,
+            cause: None,
+        }
+    }
+
+    fn issue(call: SupervisorCall, id: OpId) -> SupervisorOp {
+        match call {
+            SupervisorCall::Connect => SupervisorOp::Connect(Ticket::new(id)),
+            SupervisorCall::Spawn => SupervisorOp::Spawn(Ticket::new(id)),
+            SupervisorCall::Kill(process) => SupervisorOp::Kill {
+                ticket: Ticket::new(id),
+                process,
+            },
+            SupervisorCall::WriteJournal(entry) => SupervisorOp::WriteJournal {
+                ticket: Ticket::new(id),
+                entry,
+            },
+            SupervisorCall::ClearJournal => SupervisorOp::ClearJournal(Ticket::new(id)),
+            SupervisorCall::ColdStart => SupervisorOp::ColdStart(Ticket::new(id)),
+            SupervisorCall::Probe(entry) => SupervisorOp::Probe {
+                ticket: Ticket::new(id),
+                entry,
+            },
+        }
+    }
+
+    fn victim(_: &SupervisorState) -> Option<usize> {
+        None
+    }
+
+    fn step<B: Room>(
+        config: &SupervisorConfig,
+        state: &mut SupervisorState,
+        now: Instant,
+        event: Event<'_>,
+        out: &mut Out<'_, Self, B, 2>,
+    ) -> Result<(), Violation> {
+        let mut step = Step {
+            config,
+            state,
+            now,
+            out,
+        };
+        match event {
+            Event::Start => {
+                step.cue(match config.task {
+                    Task::Handoff(_) => Cue::StartHandoff,
+                    Task::Recover(_) => Cue::StartRecovery,
+                });
+            }
+            Event::Heard(at) => step.heard(at),
+            Event::Message(at, message) => step.message(at, message)?,
+            Event::Flushed(_) => step.written(),
+            Event::Lost(at, loss) => step.lost(at, loss),
+            Event::Completed(op, report) => step.completed(op, report),
+            Event::Due => step.due(),
+            Event::Opened(_) | Event::Progress(..) => {}
+        }
+        Ok(())
+    }
+
+    fn due(_: &SupervisorConfig, state: &SupervisorState) -> Option<(Instant, Why)> {
+        let life = state.alive_until.map(|at| (at, Why::Life));
+        state
+            .timer
+            .into_iter()
+            .chain(life)
+            .min_by_key(|(at, _)| *at)
+    }
+}
+
+pub(super) struct Step<'s, 'm, B> {
+    pub(super) config: &'s SupervisorConfig,
+    pub(super) state: &'s mut SupervisorState,
+    pub(super) now: Instant,
+    pub(super) out: &'s mut Out<'m, Supervisor, B, 2>,
+}
+
+impl<B: Room> Step<'_, '_, B> {
+    /// Runs the row for `cue`, if there is one.
+    pub(super) fn cue(&mut self, cue: Cue) -> bool {
+        let Some(row) = table::find(SUPERVISOR, &self.state.phase, &cue) else {
+            return false;
+        };
+        if let Some(to) = row.to {
+            self.state.phase = to;
+            self.state.timer = None;
+            self.state.alive_until = None;
+            self.out.observe(Observation::Phase(to));
+        }
+        for act in row.act {
+            self.act(*act);
+        }
+        true
+    }
+
+    fn act(&mut self, act: Act) {
+        let config = self.config;
+        let id = self.id();
+        match act {
+            Act::StartConnect => self.start(SupervisorCall::Connect),
+            Act::StartSpawn => self.start(SupervisorCall::Spawn),
+            Act::StartProbe => self.start(SupervisorCall::Probe(self.entry_found())),
+            Act::StartColdStart => self.start(SupervisorCall::ColdStart),
+            Act::KillSuccessor => self.start(SupervisorCall::Kill(self.state.successor)),
+            Act::KillIncumbent => self.start(SupervisorCall::Kill(self.state.incumbent)),
+            Act::AskKill => {
+                let successor = self.entry_found().map(|entry| entry.successor);
+                self.start(SupervisorCall::Kill(successor.unwrap_or_default()));
+            }
+            Act::JournalPrepared => {
+                self.start(SupervisorCall::WriteJournal(self.entry(Stage::Prepared)));
+            }
+            Act::JournalBegun => {
+                let call = SupervisorCall::WriteJournal(self.entry(Stage::Begun));
+                self.state.journal = Some(self.out.start(call));
+            }
+            Act::ClearJournal => {
+                self.out.start(SupervisorCall::ClearJournal);
+            }
+
+            // The version was chosen where the Hello was judged.
+            Act::AckIncumbent => self.acknowledge(INCUMBENT),
+            Act::AckSuccessor => self.acknowledge(SUCCESSOR),
+            Act::SendPrepare => {
+                self.state.stage = Some(Stage::Prepared);
+                let message = Message::PrepareHandoff {
+                    id,
+                    successor_pid: self.state.successor.pid,
+                    deadline_ms: millis(config.deadline),
+                    drain_grace_ms: millis(config.drain_grace),
+                };
+                self.out.send(INCUMBENT, &message);
+            }
+            Act::SendSealRequest => self.out.send(INCUMBENT, &Message::SealRequest { id }),
+            Act::SendBegin => {
+                // A successor that takes over without a SealComplete gets a budget of its own.
+                if self.state.incumbent_lost || self.state.deadline <= self.now {
+                    self.set_deadline();
+                }
+                self.state.stage = Some(Stage::Begun);
+                self.out.send(SUCCESSOR, &Message::Begin { id });
+            }
+            Act::SendCommit => self.out.send(INCUMBENT, &Message::Commit { id }),
+            Act::SendAbort => self.send_abort(id),
+            Act::SendUndo => match self.state.stage {
+                None => {}
+                Some(Stage::Prepared) => self.send_abort(id),
+                Some(Stage::Begun) => {
+                    self.out.send(INCUMBENT, &Message::ResumeAfterAbort { id });
+                }
+            },
+            Act::CloseIncumbent => self.out.close(INCUMBENT),
+
+            Act::ArmMeet | Act::ArmWelcome => self.arm(config.hello, Why::Hello),
+            Act::ArmRetry => self.arm(config.connect_retry, Why::Retry),
+            Act::ArmWrite => {
+                self.arm(config.wire_slack, Why::Write);
+                self.written();
+            }
+            Act::ArmDrain => {
+                self.set_deadline();
+                let grace = config.drain_grace.min(config.deadline);
+                self.arm(grace.saturating_add(config.wire_slack), Why::Drained);
+                self.expect_life();
+            }
+            Act::ArmSeal => {
+                self.state.timer = Some((self.state.deadline, Why::SealComplete));
+                self.expect_life();
+            }
+            Act::ArmReady => {
+                self.state.timer = Some((self.state.deadline, Why::Ready));
+                self.expect_life();
+            }
+            Act::Extend => {
+                let recovering = matches!(config.task, Task::Recover(_));
+                let patience = match self.state.phase {
+                    Phase::Calling | Phase::Evicting if recovering => config.settle,
+                    _ => config.connect,
+                };
+                self.state.patience = self.now.after(patience);
+            }
+
+            Act::Succeed => {
+                let successor = self.state.successor;
+                self.out
+                    .finish(SupervisorOutcome::Committed { id, successor });
+            }
+            Act::RolledBack => {
+                let cause = self.cause().unwrap_or(Reason::SuccessorLost.into());
+                self.out.finish(SupervisorOutcome::RolledBack { id, cause });
+            }
+            Act::Started => {
+                let (process, cause) = (self.state.incumbent, self.cause());
+                self.out
+                    .finish(SupervisorOutcome::ColdStarted { process, cause });
+            }
+            Act::Found => {
+                let pid = self.state.answered.unwrap_or_default();
+                self.out.finish(SupervisorOutcome::Found { pid });
+            }
+            Act::Fail => {
+                let cause = self.cause().unwrap_or(Reason::NoIncumbent.into());
+                self.out.finish(SupervisorOutcome::Failed(cause));
+            }
+        }
+    }
+
+    pub(super) fn id(&self) -> HandoffId {
+        match self.config.task {
+            Task::Handoff(id) => id,
+            Task::Recover(entry) => entry.map_or(HandoffId::from_bytes([0; 16]), |entry| entry.id),
+        }
+    }
+
+    pub(super) fn entry_found(&self) -> Option<Entry> {
+        match self.config.task {
+            Task::Handoff(_) => None,
+            Task::Recover(entry) => entry,
+        }
+    }
+
+    fn entry(&self, stage: Stage) -> Entry {
+        let SupervisorState {
+            incumbent,
+            successor,
+            ..
+        } = *self.state;
+        Entry {
+            id: self.id(),
+            stage,
+            incumbent,
+            successor,
+        }
+    }
+
+    fn acknowledge(&mut self, at: usize) {
+        if let Some(version) = self.out.version(at) {
+            let id = self.id();
+            self.out.send(at, &Message::HelloAck { version, id });
+        }
+    }
+
+    fn send_abort(&mut self, id: HandoffId) {
+        let mut reason: Text = Text::default();
+        if let Some(cause) = self.cause() {
+            let _ = write!(reason, "{cause}");
+        }
+        self.out.send(
+            INCUMBENT,
+            &Message::Abort {
+                id,
+                reason: reason.as_str(),
+            },
+        );
+    }
+
+    fn start(&mut self, call: SupervisorCall) {
+        self.state.op = Some(self.out.start(call));
+        self.arm(self.config.host_limit, Why::Operation);
+    }
+
+    fn arm(&mut self, limit: Duration, why: Why) {
+        self.state.timer = Some((self.now.after(limit), why));
+    }
+
+    fn set_deadline(&mut self) {
+        let limit = self.config.deadline.saturating_add(self.config.wire_slack);
+        self.state.deadline = self.now.after(limit);
+    }
+
+    /// The peer that the phase depends on must be heard from within the dead-peer time.
+    pub(super) fn expect_life(&mut self) {
+        self.state.alive_until = Some(self.now.after(self.config.dead_peer));
+    }
+
+    pub(super) fn cause(&self) -> Option<Cause> {
+        self.state.cause.map(|reason| Cause {
+            reason,
+            detail: self.out.detail(),
+        })
+    }
+
+    /// Keeps why the handoff does not go the planned way; once it is being undone, the reason stands.
+    pub(super) fn trouble(&mut self, reason: Reason, words: &str) {
+        let undoing = matches!(
+            self.state.phase,
+            Phase::Killing | Phase::Undoing | Phase::Confirming | Phase::ConfirmPause
+        );
+        if undoing && self.state.cause.is_some() {
+            let detail = Text::new(words);
+            return self
+                .out
+                .observe(Observation::Trouble(Cause { reason, detail }));
+        }
+        self.state.cause = Some(reason);
+        self.out.explain(words);
+        if let Some(cause) = self.cause() {
+            self.out.observe(Observation::Trouble(cause));
+        }
+    }
+
+    pub(super) fn written(&mut self) {
+        if self.out.is_flushed(INCUMBENT) {
+            self.cue(Cue::Written);
+        }
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

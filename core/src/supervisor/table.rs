@@ -1,0 +1,179 @@
+//! The supervisor's transitions, all of them: one handoff, or one look around after a restart.
+//!
+//! ```text
+//! Connecting ─→ Meeting ─→ Spawning ─→ Welcoming ─→ Journaling ─→ Draining ─→ Sealing ─→ Opening ─→ Committing ─→ Done
+//!     ↑ ↓          │           │           │            │          │  │         │  │        │
+//! ConnectPause ←───┘           │           │            │  C6: O lost: Begin ───┴──────→    │
+//!                              │           └────────────┴──────────┴─ C7, C10 ──┴─→ Killing ←┘ C8
+//!                              ↓                                                      ↓
+//!                           Undoing ←─────────────────────────────────────────────────┤
+//!                              └→ Confirming (is O there?) ─→ ColdStarting ←───────────┘
+//!
+//! Calling ─→ Asking ─→ Probing ─→ Done            C9, after a restart: until the scene settles
+//!    ↑                    ├─→ Settling ─→ Calling
+//!    └───── Evicting ←────┤
+//!                         └─→ ColdStarting
+//! ```
+
+use super::{Act, Cue, Phase};
+use crate::table::Row;
+
+use Act::{
+    AckIncumbent, AckSuccessor, ArmDrain, ArmMeet, ArmReady, ArmRetry, ArmSeal, ArmWelcome,
+    ArmWrite, AskKill, ClearJournal, CloseIncumbent, Extend, Fail, Found, JournalBegun,
+    JournalPrepared, KillIncumbent, KillSuccessor, RolledBack, SendAbort, SendBegin, SendCommit,
+    SendPrepare, SendSealRequest, SendUndo, StartColdStart, StartConnect, StartProbe, StartSpawn,
+    Started, Succeed,
+};
+use Cue::{
+    ColdDone, ColdFailed, ConnectDone, ConnectFailed, ConnectSpent, Drained as GotDrained,
+    HelloRetired, IncumbentAbort, IncumbentHello, IncumbentLate, IncumbentLost, IncumbentLostSpent,
+    IncumbentStuck, IncumbentUnfit, JournalAlone, JournalDone, KillAlone, KillDone, KillFailed,
+    Occupied, Ready, ReadyAlone, ReadyUnhealthy, RetryDue, SealComplete, SealFailed, Settled,
+    SpawnAlone, SpawnDone, SpawnFailed, StartHandoff, StartRecovery, SuccessorAbort,
+    SuccessorHello, SuccessorLate, SuccessorLost, Unsettled, UnsettledLate, Vacant, WriteLate,
+    Written,
+};
+use Phase::{
+    Asking, Calling, ColdStarting, Committing, ConfirmPause, Confirming, ConnectPause, Connecting,
+    Done, Draining, Evicting, Fresh, Journaling, Killing, KillingIncumbent, Meeting, Opening,
+    Probing, Sealing, Settling, Spawning, Undoing, Welcoming,
+};
+
+/// A row of the supervisor's table.
+pub type SupervisorRow = Row<Phase, Cue, Act>;
+
+const fn row(
+    from: &'static [Phase],
+    on: &'static [Cue],
+    act: &'static [Act],
+    to: Phase,
+    rule: &'static str,
+) -> SupervisorRow {
+    Row {
+        from,
+        on,
+        to: Some(to),
+        act,
+        rule,
+    }
+}
+
+const fn stay(
+    from: &'static [Phase],
+    on: &'static [Cue],
+    act: &'static [Act],
+    rule: &'static str,
+) -> SupervisorRow {
+    Row {
+        from,
+        on,
+        to: None,
+        act,
+        rule,
+    }
+}
+
+/// The supervisor's table.
+#[rustfmt::skip]
+pub static SUPERVISOR: &[SupervisorRow] = &[
+    // The way it is meant to go.
+    row(&[Fresh],         &[StartHandoff],   &[Extend, StartConnect],               Connecting, "4"),
+    row(&[Connecting],    &[ConnectDone],    &[ArmMeet],                            Meeting,    "4"),
+    row(&[Meeting],       &[IncumbentHello], &[AckIncumbent, StartSpawn],           Spawning,   "4"),
+    row(&[Spawning],      &[SpawnDone],      &[ArmWelcome],                         Welcoming,  "4"),
+    row(&[Welcoming],     &[SuccessorHello], &[AckSuccessor, JournalPrepared],      Journaling, "4"),
+    row(&[Journaling],    &[JournalDone],    &[SendPrepare, ArmDrain],              Draining,   "4"),
+    row(&[Draining],      &[GotDrained],     &[SendSealRequest, ArmSeal],           Sealing,    "4"),
+    row(&[Sealing],       &[SealComplete],   &[SendBegin, ArmReady, JournalBegun],  Opening,    "4"),
+    row(&[Opening],       &[Ready],          &[SendCommit, ArmWrite],               Committing, "4"),
+    row(&[Committing],    &[Written, IncumbentLost, WriteLate],
+                                             &[ClearJournal, Succeed],              Done,       "4"),
+    stay(&[Committing],   &[SuccessorLost, SuccessorAbort, IncumbentAbort], &[],                "4"),
+
+    // Nobody answers, or the process that has just been retired still does: once more, for a while.
+    row(&[Connecting],    &[ConnectFailed],  &[ArmRetry],                         ConnectPause, "5"),
+    row(&[Meeting],       &[HelloRetired, IncumbentLost, IncumbentLate],
+                                             &[CloseIncumbent, ArmRetry],         ConnectPause, "5"),
+    row(&[ConnectPause],  &[RetryDue],       &[StartConnect],                       Connecting, "5"),
+    row(&[Connecting, Meeting],
+                          &[ConnectSpent, IncumbentLostSpent, IncumbentUnfit],
+                                             &[CloseIncumbent, Fail],               Done,       "5"),
+
+    // The incumbent is lost before it has sealed: it may be dead, and the successor finds out.
+    stay(&[Spawning, Welcoming, Journaling],
+                          &[IncumbentLost],  &[CloseIncumbent],                                 "C6"),
+    row(&[Journaling],    &[JournalAlone],   &[SendBegin, ArmReady, JournalBegun],  Opening,    "C6"),
+    row(&[Draining, Sealing],
+                          &[IncumbentLost],  &[CloseIncumbent, SendBegin, ArmReady, JournalBegun],
+                                                                                    Opening,    "C6"),
+    stay(&[Opening, Killing, KillingIncumbent],
+                          &[IncumbentLost],  &[CloseIncumbent],                                 "C6"),
+
+    // Before Begin, whatever goes wrong costs the successor, and the incumbent goes on.
+    row(&[Spawning],      &[SpawnFailed],    &[SendUndo, ArmWrite],                 Undoing,    "C7"),
+    row(&[Spawning],      &[SpawnAlone],     &[Extend, StartConnect],               Confirming, "C7"),
+    row(&[Welcoming, Journaling, Draining, Sealing],
+                          &[SuccessorLost, SuccessorLate, SuccessorAbort],
+                                             &[KillSuccessor],                      Killing,    "C7"),
+    row(&[Draining, Sealing],
+                          &[IncumbentAbort, SealFailed],
+                                             &[KillSuccessor],                      Killing,    "C7"),
+    row(&[Draining, Sealing],
+                          &[IncumbentLate],  &[SendAbort, KillSuccessor],           Killing,    "C10"),
+    row(&[Draining, Sealing],
+                          &[IncumbentStuck], &[KillIncumbent],              KillingIncumbent,   "C10"),
+    row(&[KillingIncumbent],
+                          &[KillDone, KillAlone],
+                                             &[CloseIncumbent, SendBegin, ArmReady, JournalBegun],
+                                                                                    Opening,    "C10"),
+    row(&[KillingIncumbent],
+                          &[KillFailed],     &[SendAbort, KillSuccessor],           Killing,    "C10"),
+    row(&[KillingIncumbent],
+                          &[SuccessorLost, SuccessorAbort],
+                                             &[KillSuccessor],                      Killing,    "C7"),
+    stay(&[KillingIncumbent],
+                          &[GotDrained, SealComplete, SealFailed, IncumbentAbort],  &[],        "C10"),
+
+    // After Begin the lock decides; what the incumbent says about the handoff changes nothing.
+    stay(&[Opening],      &[IncumbentAbort], &[],                                               "C2"),
+    row(&[Opening],       &[ReadyAlone],     &[ClearJournal, Succeed],              Done,       "C6"),
+    row(&[Opening],       &[SuccessorLost, SuccessorLate, SuccessorAbort, ReadyUnhealthy],
+                                             &[KillSuccessor],                      Killing,    "C8"),
+
+    // Back to the incumbent, which may be gone by now.
+    row(&[Killing],       &[KillDone, KillFailed],
+                                             &[SendUndo, ArmWrite],                 Undoing,    "C8"),
+    row(&[Killing],       &[KillAlone],      &[Extend, StartConnect],               Confirming, "C8"),
+    stay(&[Killing],      &[SuccessorLost, SuccessorAbort, Ready, ReadyAlone, ReadyUnhealthy,
+                            GotDrained, SealComplete, SealFailed, IncumbentAbort],  &[],        "C8"),
+    row(&[Undoing],       &[Written],        &[ClearJournal, RolledBack],           Done,       "C8"),
+    row(&[Undoing],       &[IncumbentLost, WriteLate],
+                                             &[CloseIncumbent, Extend, StartConnect],
+                                                                                    Confirming, "C8"),
+    stay(&[Undoing],      &[GotDrained, SealComplete, SealFailed, IncumbentAbort],  &[],        "C8"),
+    row(&[Confirming],    &[ConnectDone],    &[CloseIncumbent, ClearJournal, RolledBack],
+                                                                                    Done,       "C8"),
+    row(&[Confirming],    &[ConnectFailed],  &[ArmRetry],                         ConfirmPause, "C8"),
+    row(&[ConfirmPause],  &[RetryDue],       &[StartConnect],                       Confirming, "C8"),
+    row(&[Confirming],    &[ConnectSpent],   &[StartColdStart],                   ColdStarting, "C8"),
+    row(&[ColdStarting],  &[ColdDone],       &[ClearJournal, Started],              Done,       "C8"),
+    row(&[ColdStarting],  &[ColdFailed],     &[ClearJournal, Fail],                 Done,       "C8"),
+
+    // After a restart: look until the scene has settled.
+    row(&[Fresh],         &[StartRecovery],  &[Extend, StartConnect],               Calling,    "C9"),
+    row(&[Calling],       &[ConnectDone],    &[ArmMeet],                            Asking,     "C9"),
+    row(&[Calling],       &[ConnectFailed, ConnectSpent],
+                                             &[StartProbe],                         Probing,    "C9"),
+    row(&[Asking],        &[IncumbentHello, HelloRetired, IncumbentLost, IncumbentLostSpent,
+                            IncumbentLate, IncumbentUnfit],
+                                             &[CloseIncumbent, StartProbe],         Probing,    "C9"),
+    row(&[Probing],       &[Settled],        &[ClearJournal, Found],                Done,       "C9"),
+    row(&[Probing],       &[Unsettled],      &[ArmRetry],                           Settling,   "C9"),
+    row(&[Settling],      &[RetryDue],       &[StartConnect],                       Calling,    "C9"),
+    row(&[Probing],       &[UnsettledLate],  &[AskKill, Extend],                    Evicting,   "C9"),
+    row(&[Evicting],      &[KillDone, KillAlone, KillFailed],
+                                             &[StartConnect],                       Calling,    "C9"),
+    row(&[Probing],       &[Occupied],       &[Fail],                               Done,       "C9"),
+    row(&[Probing],       &[Vacant],         &[StartColdStart],                   ColdStarting, "C9"),
+];
