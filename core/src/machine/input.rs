@@ -13,7 +13,7 @@ pub enum Input<'b> {
         /// The adapter's name for it, new for every connection.
         link: LinkId,
     },
-    /// Bytes arrived. At most one frame of them is taken: see [`Turn::consumed`].
+    /// Bytes arrived. At most one frame of them is taken: see [`Turn::consumed`](super::Turn::consumed).
     Bytes {
         /// On which link.
         link: LinkId,
@@ -44,7 +44,7 @@ pub enum Input<'b> {
         revision: u64,
     },
     /// Every open link was read until nothing was left, and the clock stands at or after the
-    /// deadline of the last [`Wait`]. Bytes come before timeouts: a reply that has arrived counts,
+    /// deadline of the last [`Wait`](super::Wait). Bytes come before timeouts: a reply that has arrived counts,
     /// however late it is looked at.
     Deadline,
 }
@@ -53,7 +53,7 @@ pub enum Input<'b> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Misuse {
-    /// The last turn still has steps; [`Machine::turn`] gives them.
+    /// The last turn still has steps; [`Machine::turn`](super::Machine::turn) gives them.
     #[error("the last turn was not drained")]
     TurnNotDrained,
     /// The first input must be [`Input::Start`], and only the first.

@@ -28,7 +28,7 @@ pub trait Role<const L: usize>: sealed::Sealed + Sized {
     /// How it ends.
     type Outcome: Copy + Eq + Hash + fmt::Debug + fmt::Display;
 
-    /// The state before [`Input::Start`].
+    /// The state before [`Input::Start`](super::Input::Start).
     fn fresh() -> Self::State;
     /// Whether connections may be accepted.
     const SERVES: bool;
