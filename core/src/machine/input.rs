@@ -1,10 +1,14 @@
 //! What goes into a machine, and what the caller may do wrong in handing it in.
 
+use serde::Serialize;
+
 use crate::link::LinkId;
 use crate::op::{Completion, OpId};
 
 /// What happened, told to a machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+///
+/// The order of the variants, and that of their fields, is the encoding of a [record](crate::record).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Input<'b> {
     /// The first input of every machine.
     Start,
