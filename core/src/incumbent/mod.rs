@@ -22,6 +22,8 @@ mod table;
 use core::fmt;
 use core::time::Duration;
 
+#[cfg(feature = "trace")]
+pub use self::table::TAKEN;
 pub use self::table::{INCUMBENT, IncumbentRow};
 use crate::cause::{Cause, Reason};
 use crate::identity::Identity;

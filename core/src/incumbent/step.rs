@@ -166,6 +166,8 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
         let Some(row) = table::find(INCUMBENT, &self.state.phase, &cue) else {
             return false;
         };
+        #[cfg(feature = "trace")]
+        super::TAKEN.mark(INCUMBENT, row);
         if let Some(to) = row.to {
             self.state.phase = to;
             self.state.retry = None;

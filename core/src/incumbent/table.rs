@@ -132,3 +132,7 @@ pub static INCUMBENT: &[IncumbentRow] = &[
     // A control path that could not be bound is tried again, while the daemon serves.
     stay(&[Serving],    &[RebindDue],     &[StartBind],                                 "C2"),
 ];
+
+/// Which of them were taken.
+#[cfg(feature = "trace")]
+pub static TAKEN: crate::table::Taken = crate::table::Taken::new();
