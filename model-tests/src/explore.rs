@@ -6,8 +6,8 @@
 //! in the frontier. A trace is told by running its moves again.
 //!
 //! Two things are asked of liveness. An *end*, a state in which nothing is left to happen but faults,
-//! must be good. And from every state an end must be in reach without a further fault: a run may be
-//! as slow as its hooks are, but it cannot be caught in a circle.
+//! must be good. And from every state one in which the daemon serves, or an end, must be in reach without
+//! a further fault: a run may be as slow as its hooks are, but it cannot be caught in a circle.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -64,6 +64,8 @@ struct Search {
     /// From, to; without what is optional.
     edges: Vec<(u32, u32)>,
     ends: Vec<u32>,
+    /// States in which the daemon serves.
+    good: Vec<u32>,
     moves: usize,
     depth: usize,
 }
@@ -76,6 +78,7 @@ pub fn explore(setup: Setup, limit: usize) -> Found {
         parents: vec![(0, Move::Tick)],
         edges: Vec::new(),
         ends: Vec::new(),
+        good: Vec::new(),
         moves: 0,
         depth: 0,
     };
@@ -96,7 +99,7 @@ pub fn explore(setup: Setup, limit: usize) -> Found {
         frontier = next;
     }
     let circle = search.caught().map(|id| {
-        let what = "no end can be reached from here without a further fault";
+        let what = "the daemon cannot come to serve again without a further fault";
         (what.to_owned(), id)
     });
     search.found(circle, false)
@@ -112,6 +115,9 @@ impl Search {
         next: &mut Vec<(u32, World)>,
     ) -> Result<(), Broken> {
         let moves = world.moves();
+        if world.serves() {
+            self.good.push(id);
+        }
         if moves.iter().all(|step| step.is_optional()) {
             self.ends.push(id);
             if let Some(what) = world.failed() {
@@ -141,12 +147,12 @@ impl Search {
         Ok(())
     }
 
-    /// A state from which no end can be reached, if there is one.
+    /// A state from which the daemon cannot come to serve again, if there is one.
     fn caught(&mut self) -> Option<u32> {
         let states = self.parents.len();
         self.edges.sort_unstable_by_key(|(_, to)| *to);
         let mut good = vec![false; states];
-        let mut work = self.ends.clone();
+        let mut work = [&self.ends[..], &self.good[..]].concat();
         for end in &work {
             good[*end as usize] = true;
         }

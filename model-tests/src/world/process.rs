@@ -152,7 +152,7 @@ impl World {
         let config = SuccessorConfig {
             identity: self.identity(at),
             hello: seconds(2),
-            begin: NEVER,
+            begin: seconds(12),
             heartbeat: seconds(2),
             lock_grace: seconds(2),
             lock_retry: seconds(1),
