@@ -107,6 +107,8 @@ impl World {
             }
             (Call::Kill(pid), Result::Done) => {
                 if let Some(target) = self.by_pid(pid).filter(|target| self.lives(*target)) {
+                    // A daemon that misses its deadline is at fault, and its supervisor is told to kill it.
+                    self.faults += u8::from(self.processes[target].name == "O");
                     self.exit(target);
                 }
             }
