@@ -115,7 +115,7 @@ impl Search {
         next: &mut Vec<(u32, World)>,
     ) -> Result<(), Broken> {
         let moves = world.moves();
-        if world.serves() {
+        if world.contents() {
             self.good.push(id);
         }
         if moves.iter().all(|step| step.is_optional()) {
