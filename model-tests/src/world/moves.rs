@@ -154,11 +154,11 @@ impl World {
     }
 
     fn next_due(&self) -> Option<handoff_core::Instant> {
+        // Time passes for the frozen, too; what is due meanwhile they find when they thaw.
         self.processes
             .iter()
-            .filter(|process| process.life == Life::Running)
             .filter_map(|process| process.due)
-            .filter(|due| due.as_nanos() < u64::MAX)
+            .filter(|due| *due > self.now && due.as_nanos() < u64::MAX)
             .min()
     }
 
