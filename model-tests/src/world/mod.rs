@@ -123,8 +123,8 @@ pub(crate) struct Process {
     /// The deadline of the machine's last wait.
     pub(crate) due: Option<Instant>,
     pub(crate) pending: Vec<Pending>,
-    /// The connection at each of the machine's links.
-    pub(crate) slots: [Option<usize>; SESSIONS],
+    /// The connection at each of the machine's links, and one that is about to get there.
+    pub(crate) slots: [Option<usize>; SESSIONS + 1],
     /// The daemon's writer is open: it may write.
     pub(crate) writer: bool,
     /// The daemon takes and acknowledges writes.
@@ -296,7 +296,7 @@ impl World {
             body,
             due: None,
             pending: Vec::new(),
-            slots: [None; SESSIONS],
+            slots: [None; SESSIONS + 1],
             writer: false,
             serving: false,
             staged: false,

@@ -142,7 +142,7 @@ impl World {
         let process = &mut self.processes[at];
         process.body = Body::Incumbent(Arc::new(IncumbentMachine::new(config)));
         process.pending.clear();
-        process.slots = [None; SESSIONS];
+        process.slots = [None; SESSIONS + 1];
         process.writer = true;
         process.serving = true;
         self.input(at, Input::Start);
@@ -183,7 +183,7 @@ impl World {
         };
         let process = &mut self.processes[at];
         process.body = Body::Supervisor(Arc::new(SupervisorMachine::new(config)));
-        process.slots = [None; SESSIONS];
+        process.slots = [None; SESSIONS + 1];
         self.input(at, Input::Start);
     }
 
@@ -302,7 +302,7 @@ impl World {
                 self.become_incumbent(at, published);
             }
             End::Idle { watch, retry } => {
-                for slot in 0..SESSIONS {
+                for slot in 0..=SESSIONS {
                     if let Some(conn) = self.processes[at].slots[slot].take() {
                         self.close_end(conn, at);
                     }
@@ -323,7 +323,7 @@ impl World {
         process.body = Body::Idle;
         process.due = None;
         process.pending.clear();
-        process.slots = [None; SESSIONS];
+        process.slots = [None; SESSIONS + 1];
         process.writer = false;
         process.serving = false;
         process.staged = false;
@@ -428,16 +428,18 @@ impl World {
     /// What a process that has accepted a connection tells its machine.
     pub(crate) fn accept(&mut self, at: usize, conn: usize) {
         self.conns[conn].known[0] = true;
-        let free = self.processes[at].slots.iter().position(Option::is_none);
-        // The machine makes room for a newer connection; none of our worlds needs that.
-        let free = free.expect("a world with few connections");
-        self.processes[at].slots[free] = Some(conn);
-        self.input(
-            at,
-            Input::Opened {
-                link: link_name(conn),
-            },
-        );
+        // Beyond the last slot it waits until the machine has made room for it, or closed it.
+        let slots = &mut self.processes[at].slots;
+        let free = slots.iter().position(Option::is_none).unwrap_or(SESSIONS);
+        slots[free] = Some(conn);
+        let link = link_name(conn);
+        self.input(at, Input::Opened { link });
+        let slots = &mut self.processes[at].slots;
+        if let Some(late) = slots[SESSIONS].take()
+            && let Some(free) = slots.iter_mut().find(|slot| slot.is_none())
+        {
+            *free = Some(late);
+        }
     }
 
     /// Reports the end of an operation to the machine that started it.
