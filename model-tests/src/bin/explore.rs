@@ -30,6 +30,9 @@ struct Arguments {
     /// The supervisor kills an incumbent that misses its deadline.
     #[arg(long)]
     kill_stuck: bool,
+    /// How many handoffs the supervisor performs, one after the other.
+    #[arg(long, default_value_t = 1)]
+    handoffs: u8,
     /// A rule to switch off.
     #[arg(long, value_parser = mutation)]
     mutation: Option<Mutation>,
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
             failures: arguments.hooks_fail,
             restart: arguments.restart,
             kill_stuck: arguments.kill_stuck,
+            handoffs: arguments.handoffs,
             mutation: arguments.mutation,
         },
         arguments.limit,

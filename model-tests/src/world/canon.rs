@@ -124,6 +124,7 @@ impl World {
         canon.process(self.path);
         self.journal.hash(&mut canon);
         canon.write_u8(self.faults);
+        canon.write_u8(self.begun);
         for process in &self.processes {
             if process.life != Life::Dead {
                 self.hash_process(&mut canon, process);
@@ -137,6 +138,7 @@ impl World {
                 canon.write_usize(conn.unread[end].len());
                 for frame in &conn.unread[end] {
                     frame.kind.hash(&mut canon);
+                    frame.id.hash(&mut canon);
                     // Of what a frame says beside its kind only this is ever looked at.
                     if frame.kind == handoff_core::wire::MessageKind::Ready {
                         frame.bytes.hash(&mut canon);
@@ -152,7 +154,7 @@ impl World {
         process.name.hash(canon);
         process.life.hash(canon);
         (process.writer, process.serving, process.staged).hash(canon);
-        (process.watch, process.retry).hash(canon);
+        (process.watch, process.retired, process.retry).hash(canon);
         process.due.hash(canon);
         for slot in process.slots {
             canon.conn(slot);

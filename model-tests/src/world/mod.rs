@@ -133,6 +133,8 @@ pub(crate) struct Process {
     pub(crate) staged: bool,
     /// For a supervisor without a task: the daemon it watches.
     pub(crate) watch: Option<u32>,
+    /// For a supervisor: the daemon that it watched before.
+    pub(crate) retired: Option<u32>,
     /// For a supervisor: its last task failed, so it tries again when the scene has changed.
     pub(crate) retry: bool,
 }
@@ -141,6 +143,7 @@ pub(crate) struct Process {
 #[derive(Clone, Debug)]
 pub(crate) struct Frame {
     pub(crate) kind: MessageKind,
+    pub(crate) id: Option<HandoffId>,
     pub(crate) bytes: Arc<[u8]>,
 }
 
@@ -170,6 +173,8 @@ pub struct Setup {
     pub restart: bool,
     /// Kill an incumbent that misses its deadline (`C10`).
     pub kill_stuck: bool,
+    /// How many handoffs S performs, one after the other.
+    pub handoffs: u8,
     /// A rule that is switched off, to see that it is missed.
     pub mutation: Option<Mutation>,
 }
@@ -183,6 +188,7 @@ impl Default for Setup {
             failures: false,
             restart: false,
             kill_stuck: false,
+            handoffs: 1,
             mutation: None,
         }
     }
@@ -229,6 +235,10 @@ pub struct World {
     pub(crate) path: Option<usize>,
     pub(crate) journal: Option<Entry>,
     pub(crate) faults: u8,
+    /// Handoffs that were begun.
+    pub(crate) begun: u8,
+    /// A handoff that failed though nothing was wrong.
+    pub(crate) failed: Option<String>,
     /// What the last move did, in words, when somebody wants to know.
     pub(crate) story: Option<Vec<String>>,
 }
@@ -239,9 +249,6 @@ pub(crate) const PIDS: u32 = 1_000_000;
 pub(crate) const LINKS: u32 = 2_000_000;
 /// The clock starts here, so that no other number in a state looks like a moment.
 pub(crate) const EPOCH: u64 = 1 << 60;
-
-/// The one handoff of a world.
-pub(crate) const HANDOFF: HandoffId = HandoffId::from_bytes([7; 16]);
 
 /// The supervisor and the incumbent of the beginning.
 pub(crate) const SUPERVISOR: usize = 0;
@@ -260,14 +267,23 @@ impl World {
             path: Some(INCUMBENT),
             journal: None,
             faults: 0,
+            begun: 0,
+            failed: None,
             story: None,
         };
         world.spawn("S", Body::Idle);
         world.spawn("O", Body::Idle);
         world.processes[SUPERVISOR].watch = Some(world.processes[INCUMBENT].pid);
         world.become_incumbent(INCUMBENT, true);
-        world.become_supervisor(SUPERVISOR, Task::Handoff(HANDOFF));
+        world.hand_over(SUPERVISOR);
         world
+    }
+
+    /// A supervisor begins the next handoff.
+    pub(crate) fn hand_over(&mut self, at: usize) {
+        self.begun += 1;
+        let id = HandoffId::from_bytes([self.begun; 16]);
+        self.become_supervisor(at, Task::Handoff(id));
     }
 
     /// Keeps an account of each move from here on.
@@ -301,6 +317,7 @@ impl World {
             serving: false,
             staged: false,
             watch: None,
+            retired: None,
             retry: false,
         });
         at

@@ -20,6 +20,8 @@ pub enum Move {
     Reap(u8),
     /// A supervisor without a task looks around.
     Look(u8),
+    /// A supervisor without a task begins the next handoff.
+    HandOver(u8),
     /// Time passes, up to the next deadline.
     Tick,
     /// S is started again.
@@ -86,6 +88,10 @@ impl World {
                 moves.push(Move::Clock(small(at)));
                 quick = true;
             }
+            let idle = process.name == "S" && self.idle(at);
+            if idle && process.watch.is_some() && self.begun < self.setup.handoffs {
+                moves.push(Move::HandOver(small(at)));
+            }
             if self.has_to_look(at) {
                 moves.push(Move::Look(small(at)));
                 quick = true;
@@ -137,11 +143,16 @@ impl World {
         !conn.unread[end].is_empty() || !conn.open[1 - end]
     }
 
+    /// Whether the process has neither a machine nor an operation left.
+    fn idle(&self, at: usize) -> bool {
+        let process = &self.processes[at];
+        matches!(process.body, Body::Idle) && process.pending.is_empty()
+    }
+
     fn has_to_look(&self, at: usize) -> bool {
         let process = &self.processes[at];
         if process.name != "S"
-            || !matches!(process.body, Body::Idle)
-            || !process.pending.is_empty()
+            || !self.idle(at)
             || self.setup.mutation == Some(Mutation::Unwatched)
         {
             return false;
@@ -209,6 +220,7 @@ impl World {
                 self.processes[at].retry = false;
                 self.become_supervisor(at, Task::Recover(entry));
             }
+            Move::HandOver(at) => self.hand_over(usize::from(at)),
             Move::Tick => self.now = self.next_due().unwrap_or(self.now).max(self.now),
             Move::Restart => {
                 let at = self.spawn("S", Body::Idle);
@@ -290,6 +302,7 @@ impl World {
             Move::Clock(at) => format!("{} looks at the clock", name(at)),
             Move::Reap(at) => format!("{} is gone, and its lock", name(at)),
             Move::Look(at) => format!("{} looks around", name(at)),
+            Move::HandOver(at) => format!("{} begins another handoff", name(at)),
             Move::Tick => {
                 let by = self.next_due().unwrap_or(self.now).since(self.now);
                 format!("{} s pass", by.as_secs())

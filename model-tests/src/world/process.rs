@@ -179,6 +179,7 @@ impl World {
             wire_slack: seconds(1),
             settle: seconds(4),
             host_limit: seconds(8),
+            retired: self.processes[at].retired,
             ..SupervisorConfig::new(task)
         };
         let process = &mut self.processes[at];
@@ -310,8 +311,14 @@ impl World {
                 let process = &mut self.processes[at];
                 process.body = Body::Idle;
                 process.due = None;
+                if watch != process.watch {
+                    process.retired = process.watch;
+                }
                 process.watch = watch;
                 process.retry = retry;
+                if retry && self.faults == 0 {
+                    self.failed = Some("a task failed though nobody died".to_owned());
+                }
             }
         }
     }
@@ -402,6 +409,7 @@ impl World {
             if !(message.kind() == MessageKind::Heartbeat && unread[other].back().is_some_and(beats)) {
                 unread[other].push_back(Frame {
                     kind: message.kind(),
+                    id: message.id(),
                     bytes: rest[..length + 4].into(),
                 });
             }

@@ -16,7 +16,7 @@ impl World {
                 ));
             }
         }
-        None
+        self.failed.clone()
     }
 
     /// Whether the daemon serves, and can be handed over.
