@@ -30,6 +30,9 @@ struct Arguments {
     /// The supervisor kills an incumbent that misses its deadline.
     #[arg(long)]
     kill_stuck: bool,
+    /// Other operations than hooks may be stalled; each is a fault.
+    #[arg(long)]
+    stalls: bool,
     /// How many handoffs the supervisor performs, one after the other.
     #[arg(long, default_value_t = 1)]
     handoffs: u8,
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
             failures: arguments.hooks_fail,
             restart: arguments.restart,
             kill_stuck: arguments.kill_stuck,
+            stalls: arguments.stalls,
             handoffs: arguments.handoffs,
             mutation: arguments.mutation,
         },

@@ -162,6 +162,7 @@ impl World {
         canon.write_usize(process.pending.len());
         for pending in &process.pending {
             pending.call.hash(canon);
+            pending.stalled.hash(canon);
             match pending.result {
                 Some(Result::Linked { conn, pid }) => {
                     canon.conn(Some(conn));

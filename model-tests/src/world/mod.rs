@@ -111,6 +111,8 @@ pub(crate) struct Pending {
     pub(crate) call: Call,
     /// Set once it has taken effect.
     pub(crate) result: Option<Result>,
+    /// It takes time although it is no hook.
+    pub(crate) stalled: bool,
 }
 
 /// A process.
@@ -173,6 +175,8 @@ pub struct Setup {
     pub restart: bool,
     /// Kill an incumbent that misses its deadline (`C10`).
     pub kill_stuck: bool,
+    /// An operation that is no hook may be stalled, and end at any time later or never; a fault.
+    pub stalls: bool,
     /// How many handoffs S performs, one after the other.
     pub handoffs: u8,
     /// A rule that is switched off, to see that it is missed.
@@ -188,6 +192,7 @@ impl Default for Setup {
             failures: false,
             restart: false,
             kill_stuck: false,
+            stalls: false,
             handoffs: 1,
             mutation: None,
         }
@@ -208,16 +213,19 @@ pub enum Mutation {
     Unwatched,
     /// A process that takes the lock is not held up by the process that has it.
     OpenLock,
+    /// An incumbent that tries for the lock leaves as soon as it sees another's control path.
+    LeavesAtOnce,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Impatient,
         Self::TimeoutsFirst,
         Self::FailedSealCounts,
         Self::Unwatched,
         Self::OpenLock,
+        Self::LeavesAtOnce,
     ];
 }
 

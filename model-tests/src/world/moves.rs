@@ -1,5 +1,6 @@
 //! Everything that can happen next.
 
+use handoff_core::incumbent::Phase;
 use handoff_core::{Input, Successor, Task};
 
 use super::process::link_name;
@@ -26,6 +27,8 @@ pub enum Move {
     Tick,
     /// S is started again.
     Restart,
+    /// An operation is stalled.
+    Stall(u8, u8),
     /// A process is killed.
     Kill(u8),
     /// A process is stopped.
@@ -37,7 +40,7 @@ pub enum Move {
 impl Move {
     /// Faults, and what may as well never happen: an end is good or bad without them.
     pub const fn is_optional(self) -> bool {
-        matches!(self, Self::Kill(_) | Self::Freeze(_) | Self::Thaw(_))
+        matches!(self, Self::Stall(..) | Self::Kill(_) | Self::Freeze(_) | Self::Thaw(_))
     }
 }
 
@@ -80,7 +83,7 @@ impl World {
                 moves.extend(
                     (0..prospects.len()).map(|n| Move::Effect(small(at), small(op), small(n))),
                 );
-                quick |= !pending.call.is_hook();
+                quick |= !pending.call.is_hook() && !pending.stalled;
             }
             // Bytes come before timeouts.
             let first = self.setup.mutation == Some(Mutation::TimeoutsFirst);
@@ -120,6 +123,12 @@ impl World {
                 continue;
             }
             moves.push(Move::Kill(small(at)));
+            for (op, pending) in process.pending.iter().enumerate() {
+                let quick = !pending.call.is_hook() && pending.result.is_none();
+                if self.setup.stalls && quick && !pending.stalled {
+                    moves.push(Move::Stall(small(at), small(op)));
+                }
+            }
             let may_freeze = if process.name == "S" {
                 self.setup.freezes
             } else {
@@ -227,6 +236,11 @@ impl World {
                 let entry = self.journal;
                 self.become_supervisor(at, Task::Recover(entry));
             }
+            Move::Stall(at, op) => {
+                self.faults += 1;
+                let pending = &mut self.processes[usize::from(at)].pending;
+                pending[usize::from(op)].stalled = true;
+            }
             Move::Kill(at) => {
                 self.faults += 1;
                 self.exit(usize::from(at));
@@ -242,6 +256,9 @@ impl World {
     fn finish(&mut self, at: usize, op: usize) {
         let pending = self.processes[at].pending.remove(op);
         let result = pending.result.expect("it took effect");
+        if result == Result::Theirs && self.leaves_at_once(at) {
+            return self.exit(at);
+        }
         self.report(at, pending.op, pending.call, result);
     }
 
@@ -266,13 +283,17 @@ impl World {
 
     /// The mutated incumbent leaves instead of trying for the lock again.
     fn gives_up(&self, at: usize) -> bool {
-        self.setup.mutation == Some(Mutation::Impatient)
-            && match &self.processes[at].body {
-                Body::Incumbent(machine) => {
-                    machine.state().phase() == handoff_core::incumbent::Phase::Pausing
-                }
-                _ => false,
-            }
+        self.setup.mutation == Some(Mutation::Impatient) && self.is_incumbent(at, Phase::Pausing)
+    }
+
+    fn leaves_at_once(&self, at: usize) -> bool {
+        self.setup.mutation == Some(Mutation::LeavesAtOnce)
+            && self.is_incumbent(at, Phase::Watching)
+    }
+
+    fn is_incumbent(&self, at: usize, phase: Phase) -> bool {
+        matches!(&self.processes[at].body, Body::Incumbent(machine)
+            if machine.state().phase() == phase)
     }
 
     fn describe(&self, step: Move) -> String {
@@ -308,6 +329,10 @@ impl World {
                 format!("{} s pass", by.as_secs())
             }
             Move::Restart => "S is started again".to_owned(),
+            Move::Stall(at, op) => {
+                let call = self.processes[usize::from(at)].pending[usize::from(op)].call;
+                format!("{}: {call:?} is STALLED", name(at))
+            }
             Move::Kill(at) => format!("{} is KILLED", name(at)),
             Move::Freeze(at) => format!("{} is FROZEN", name(at)),
             Move::Thaw(at) => format!("{} THAWS", name(at)),

@@ -350,6 +350,7 @@ impl World {
             op,
             call,
             result: None,
+            stalled: false,
         });
     }
 
@@ -452,6 +453,7 @@ impl World {
 
     /// Reports the end of an operation to the machine that started it.
     pub(crate) fn report(&mut self, at: usize, op: u32, call: Call, result: Result) {
+        let mut taken = SESSIONS;
         if let Result::Linked { conn, .. } = result {
             let (end, slot) = match call {
                 Call::Spawn => (0, 1),
@@ -459,9 +461,9 @@ impl World {
             };
             if matches!(self.processes[at].body, Body::Supervisor(_)) {
                 self.conns[conn].known[end] = true;
-                if let Some(old) = self.processes[at].slots[slot].replace(conn) {
-                    self.close_end(old, at);
-                }
+                // Beside the others until the machine has taken it, or closed it.
+                self.processes[at].slots[SESSIONS] = Some(conn);
+                taken = slot;
             } else {
                 self.close_end(conn, at);
             }
@@ -498,6 +500,10 @@ impl World {
         let bytes = postcard::to_slice(&(self.now, 5_u32, op, report), &mut room).expect("short");
         let (_, input, _) = decode_input(bytes).expect("the format of a record");
         self.input(at, input);
+        let slots = &mut self.processes[at].slots;
+        if let Some(conn) = slots[SESSIONS].take() {
+            slots[taken] = Some(conn);
+        }
     }
 
     /// The rule that a mutation breaks when a process hears that its peer is gone.
