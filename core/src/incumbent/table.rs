@@ -20,9 +20,9 @@ use Act::{
 };
 use Cue::{
     Abort, BindDone, BindFailed, Commit, DrainDone, DrainFailed, HookLate, LockFree, LockHeld,
-    OwnerLost, OwnerSilent, PathOurs, PathTheirs, PathUnbound, PathUnsure, Prepare, RebindDue, ReleaseDone,
-    ReleaseFailed, Resume, ResumeDone, ResumeFailed, ResumeSpent, RetryDue, SealDone, SealFailed,
-    SealRequest, SealTooLarge,
+    OwnerLost, OwnerSilent, PathOurs, PathTheirs, PathUnbound, PathUnsure, Prepare, RebindDue,
+    ReleaseDone, ReleaseFailed, Resume, ResumeDone, ResumeFailed, ResumeSpent, RetryDue, SealDone,
+    SealFailed, SealRequest, SealTooLarge,
 };
 use Phase::{
     Drained, Draining, Failed, Pausing, Rebinding, Reclaiming, Releasing, Resuming, Retired,

@@ -39,10 +39,12 @@ impl World {
                 None => Result::Nobody,
             },
             Call::Connect => match self.path {
-                Some(owner) if self.lives(owner) && self.backlog(owner) < BACKLOG => Result::Linked {
-                    conn: self.conns.len(),
-                    pid: self.processes[owner].pid,
-                },
+                Some(owner) if self.lives(owner) && self.backlog(owner) < BACKLOG => {
+                    Result::Linked {
+                        conn: self.conns.len(),
+                        pid: self.processes[owner].pid,
+                    }
+                }
                 _ => Result::Failed,
             },
             Call::Spawn => Result::Linked {

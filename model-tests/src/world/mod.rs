@@ -332,9 +332,7 @@ impl World {
     }
 
     pub(crate) fn by_pid(&self, pid: u32) -> Option<usize> {
-        self.processes
-            .iter()
-            .position(|process| process.pid == pid)
+        self.processes.iter().position(|process| process.pid == pid)
     }
 
     /// Whether the process exists, at work or frozen.

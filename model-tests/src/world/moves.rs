@@ -40,7 +40,10 @@ pub enum Move {
 impl Move {
     /// Faults, and what may as well never happen: an end is good or bad without them.
     pub const fn is_optional(self) -> bool {
-        matches!(self, Self::Stall(..) | Self::Kill(_) | Self::Freeze(_) | Self::Thaw(_))
+        matches!(
+            self,
+            Self::Stall(..) | Self::Kill(_) | Self::Freeze(_) | Self::Thaw(_)
+        )
     }
 }
 
@@ -160,9 +163,7 @@ impl World {
 
     fn has_to_look(&self, at: usize) -> bool {
         let process = &self.processes[at];
-        if process.name != "S"
-            || !self.idle(at)
-            || self.setup.mutation == Some(Mutation::Unwatched)
+        if process.name != "S" || !self.idle(at) || self.setup.mutation == Some(Mutation::Unwatched)
         {
             return false;
         }

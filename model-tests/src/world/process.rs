@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use handoff_core::op::{LinkReport, LockReport, OpenReport, PathOwner, Process as Named, Report};
 use handoff_core::op::{DrainReport, SealReport};
+use handoff_core::op::{LinkReport, LockReport, OpenReport, PathOwner, Process as Named, Report};
 use handoff_core::record::decode_input;
 use handoff_core::wire::{MessageKind, Names, Revisions, decode};
 use handoff_core::{
@@ -407,7 +407,9 @@ impl World {
             // A second heartbeat right after one that is still unread says nothing new; without this
             // the world of a frozen process would grow without end.
             let beats = |frame: &Frame| frame.kind == MessageKind::Heartbeat;
-            if !(message.kind() == MessageKind::Heartbeat && unread[other].back().is_some_and(beats)) {
+            if !(message.kind() == MessageKind::Heartbeat
+                && unread[other].back().is_some_and(beats))
+            {
                 unread[other].push_back(Frame {
                     kind: message.kind(),
                     id: message.id(),
