@@ -4,7 +4,7 @@ use handoff_core::incumbent::Phase;
 use handoff_core::{Input, Successor, Task};
 
 use super::process::link_name;
-use super::{Body, Call, Life, Mutation, Result, SUPERVISOR, World};
+use super::{Body, Call, Life, Mutation, Result, World};
 
 /// One thing that happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -339,7 +339,4 @@ impl World {
             Move::Thaw(at) => format!("{} THAWS", name(at)),
         }
     }
-
-    /// The first supervisor; the one that a handoff starts with.
-    pub const FIRST_SUPERVISOR: usize = SUPERVISOR;
 }
