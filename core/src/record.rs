@@ -34,7 +34,6 @@
 use postcard::take_from_bytes;
 use serde::Deserialize;
 
-use crate::link::LinkId;
 use crate::machine::Input;
 use crate::op::{Completion, OpId, OpenReport, Report, SealReport};
 use crate::time::Instant;
@@ -166,6 +165,7 @@ impl<'b> Fields<'b> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::link::LinkId;
     use crate::op::{DrainReport, LinkReport, LockReport, PathOwner, Process, Scene};
     use crate::wire::{Names, Revisions};
 

@@ -12,7 +12,7 @@ use crate::wire::Message;
 /// What a role is made of. Implemented by [`Incumbent`](crate::Incumbent),
 /// [`Successor`](crate::Successor) and [`Supervisor`](crate::Supervisor) alone; an adapter is
 /// written once against it.
-pub trait Role<const L: usize>: sealed::Sealed + Sized {
+pub trait Role<const L: usize>: sealed::Sealed + Sized + fmt::Debug {
     /// What it is set up with.
     type Config: Clone + fmt::Debug;
     /// All that it remembers.
