@@ -328,9 +328,9 @@ fn c2_when_the_lock_and_the_path_are_anothers_the_incumbent_leaves() {
 #[test]
 fn c11_a_supervisor_that_is_silent_while_the_hook_runs_is_given_up_at_its_deadline() {
     let mut o = draining();
-    let acts = o.pass(Duration::from_secs(60));
+    let acts = o.pass(Duration::from_mins(1));
     assert!(acts.iter().all(|act| act == "send 1 Heartbeat"), "{acts:?}");
-    let acts = o.pass(Duration::from_millis(1000));
+    let acts = o.pass(Duration::from_secs(1));
     assert_eq!(acts.last().map(String::as_str), Some("cancel"), "{acts:?}");
     assert!(acts.contains(&"send 1 Abort".into()));
     assert!(o.has_seen("the supervisor has been silent"));
@@ -366,7 +366,7 @@ fn a_hook_is_given_the_announced_deadline_and_the_grace_at_the_most() {
     let [IncumbentOp::Seal { deadline, .. }] = &o.ops[..] else {
         panic!("{:?}", o.ops);
     };
-    assert_eq!(*deadline, o.now.after(Duration::from_secs(60)));
+    assert_eq!(*deadline, o.now.after(Duration::from_mins(1)));
 }
 
 #[test]
@@ -382,7 +382,7 @@ fn an_announced_deadline_without_end_is_cut() {
     let [IncumbentOp::Drain { deadline, .. }] = &o.ops[..] else {
         panic!("{:?}", o.ops);
     };
-    assert_eq!(*deadline, o.now.after(Duration::from_secs(600)));
+    assert_eq!(*deadline, o.now.after(Duration::from_mins(10)));
 }
 
 #[test]

@@ -98,7 +98,8 @@ fn a_control_socket_that_cannot_be_bound_is_found_before_anything_is_said() {
 
 #[test]
 fn c3_a_session_lost_before_begin_with_the_lock_free_leads_to_serving() {
-    for mut n in [greeting(), standing()] {
+    for make in [greeting, standing] {
+        let mut n = make();
         assert_eq!(n.lose(0), ["close 0", "start TryLock"]);
         assert_eq!(lock_answers(&mut n, TAKEN), ["start Open"]);
         assert_eq!(open_ends(&mut n, true), ["start PublishPath"]);

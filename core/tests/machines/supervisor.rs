@@ -156,7 +156,8 @@ fn a_journal_that_cannot_be_written_is_reported_and_stops_nothing() {
 
 #[test]
 fn c6_an_incumbent_lost_before_it_sealed_means_begin() {
-    for mut s in [draining(), sealing()] {
+    for make in [draining, sealing] {
+        let mut s = make();
         assert_eq!(s.lose(O), ["close 1", "send 2 Begin", "start WriteJournal"]);
         assert_eq!(
             s.hear(N, &ready(true)),
@@ -191,7 +192,8 @@ fn c6_an_incumbent_that_sends_no_byte_for_ten_seconds_is_lost() {
 
 #[test]
 fn c7_a_successor_lost_before_begin_is_killed_and_the_incumbent_told_to_go_on() {
-    for mut s in [draining(), sealing()] {
+    for make in [draining, sealing] {
+        let mut s = make();
         assert_eq!(s.lose(N), ["close 2", "start Kill"]);
         assert_eq!(
             kill_ends(&mut s, NEW),
