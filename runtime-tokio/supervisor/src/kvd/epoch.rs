@@ -248,7 +248,7 @@ impl Epoch {
         *waited.unwrap_or_else(PoisonError::into_inner).0 == 0
     }
 
-    /// Waits until `socket` is ready for `what`, the epoch is stopped, or `until` has come.
+    /// Waits until `socket` is ready for `what`, or the epoch is stopped.
     ///
     /// # Errors
     /// When the system cannot poll.

@@ -1,7 +1,7 @@
 //! `kvd`, a small durable key-value daemon that speaks RESP2 (redis-cli and redis-benchmark can
 //! talk to it), made to be handed over under load.
 //!
-//! It uses plain threads. [`Store`](store::Store) keeps the data, an [`Epoch`](epoch::Epoch) is one
+//! It uses plain threads. [`Store`] keeps the data, an [`Epoch`] is one
 //! stretch of serving it, and [`Kvd`] goes from epoch to epoch as the hooks in [`hooks`] say.
 
 pub(crate) mod args;
