@@ -1,2 +1,83 @@
-//! The `handoff` binary.
-fn main() {}
+//! The `handoff` binary: `kvd`, the daemon of the demo, and `load`, which puts it under load.
+
+mod kvd;
+mod load;
+
+use std::net::{SocketAddr, TcpListener};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use kvd::Kvd;
+use kvd::args::KvdArgs;
+use load::{Load, LoadConfig};
+
+#[derive(Debug, Parser)]
+#[command(version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the key-value daemon.
+    Kvd(KvdArgs),
+    /// Write and read for a while, then look for everything that was acknowledged.
+    Load {
+        /// A RESP server on this machine.
+        addr: SocketAddr,
+        /// How long to go on.
+        #[arg(long, default_value_t = 5)]
+        seconds: u64,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_writer(std::io::stderr)
+        .init();
+    match Cli::parse().command {
+        Command::Kvd(args) => run_kvd(&args),
+        Command::Load { addr, seconds } => run_load(addr, Duration::from_secs(seconds)),
+    }
+}
+
+/// Runs the daemon by itself: no handoffs, until a signal asks it to end.
+fn run_kvd(args: &KvdArgs) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        args.control_socket.is_none(),
+        "a daemon run by itself has no control socket"
+    );
+    let mut signals = Signals::new([SIGTERM, SIGINT])?;
+    thread::sleep(args.faults.warmup());
+    let daemon = Kvd::open(args, &args.data_dir)?;
+    daemon.set_generation(1);
+    let listener = TcpListener::bind(args.listen)
+        .with_context(|| format!("cannot listen on {}", args.listen))?;
+    eprintln!("serving on {}", listener.local_addr()?);
+    daemon.serve_on(listener)?;
+    signals.forever().next();
+    daemon.shutdown()
+}
+
+fn run_load(addr: SocketAddr, time: Duration) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    let load = Load::start(addr, &LoadConfig::default())?;
+    thread::sleep(time);
+    let ended = Instant::now();
+    println!("{:?}", load.counters());
+    println!("longest write pause {:?}", load.write_pause(begun, ended));
+    println!("connecting {:?}", load.connect_latency(begun, ended));
+    if let Some(failure) = load.last_failure() {
+        println!("last failure: {failure}");
+    }
+    let acked = load.stop();
+    println!("{} acknowledged: {:?}", acked.count(), acked.verify(addr)?);
+    Ok(())
+}
