@@ -14,6 +14,8 @@
 //! | given up | PrepareHandoff, SealRequest, Commit | answered with Abort (`C11`) |
 //! | acknowledged, given up | Abort, ResumeAfterAbort | nothing is there to be undone |
 
+mod events;
+mod sessions;
 mod step;
 mod table;
 

@@ -1,19 +1,20 @@
 //! What the rows of the incumbent's table mean.
 
+use core::fmt::Write;
+use core::time::Duration;
+
 use super::{
     Act, Cue, INCUMBENT, Incumbent, IncumbentCall, IncumbentConfig, IncumbentOp, IncumbentOutcome,
     IncumbentState, Owner, Phase, Rebind, Session, Why,
 };
 use crate::cause::{Cause, Reason};
-use crate::machine::{Event, Loss, Observation, Out, Role, Room, sealed};
-use crate::op::{LockReport, OpId, PathOwner, Report, Ticket};
+use crate::machine::{Event, Observation, Out, Role, Room, sealed};
+use crate::op::{OpId, Report, Ticket};
 use crate::table;
 use crate::text::Text;
 use crate::time::Instant;
 use crate::violation::Violation;
-use crate::wire::{HandoffId, Message, Side, VersionRange};
-use core::fmt::Write;
-use core::time::Duration;
+use crate::wire::Message;
 
 impl sealed::Sealed for Incumbent {}
 
@@ -130,12 +131,12 @@ impl<const L: usize> Role<L> for Incumbent {
 }
 
 impl<const L: usize> IncumbentState<L> {
-    fn owns(&self, at: usize) -> bool {
+    pub(super) fn owns(&self, at: usize) -> bool {
         self.owner.is_some_and(|owner| owner.session == at)
     }
 
     /// Whether one of the daemon's hooks runs, so that heartbeats are ours to send.
-    const fn in_hook(&self) -> bool {
+    pub(super) const fn in_hook(&self) -> bool {
         matches!(
             self.phase,
             Phase::Draining | Phase::Sealing | Phase::Releasing
@@ -143,12 +144,12 @@ impl<const L: usize> IncumbentState<L> {
     }
 }
 
-struct Step<'s, 'm, B, const L: usize> {
-    config: &'s IncumbentConfig,
-    state: &'s mut IncumbentState<L>,
-    now: Instant,
-    event: Event<'s>,
-    out: &'s mut Out<'m, Incumbent, B, L>,
+pub(super) struct Step<'s, 'm, B, const L: usize> {
+    pub(super) config: &'s IncumbentConfig,
+    pub(super) state: &'s mut IncumbentState<L>,
+    pub(super) now: Instant,
+    pub(super) event: Event<'s>,
+    pub(super) out: &'s mut Out<'m, Incumbent, B, L>,
 }
 
 impl<B: Room, const L: usize> Step<'_, '_, B, L> {
@@ -161,7 +162,7 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
     }
 
     /// Runs the row for `cue`, if there is one.
-    fn cue(&mut self, cue: Cue) -> bool {
+    pub(super) fn cue(&mut self, cue: Cue) -> bool {
         let Some(row) = table::find(INCUMBENT, &self.state.phase, &cue) else {
             return false;
         };
@@ -348,309 +349,10 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
         text
     }
 
-    fn trouble(&mut self, reason: Reason, words: &str) {
+    pub(super) fn trouble(&mut self, reason: Reason, words: &str) {
         self.state.cause = reason;
         self.out.explain(words);
         let cause = self.cause();
         self.out.observe(Observation::Trouble(cause));
-    }
-}
-
-/// What happens on the sessions.
-impl<B: Room, const L: usize> Step<'_, '_, B, L> {
-    fn greet(&mut self, at: usize) {
-        let until = self.now.after(self.config.hello);
-        if let Some(session) = self.state.sessions.get_mut(at) {
-            *session = Session::Greeting { until };
-        }
-        self.out.send(
-            at,
-            &self
-                .config
-                .identity
-                .hello(Side::Incumbent, self.config.versions),
-        );
-    }
-
-    fn heard(&mut self, at: usize) {
-        if let Some(Session::Acknowledged { heard, .. }) = self.state.sessions.get_mut(at) {
-            *heard = self.now;
-        }
-    }
-
-    fn lost(&mut self, at: usize) {
-        if let Some(session) = self.state.sessions.get_mut(at) {
-            *session = Session::Vacant;
-        }
-        if self.state.owns(at) {
-            self.state.cause = Reason::SessionLost;
-            self.cue(Cue::OwnerLost);
-        }
-    }
-
-    fn message(&mut self, at: usize, message: &Message<'_>) -> Result<(), Violation> {
-        let allowed = match self.state.sessions.get(at).copied() {
-            Some(Session::Greeting { .. }) => self.acknowledge(at, message)?,
-            Some(Session::Acknowledged { id, given_up, .. }) => {
-                if let Some(found) = message.id().filter(|found| *found != id) {
-                    return Err(Violation::WrongId {
-                        expected: id,
-                        found,
-                    });
-                }
-                self.request(at, id, given_up, message)
-            }
-            _ => true,
-        };
-        if allowed {
-            return Ok(());
-        }
-        Err(Violation::Unexpected {
-            kind: message.kind(),
-            state: self.state.phase.name(),
-        })
-    }
-
-    fn acknowledge(&mut self, at: usize, message: &Message<'_>) -> Result<bool, Violation> {
-        let Message::HelloAck { version, id } = *message else {
-            return Ok(false);
-        };
-        let ours = self.config.versions;
-        let theirs = VersionRange {
-            min: version,
-            max: version,
-        };
-        if ours.highest_common(theirs).is_none() {
-            return Err(Violation::NoCommonVersion { ours, theirs });
-        }
-        self.out.negotiated(at, version);
-        if let Some(session) = self.state.sessions.get_mut(at) {
-            *session = Session::Acknowledged {
-                id,
-                heard: self.now,
-                given_up: false,
-            };
-        }
-        Ok(true)
-    }
-
-    /// A message of an acknowledged session. Returns whether it is allowed.
-    fn request(&mut self, at: usize, id: HandoffId, given_up: bool, message: &Message<'_>) -> bool {
-        let owns = self.state.owns(at);
-        match message {
-            Message::Heartbeat { .. } => {
-                if !self.state.in_hook() {
-                    self.heartbeat(at);
-                }
-                true
-            }
-            Message::PrepareHandoff { .. } if owns => false,
-            Message::PrepareHandoff { .. } if given_up => self.refuse(at, id, Reason::GivenUp),
-            Message::PrepareHandoff { .. } => {
-                self.cue(Cue::Prepare) || self.refuse(at, id, Reason::Busy)
-            }
-            Message::SealRequest { .. } | Message::Commit { .. } if given_up => {
-                self.refuse(at, id, Reason::GivenUp)
-            }
-            Message::SealRequest { .. } => owns && self.cue(Cue::SealRequest),
-            Message::Commit { .. } => owns && self.cue(Cue::Commit),
-            Message::Abort { reason, .. } => !owns || self.undo(Cue::Abort, reason),
-            Message::ResumeAfterAbort { .. } => !owns || self.undo(Cue::Resume, ""),
-            _ => false,
-        }
-    }
-
-    fn undo(&mut self, cue: Cue, reason: &str) -> bool {
-        self.trouble(Reason::Aborted, reason);
-        self.cue(cue)
-    }
-
-    fn refuse(&mut self, at: usize, id: HandoffId, reason: Reason) -> bool {
-        let mut text: Text = Text::default();
-        let _ = match reason {
-            Reason::Busy => write!(text, "{reason} (the incumbent is {})", self.state.phase),
-            _ => write!(text, "{reason}"),
-        };
-        self.out.send(
-            at,
-            &Message::Abort {
-                id,
-                reason: text.as_str(),
-            },
-        );
-        true
-    }
-
-    fn heartbeat(&mut self, at: usize) {
-        self.out.send_if_idle(
-            at,
-            &Message::Heartbeat {
-                ts_ms: self.now.as_millis(),
-            },
-        );
-    }
-}
-
-/// What happens elsewhere.
-impl<B: Room, const L: usize> Step<'_, '_, B, L> {
-    fn completed(&mut self, op: OpId, report: &Report<'_>) {
-        if matches!(self.state.rebind, Rebind::Running(running, _) if running == op) {
-            return self.rebound(report);
-        }
-        // An operation that nobody waits for any more has ended: nothing to do.
-        if self.state.op != Some(op) {
-            return;
-        }
-        self.state.op = None;
-        self.state.op_limit = None;
-        let cue = match *report {
-            Report::Failed(why) => self.failed(why),
-            Report::Done => match self.state.phase {
-                Phase::Rebinding => {
-                    self.state.rebind = Rebind::Bound;
-                    Cue::BindDone
-                }
-                Phase::Resuming => {
-                    self.state.resume_failures = 0;
-                    Cue::ResumeDone
-                }
-                _ => Cue::ReleaseDone,
-            },
-            Report::Drained(_) => Cue::DrainDone,
-            Report::Sealed(seal) => {
-                let sealed = self.state.owner.map(|Owner { session, id, .. }| {
-                    let revisions = seal.revisions;
-                    let message = Message::SealComplete {
-                        id,
-                        revisions,
-                        fingerprint: seal.fingerprint,
-                    };
-                    self.out.stage(session, &message)
-                });
-                if sealed == Some(false) {
-                    self.trouble(Reason::ReportTooLarge, "");
-                    Cue::SealTooLarge
-                } else {
-                    Cue::SealDone
-                }
-            }
-            Report::Lock(LockReport::Taken { .. }) => Cue::LockFree,
-            Report::Lock(LockReport::Held) => Cue::LockHeld,
-            Report::Path(PathOwner::Ours) => Cue::PathOurs,
-            Report::Path(PathOwner::Theirs) => Cue::PathTheirs,
-            Report::Path(PathOwner::Nobody) => Cue::PathUnbound,
-            Report::Opened(_) | Report::Linked(_) | Report::Started(_) | Report::Scene(_) => return,
-        };
-        self.cue(cue);
-    }
-
-    fn failed(&mut self, why: &str) -> Cue {
-        let (reason, cue) = match self.state.phase {
-            Phase::Draining | Phase::Undraining => (Reason::DrainFailed, Cue::DrainFailed),
-            Phase::Sealing | Phase::Unsealing => (Reason::SealFailed, Cue::SealFailed),
-            Phase::Releasing | Phase::Unreleasing => (Reason::ReleaseFailed, Cue::ReleaseFailed),
-            Phase::Rebinding => {
-                self.state.rebind = Rebind::Due(self.now.after(self.config.host_retry));
-                (Reason::BindFailed, Cue::BindFailed)
-            }
-            Phase::Watching | Phase::Returning => (Reason::BindFailed, Cue::PathUnbound),
-            Phase::Resuming => {
-                self.state.resume_failures = self.state.resume_failures.saturating_add(1);
-                let spent = self.state.resume_failures >= self.config.resume_tries;
-                let cue = if spent {
-                    Cue::ResumeSpent
-                } else {
-                    Cue::ResumeFailed
-                };
-                (Reason::ResumeFailed, cue)
-            }
-            _ => (Reason::LockFailed, Cue::LockHeld),
-        };
-        self.trouble(reason, why);
-        cue
-    }
-
-    /// The control path was bound, or not, while the daemon served.
-    fn rebound(&mut self, report: &Report<'_>) {
-        self.state.rebind = Rebind::Bound;
-        if let Report::Failed(why) = report {
-            self.state.rebind = Rebind::Due(self.now.after(self.config.host_retry));
-            let mut cause = Cause::new(Reason::BindFailed);
-            cause.detail = Text::new(why);
-            self.out.observe(Observation::Trouble(cause));
-        }
-    }
-
-    fn progress(&mut self, sealed: u32, total: u32, revision: u64) {
-        if self.state.phase == Phase::Sealing
-            && let Some(owner) = self.state.owner
-        {
-            self.out.send_if_idle(
-                owner.session,
-                &Message::SealProgress {
-                    sealed,
-                    total,
-                    revision,
-                },
-            );
-        }
-    }
-
-    /// Answers the timer that is due. Each answer clears the timer or moves it on.
-    fn due(&mut self) {
-        let past = |at: Option<Instant>| at.is_some_and(|at| at <= self.now);
-        if let Some(at) = self.state.sessions.iter().position(
-            |session| matches!(session, Session::Greeting { until } if past(Some(*until))),
-        ) {
-            self.turn_away(at);
-        } else if past(self.state.owner.map(|owner| owner.silent_at)) {
-            self.trouble(Reason::SupervisorSilent, "");
-            if !self.cue(Cue::OwnerSilent) {
-                self.state.owner = None;
-            }
-        } else if past(self.state.op_limit) {
-            self.state.op = None;
-            self.state.op_limit = None;
-            self.trouble(Reason::HookStuck, self.state.phase.name());
-            if self.state.phase == Phase::Rebinding {
-                self.state.rebind = Rebind::Due(self.now.after(self.config.host_retry));
-            }
-            self.cue(Cue::HookLate);
-        } else if past(self.state.retry) {
-            self.state.retry = None;
-            self.cue(Cue::RetryDue);
-        } else if past(self.state.beat) {
-            self.state.beat = Some(self.now.after(self.config.heartbeat));
-            if let Some(owner) = self.state.owner {
-                self.heartbeat(owner.session);
-            }
-        } else {
-            match self.state.rebind {
-                Rebind::Due(_) => {
-                    self.cue(Cue::RebindDue);
-                }
-                Rebind::Running(..) => {
-                    self.state.rebind = Rebind::Due(self.now.after(self.config.host_retry));
-                }
-                Rebind::Bound => {}
-            }
-        }
-    }
-
-    /// Ends a session that has not acknowledged in time.
-    fn turn_away(&mut self, at: usize) {
-        if let Some(session) = self.state.sessions.get_mut(at) {
-            *session = Session::Vacant;
-        }
-        self.out.observe_lost(at, Loss::Silent);
-        self.out.close(at);
-    }
-
-    fn arm_patience(&mut self) {
-        let limit = match self.state.phase {
-            Phase::Undraining => self.config.cancel_grace,
-            _ => self.config.patience,
-        };
-        self.state.op_limit = Some(self.now.after(limit));
     }
 }

@@ -1,0 +1,84 @@
+//! What a role is made of, and the events that it is told.
+
+use core::fmt;
+use core::hash::Hash;
+
+use super::{Loss, Out};
+use crate::op::{OpId, Report};
+use crate::time::Instant;
+use crate::violation::Violation;
+use crate::wire::Message;
+
+/// What a role is made of. Implemented by [`Incumbent`](crate::Incumbent),
+/// [`Successor`](crate::Successor) and [`Supervisor`](crate::Supervisor) alone; an adapter is
+/// written once against it.
+pub trait Role<const L: usize>: sealed::Sealed + Sized {
+    /// What it is set up with.
+    type Config: Clone + fmt::Debug;
+    /// All that it remembers.
+    type State: Copy + Eq + Hash + fmt::Debug;
+    /// The data of an operation, without its ticket.
+    type Call: Copy + Eq + Hash + fmt::Debug;
+    /// An operation with its ticket.
+    type Op: fmt::Debug + PartialEq + Eq;
+    /// Its phases.
+    type Phase: Copy + Eq + Hash + fmt::Debug + fmt::Display;
+    /// Names of its waits.
+    type Why: Copy + Eq + fmt::Debug + fmt::Display;
+    /// How it ends.
+    type Outcome: Copy + Eq + Hash + fmt::Debug + fmt::Display;
+
+    /// The state before [`Input::Start`].
+    fn fresh() -> Self::State;
+    /// Whether connections may be accepted.
+    const SERVES: bool;
+    /// Joins an operation's data and its ticket.
+    fn issue(call: Self::Call, id: OpId) -> Self::Op;
+    /// The connection that goes when there is no room for a new one.
+    fn victim(state: &Self::State) -> Option<usize>;
+    /// One event: changes the state, and says through `out` what is to be done.
+    ///
+    /// # Errors
+    /// What the peer did wrong; its link is then closed, and lost.
+    fn step<B: Room>(
+        config: &Self::Config,
+        state: &mut Self::State,
+        now: Instant,
+        event: Event<'_>,
+        out: &mut Out<'_, Self, B, L>,
+    ) -> Result<(), Violation>;
+    /// The next moment at which something is due.
+    fn due(config: &Self::Config, state: &Self::State) -> Option<(Instant, Self::Why)>;
+}
+
+pub(crate) mod sealed {
+    pub trait Sealed {}
+}
+
+/// Memory for outgoing bytes.
+pub trait Room: AsRef<[u8]> + AsMut<[u8]> {}
+
+impl<B: AsRef<[u8]> + AsMut<[u8]>> Room for B {}
+
+/// An event as a role sees it; links are named by their index.
+#[derive(Clone, Copy, Debug)]
+pub enum Event<'a> {
+    /// The machine starts.
+    Start,
+    /// A connection was accepted.
+    Opened(usize),
+    /// Bytes came.
+    Heard(usize),
+    /// A whole message came.
+    Message(usize, &'a Message<'a>),
+    /// All that was owed has been written.
+    Flushed(usize),
+    /// The link is gone.
+    Lost(usize, Loss),
+    /// An operation ended.
+    Completed(OpId, &'a Report<'a>),
+    /// The seal hook reports progress: sealed, total, revision.
+    Progress(u32, u32, u64),
+    /// The clock reached a moment that [`Role::due`] gave.
+    Due,
+}
