@@ -9,8 +9,8 @@ use std::collections::{HashMap, VecDeque};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 
 use handoff_core::op::{Completion, OpId};
@@ -20,6 +20,7 @@ use handoff_core::{
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use crate::hooks::Progress;
 use crate::host::Clock;
 use crate::room::ServerRoom;
 
@@ -29,7 +30,7 @@ pub(crate) type Ended = Box<dyn FnOnce(&mut dyn FnMut(Completion<'_>)) + Send>;
 /// What reaches the loop from other threads.
 pub(crate) enum Call {
     Ended(Ended),
-    Progress { sealed: u32, total: u32, revision: u64 },
+    Progress(Progress),
     Stop,
 }
 
@@ -97,7 +98,13 @@ impl Links {
     pub(crate) fn adopt(&mut self, socket: UnixStream) -> LinkId {
         let link = LinkId(self.next);
         self.next += 1;
-        self.open.insert(link, Stream { socket, blocked: false });
+        self.open.insert(
+            link,
+            Stream {
+                socket,
+                blocked: false,
+            },
+        );
         link
     }
 
@@ -107,7 +114,9 @@ impl Links {
     }
 
     fn write(&mut self, link: LinkId, bytes: &[u8]) {
-        let Some(stream) = self.open.get_mut(&link) else { return };
+        let Some(stream) = self.open.get_mut(&link) else {
+            return;
+        };
         match stream.socket.write(bytes) {
             Ok(count) => self.wrote.push_back((link, count)),
             Err(e) if e.kind() == ErrorKind::WouldBlock => stream.blocked = true,
@@ -135,11 +144,12 @@ pub(crate) struct Driver<R: Role<L>, const L: usize> {
     wait: Option<Instant>,
     outcome: Option<R::Outcome>,
     listen_after: Option<Instant>,
+    stopped: bool,
     scratch: Vec<u8>,
 }
 
 impl<R: Role<L>, const L: usize> Driver<R, L> {
-    pub(crate) fn new(config: R::Config, clock: Clock) -> io::Result<Self> {
+    pub(crate) fn new(config: R::Config) -> io::Result<Self> {
         let (bell, ring) = UnixStream::pair()?;
         bell.set_nonblocking(true)?;
         ring.set_nonblocking(true)?;
@@ -152,13 +162,17 @@ impl<R: Role<L>, const L: usize> Driver<R, L> {
                 ended: VecDeque::new(),
                 wrote: VecDeque::new(),
             },
-            clock,
+            clock: Clock::new(),
             calls,
-            caller: Caller { calls: sender, bell: Arc::new(ring) },
+            caller: Caller {
+                calls: sender,
+                bell: Arc::new(ring),
+            },
             bell,
             wait: None,
             outcome: None,
             listen_after: None,
+            stopped: false,
             scratch: vec![0; 64 * 1024],
         })
     }
@@ -167,8 +181,13 @@ impl<R: Role<L>, const L: usize> Driver<R, L> {
         self.caller.clone()
     }
 
-    pub(crate) const fn state(&self) -> &R::State {
-        self.machine.state()
+    pub(crate) const fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// Sets the machine up anew; only before [`run`](Self::run).
+    pub(crate) fn configure(&mut self, config: R::Config) {
+        self.machine = Machine::new(config);
     }
 
     /// Runs the machine to its end, or until it is stopped.
@@ -186,10 +205,15 @@ impl<R: Role<L>, const L: usize> Driver<R, L> {
             if ready.listener {
                 self.accept(host);
             }
-            if ready.bell && self.answer_bell(host) {
-                return Flow::Stopped;
+            if ready.bell {
+                // What rang is in the channel; a byte that stays behind only rings once more.
+                let _ = self.bell.read(&mut [0; 64]);
+                self.answer_calls(host);
             }
             self.declare_deadline(host);
+            if self.stopped {
+                return Flow::Stopped;
+            }
         }
     }
 
@@ -250,9 +274,18 @@ impl<R: Role<L>, const L: usize> Driver<R, L> {
 
         let mut fds = Vec::with_capacity(links.len() + 2);
         for link in &links {
-            let Some(stream) = self.links.open.get(link) else { continue };
-            let writable = if stream.blocked { PollFlags::OUT } else { PollFlags::empty() };
-            fds.push(PollFd::from_borrowed_fd(stream.socket.as_fd(), PollFlags::IN | writable));
+            let Some(stream) = self.links.open.get(link) else {
+                continue;
+            };
+            let writable = if stream.blocked {
+                PollFlags::OUT
+            } else {
+                PollFlags::empty()
+            };
+            fds.push(PollFd::from_borrowed_fd(
+                stream.socket.as_fd(),
+                PollFlags::IN | writable,
+            ));
         }
         fds.push(PollFd::from_borrowed_fd(self.bell.as_fd(), PollFlags::IN));
         if let Some(listener) = listener {
@@ -268,8 +301,12 @@ impl<R: Role<L>, const L: usize> Driver<R, L> {
         drop(fds);
         let mut ready = Ready {
             links: Vec::new(),
-            bell: happened.get(links.len()).is_some_and(|flags| !flags.is_empty()),
-            listener: happened.get(links.len() + 1).is_some_and(|flags| !flags.is_empty()),
+            bell: happened
+                .get(links.len())
+                .is_some_and(|flags| !flags.is_empty()),
+            listener: happened
+                .get(links.len() + 1)
+                .is_some_and(|flags| !flags.is_empty()),
         };
         for (link, flags) in links.into_iter().zip(happened) {
             if flags.contains(PollFlags::OUT)
@@ -343,21 +380,28 @@ impl<R: Role<L>, const L: usize> Driver<R, L> {
         self.settle(host);
     }
 
-    /// Returns whether the loop is to stop.
-    fn answer_bell(&mut self, host: &mut impl Host<R, L>) -> bool {
-        // What rang is in the channel; a byte that stays behind only rings once more.
-        let _ = self.bell.read(&mut [0; 64]);
+    fn answer_calls(&mut self, host: &mut impl Host<R, L>) {
         while let Ok(call) = self.calls.try_recv() {
             match call {
                 Call::Ended(ended) => self.links.end(ended),
-                Call::Progress { sealed, total, revision } => {
-                    self.give(host, Input::Progress { sealed, total, revision });
+                Call::Progress(Progress {
+                    sealed,
+                    total,
+                    revision,
+                }) => {
+                    self.give(
+                        host,
+                        Input::Progress {
+                            sealed,
+                            total,
+                            revision,
+                        },
+                    );
                 }
-                Call::Stop => return true,
+                Call::Stop => self.stopped = true,
             }
             self.settle(host);
         }
-        false
     }
 
     /// Bytes before timeouts: whatever has arrived is handed in before a deadline is.
@@ -372,13 +416,7 @@ impl<R: Role<L>, const L: usize> Driver<R, L> {
         for link in links {
             self.read(host, link, READS);
         }
-        while let Ok(call) = self.calls.try_recv() {
-            match call {
-                Call::Ended(ended) => self.links.end(ended),
-                other => self.caller.call(other),
-            }
-        }
-        self.settle(host);
+        self.answer_calls(host);
         if due(self) && self.outcome.is_none() {
             self.give(host, Input::Deadline);
         }

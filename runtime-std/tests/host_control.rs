@@ -7,8 +7,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
+use handoff_core::op::PathOwner;
 use handoff_std::host::control::{self, PATH_LIMIT, check_path};
-use handoff_std::host::{Accept, ControlError, ControlListener, PathOwner, Process};
+use handoff_std::host::{Accept, ControlError, ControlListener, Process};
 use rustix::io::FdFlags;
 
 fn names(dir: &Path) -> Vec<String> {
@@ -43,7 +44,7 @@ fn staged_under_another_name_and_renamed_into_place() {
     let mut listener = staged.publish().unwrap();
     assert_eq!(names(dir.path()), ["p"]);
     assert_eq!(listener.path(), path);
-    assert_eq!(listener.owner(), PathOwner::Ours);
+    assert_eq!(listener.owner().unwrap(), PathOwner::Ours);
     assert!(matches!(listener.accept(&[]), Accept::WouldBlock));
 
     let (mut client, server) = control::connect(&path).unwrap();
@@ -88,15 +89,15 @@ fn a_successor_takes_over_and_the_incumbent_leaves_it_alone() {
     let path = dir.path().join("p");
     let incumbent = ControlListener::bind(&path).unwrap();
     let mut successor = ControlListener::bind(&path).unwrap();
-    assert_eq!(incumbent.owner(), PathOwner::Theirs);
-    assert_eq!(successor.owner(), PathOwner::Ours);
-    assert_eq!(incumbent.unlink_if_ours().unwrap(), PathOwner::Theirs);
+    assert_eq!(incumbent.owner().unwrap(), PathOwner::Theirs);
+    assert_eq!(successor.owner().unwrap(), PathOwner::Ours);
+    assert_eq!(incumbent.unlink_if_ours().unwrap(), false);
     drop(incumbent);
     let _client = control::connect(&path).unwrap();
     assert!(matches!(successor.accept(&[]), Accept::Accepted(..)));
-    assert_eq!(successor.unlink_if_ours().unwrap(), PathOwner::Ours);
-    assert_eq!(successor.owner(), PathOwner::Nobody);
-    assert_eq!(successor.unlink_if_ours().unwrap(), PathOwner::Nobody);
+    assert_eq!(successor.unlink_if_ours().unwrap(), true);
+    assert_eq!(successor.owner().unwrap(), PathOwner::Nobody);
+    assert_eq!(successor.unlink_if_ours().unwrap(), false);
     assert!(names(dir.path()).is_empty());
 }
 
@@ -111,7 +112,7 @@ fn only_sockets_are_replaced() {
     let staged = ControlListener::stage(&path).unwrap();
     fs::remove_file(&path).unwrap();
     fs::write(&path, "precious").unwrap();
-    assert_eq!(listener.owner(), PathOwner::Nobody);
+    assert_eq!(listener.owner().unwrap(), PathOwner::Nobody);
     let error = ControlListener::stage(&path).unwrap_err();
     assert!(matches!(error, ControlError::NotASocket { .. }), "{error}");
     // The file came after the staging: the staged socket is given back, and good for another try.
@@ -120,7 +121,7 @@ fn only_sockets_are_replaced() {
     assert_eq!(fs::read(&path).unwrap(), b"precious");
     fs::remove_file(&path).unwrap();
     let listener = staged.publish().unwrap();
-    assert_eq!(listener.owner(), PathOwner::Ours);
+    assert_eq!(listener.owner().unwrap(), PathOwner::Ours);
     assert_eq!(names(dir.path()), ["p"]);
 }
 

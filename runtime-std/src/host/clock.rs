@@ -1,7 +1,7 @@
 //! The clock an adapter drives its core with: monotonic, in nanoseconds, starting at the Unix time
 //! of its creation. So a reading is good for deadlines and still means something in a log.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A monotonic clock whose readings start at the Unix time of its creation. Steps of the system's
 /// clock after that do not move it.
@@ -28,6 +28,12 @@ impl Clock {
     pub fn now_nanos(&self) -> u64 {
         let elapsed = u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX);
         self.unix_nanos.saturating_add(elapsed)
+    }
+
+    /// The moment at which this clock reads `nanos`; `None` when that is too far away.
+    pub fn instant(&self, nanos: u64) -> Option<Instant> {
+        self.started
+            .checked_add(Duration::from_nanos(nanos.saturating_sub(self.unix_nanos)))
     }
 }
 

@@ -15,6 +15,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
+use handoff_core::op::PathOwner;
 use rustix::io::Errno;
 
 use super::peer::{PeerCredentials, uid_allowed};
@@ -24,17 +25,6 @@ mod path;
 
 pub use path::{ControlError, PATH_LIMIT, check_path};
 use path::{TempName, bind_temporary, refuse_other_files, remove_stale};
-
-/// Whose socket the control path leads to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PathOwner {
-    /// The one of this listener.
-    Ours,
-    /// Another one: somebody took over.
-    Theirs,
-    /// None at all: nothing is there, nothing that is a socket, or nothing that can be looked at.
-    Nobody,
-}
 
 /// What came of one attempt to accept.
 #[derive(Debug)]
@@ -149,28 +139,43 @@ impl ControlListener {
         &self.path
     }
 
-    /// Whose socket the control path leads to now.
-    pub fn owner(&self) -> PathOwner {
+    /// Whose socket the control path leads to now. The socket that a dead process left behind leads
+    /// to nobody, so another's is knocked at.
+    ///
+    /// # Errors
+    /// When the system does not let us knock (out of descriptors, for instance).
+    pub fn owner(&self) -> io::Result<PathOwner> {
         match fs::symlink_metadata(&self.path) {
-            Ok(found) if (found.dev(), found.ino()) == self.file => PathOwner::Ours,
-            Ok(found) if found.file_type().is_socket() => PathOwner::Theirs,
-            _ => PathOwner::Nobody,
+            Ok(found) if (found.dev(), found.ino()) == self.file => Ok(PathOwner::Ours),
+            Ok(found) if found.file_type().is_socket() => match socket::connect(&self.path) {
+                Ok(_) => Ok(PathOwner::Theirs),
+                Err(e) => match e.kind() {
+                    // Its queue is full, so somebody lives who is to empty it.
+                    io::ErrorKind::WouldBlock => Ok(PathOwner::Theirs),
+                    io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => {
+                        Ok(PathOwner::Nobody)
+                    }
+                    _ => Err(e),
+                },
+            },
+            _ => Ok(PathOwner::Nobody),
         }
     }
 
-    /// Remove the control path if it still leads here, and say whose it was.
+    /// Remove the control path if it still leads here, and say whether it did.
     ///
     /// Between the look and the removal another process could rename its own socket into place. Only
     /// a process with a claim to L does, so call this while L is held.
     ///
     /// # Errors
     /// Whatever the system says to the removal.
-    pub fn unlink_if_ours(&self) -> io::Result<PathOwner> {
-        let owner = self.owner();
-        if owner == PathOwner::Ours {
+    pub fn unlink_if_ours(&self) -> io::Result<bool> {
+        let ours = fs::symlink_metadata(&self.path)
+            .is_ok_and(|found| (found.dev(), found.ino()) == self.file);
+        if ours {
             fs::remove_file(&self.path)?;
         }
-        Ok(owner)
+        Ok(ours)
     }
 
     /// Accept one connection, without waiting. `also_allowed` are the user ids that may talk to us

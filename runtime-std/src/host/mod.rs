@@ -28,7 +28,7 @@ mod socket;
 pub mod spawn;
 
 pub use clock::Clock;
-pub use control::{Accept, ControlError, ControlListener, PathOwner, StagedControl};
+pub use control::{Accept, ControlError, ControlListener, StagedControl};
 pub use inherit::{InheritError, Inherited, InheritedListeners};
 pub use journal::{JournalFile, boot_id};
 pub use listen::{ListenError, ListenSpec, NamedListener};

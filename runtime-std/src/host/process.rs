@@ -62,6 +62,24 @@ pub struct Watch {
     pidfd: OwnedFd,
 }
 
+impl From<Process> for handoff_core::op::Process {
+    fn from(process: Process) -> Self {
+        Self {
+            pid: process.pid,
+            start: process.start,
+        }
+    }
+}
+
+impl From<handoff_core::op::Process> for Process {
+    fn from(process: handoff_core::op::Process) -> Self {
+        Self {
+            pid: process.pid,
+            start: process.start,
+        }
+    }
+}
+
 impl Process {
     /// The process that has this pid now; `None` if there is none. Dead but not yet reaped counts.
     pub fn of(pid: u32) -> Option<Self> {

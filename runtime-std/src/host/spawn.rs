@@ -130,6 +130,14 @@ impl SpawnSpec {
         Ok((spawned, ours))
     }
 
+    /// Look whether the binary can be run at all, without running it.
+    ///
+    /// # Errors
+    /// [`SpawnError`].
+    pub fn check(&self) -> Result<(), SpawnError> {
+        self.command().map(drop)
+    }
+
     fn spawn(
         &self,
         listeners: &[(&str, BorrowedFd<'_>)],
