@@ -3,16 +3,12 @@
 mod kvd;
 mod load;
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
 use clap::{Parser, Subcommand};
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
 
-use kvd::Kvd;
 use kvd::args::KvdArgs;
 use load::{Load, LoadConfig};
 
@@ -43,27 +39,9 @@ fn main() -> anyhow::Result<()> {
         .with_writer(std::io::stderr)
         .init();
     match Cli::parse().command {
-        Command::Kvd(args) => run_kvd(&args),
+        Command::Kvd(args) => kvd::run(&args),
         Command::Load { addr, seconds } => run_load(addr, Duration::from_secs(seconds)),
     }
-}
-
-/// Runs the daemon by itself: no handoffs, until a signal asks it to end.
-fn run_kvd(args: &KvdArgs) -> anyhow::Result<()> {
-    anyhow::ensure!(
-        args.control_socket.is_none(),
-        "a daemon run by itself has no control socket"
-    );
-    let mut signals = Signals::new([SIGTERM, SIGINT])?;
-    thread::sleep(args.faults.warmup());
-    let daemon = Kvd::open(args, &args.data_dir)?;
-    daemon.set_generation(1);
-    let listener = TcpListener::bind(args.listen)
-        .with_context(|| format!("cannot listen on {}", args.listen))?;
-    eprintln!("serving on {}", listener.local_addr()?);
-    daemon.serve_on(listener)?;
-    signals.forever().next();
-    daemon.shutdown()
 }
 
 fn run_load(addr: SocketAddr, time: Duration) -> anyhow::Result<()> {

@@ -10,9 +10,12 @@ mod connection;
 mod epoch;
 mod hooks;
 pub(crate) mod resp;
+mod run;
 mod store;
 #[cfg(test)]
 pub(crate) mod tests;
+
+pub(crate) use run::run;
 
 use std::io;
 use std::net::TcpListener;
@@ -105,6 +108,11 @@ impl Kvd {
     /// Says as which incumbent the daemon serves; INFO shows it.
     pub(crate) fn set_generation(&self, generation: u64) {
         self.inner.status.set_generation(generation);
+    }
+
+    /// The number of committed write transactions: the revision of the daemon's one shard.
+    pub(crate) fn revision(&self) -> u64 {
+        lock(&self.inner.life).store.revision()
     }
 
     /// Stops serving and closes the data, for good. Requests that have arrived are answered. Does
