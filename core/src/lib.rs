@@ -26,6 +26,7 @@ pub mod journal;
 mod link;
 mod machine;
 pub mod op;
+pub mod record;
 pub mod successor;
 pub mod supervisor;
 pub mod table;
@@ -41,8 +42,8 @@ pub use incumbent::{
 };
 pub use link::{Inline, LinkId, MIN_ROOM, Storage};
 pub use machine::{
-    Action, Event, Input, Loss, MAX_ACTIONS_PER_TURN, Machine, Misuse, Observation, Out, Role,
-    Room, Step, Turn, Wait,
+    Action, Event, Input, Loss, MAX_ACTIONS_PER_TURN, MAX_LINKS, Machine, Misuse, Observation, Out,
+    Role, Room, Step, Turn, Wait,
 };
 pub use successor::{
     Successor, SuccessorConfig, SuccessorMachine, SuccessorOp, SuccessorOutcome, SuccessorState,

@@ -31,7 +31,8 @@ use crate::table::labels;
 use crate::time::Instant;
 use crate::wire::{HandoffId, VersionRange};
 
-/// The incumbent's machine, with room for `SESSIONS` connections at once.
+/// The incumbent's machine, with room for `SESSIONS` connections at once; at most
+/// [`MAX_LINKS`](crate::MAX_LINKS).
 pub type IncumbentMachine<S, const SESSIONS: usize = 8> = Machine<Incumbent, S, SESSIONS>;
 
 /// The incumbent's role.
@@ -83,9 +84,9 @@ impl Default for IncumbentConfig {
             heartbeat: Duration::from_secs(2),
             wire_slack: Duration::from_secs(1),
             dead_peer: Duration::from_secs(10),
-            longest_deadline: Duration::from_secs(600),
+            longest_deadline: Duration::from_mins(10),
             cancel_grace: Duration::from_secs(5),
-            patience: Duration::from_secs(600),
+            patience: Duration::from_mins(10),
             host_limit: Duration::from_secs(30),
             lock_retry: Duration::from_millis(10),
             host_retry: Duration::from_secs(1),
