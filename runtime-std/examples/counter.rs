@@ -17,7 +17,10 @@ struct Counter(PathBuf, Mutex<Option<u64>>);
 
 impl Counter {
     fn load(&self) -> u64 {
-        fs::read_to_string(&self.0).ok().and_then(|text| text.parse().ok()).unwrap_or(0)
+        fs::read_to_string(&self.0)
+            .ok()
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(0)
     }
 
     fn serve(&self, listener: &TcpListener) -> Result<(), Box<dyn Error>> {
@@ -43,11 +46,17 @@ struct Hooks(Arc<Counter>);
 impl Drainable for Hooks {
     fn drain(&self, _: &HookContext) -> Result<DrainReport, HookError> {
         self.0.1.lock().unwrap().take(); // visitors wait in the kernel's queue from now on
-        Ok(DrainReport { open_connections: 0, accept_closed: true })
+        Ok(DrainReport {
+            open_connections: 0,
+            accept_closed: true,
+        })
     }
 
     fn seal(&self, _: &HookContext) -> Result<SealReport, HookError> {
-        Ok(SealReport { revisions: vec![self.0.load()], ..SealReport::default() })
+        Ok(SealReport {
+            revisions: vec![self.0.load()],
+            ..SealReport::default()
+        })
     }
 
     fn resume(&self) -> Result<(), HookError> {
@@ -58,8 +67,14 @@ impl Drainable for Hooks {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let role = detect_role()?; // first of all, while there is one thread
-    let (control, data) = (env::args().nth(1).ok_or("control?")?, env::args().nth(2).ok_or("data?")?);
-    let counter = Arc::new(Counter(PathBuf::from(&data).join("count"), Mutex::new(None)));
+    let (control, data) = (
+        env::args().nth(1).ok_or("control?")?,
+        env::args().nth(2).ok_or("data?")?,
+    );
+    let counter = Arc::new(Counter(
+        PathBuf::from(&data).join("count"),
+        Mutex::new(None),
+    ));
     let (listener, incumbent) = match role {
         Role::ColdStart(mut inherited) => {
             let incumbent = Incumbent::bind(&control, DataDirLock::acquire(data.as_ref())?)?;
@@ -72,7 +87,13 @@ fn main() -> Result<(), Box<dyn Error>> {
             let mut begun = standing.wait_for_begin()?; // the incumbent has sealed; the lock is ours
             let listener = begun.take_tcp("main")?;
             *counter.1.lock().unwrap() = Some(counter.load());
-            (listener, begun.announce(Readiness { healthy: true, ..Readiness::default() })?)
+            (
+                listener,
+                begun.announce(Readiness {
+                    healthy: true,
+                    ..Readiness::default()
+                })?,
+            )
         }
     };
     let listener = listener.ok_or("no listener named main")?;

@@ -56,7 +56,7 @@ type Observer = Box<dyn FnMut(&SupervisorEvent) + Send>;
 pub struct HandoffSpec {
     /// The successor.
     pub successor: SpawnSpec,
-    /// From PrepareHandoff to Ready, all in all. Default: 5 minutes.
+    /// From `PrepareHandoff` to Ready, all in all. Default: 5 minutes.
     pub deadline: Duration,
     /// How long the incumbent may drain. Default: 60 seconds.
     pub drain_grace: Duration,
@@ -70,8 +70,8 @@ impl HandoffSpec {
     pub fn new(successor: SpawnSpec) -> Self {
         Self {
             successor,
-            deadline: Duration::from_secs(300),
-            drain_grace: Duration::from_secs(60),
+            deadline: Duration::from_mins(5),
+            drain_grace: Duration::from_mins(1),
             kill_stuck_incumbent: false,
         }
     }

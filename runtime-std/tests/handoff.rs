@@ -14,7 +14,10 @@ use handoff_std::{HandoffSpec, SpawnSpec, Supervisor};
 /// Examples are built along with the tests, beside their directory.
 fn counter() -> PathBuf {
     let test = std::env::current_exe().expect("a path");
-    test.ancestors().nth(2).expect("the target directory").join("examples/counter")
+    test.ancestors()
+        .nth(2)
+        .expect("the target directory")
+        .join("examples/counter")
 }
 
 /// A daemon of the test's own, which does not outlive it.
@@ -53,7 +56,10 @@ fn a_daemon_is_replaced_ten_times_under_its_visitors() {
         .with_journal(dir.path().join("journal"));
 
     let started = supervisor.recover().expect("a cold start");
-    assert!(matches!(started.outcome, SupervisorOutcome::ColdStarted { cause: None, .. }));
+    assert!(matches!(
+        started.outcome,
+        SupervisorOutcome::ColdStarted { cause: None, .. }
+    ));
     let mut daemon = Guard(started.child.expect("the daemon"));
 
     let stop = Arc::new(AtomicBool::new(false));
@@ -71,7 +77,9 @@ fn a_daemon_is_replaced_ten_times_under_its_visitors() {
     });
 
     for round in 0..10 {
-        let report = supervisor.handoff(&HandoffSpec::new(spec(dir.path()))).expect("a handoff");
+        let report = supervisor
+            .handoff(&HandoffSpec::new(spec(dir.path())))
+            .expect("a handoff");
         assert!(report.committed(), "round {round}: {}", report.outcome);
         let mut old = std::mem::replace(&mut daemon, Guard(report.child.expect("the daemon")));
         assert!(old.0.wait().expect("its end").success(), "round {round}");
@@ -80,5 +88,8 @@ fn a_daemon_is_replaced_ten_times_under_its_visitors() {
     let visits = visitor.join().expect("no visitor was disappointed");
     assert!(visits > 0);
     assert_eq!(visit(address), visits + 1);
-    assert!(!dir.path().join("journal").exists(), "nothing is in flight any more");
+    assert!(
+        !dir.path().join("journal").exists(),
+        "nothing is in flight any more"
+    );
 }
