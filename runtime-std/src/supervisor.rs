@@ -17,7 +17,7 @@ use handoff_core::{Loss, Observation, SupervisorConfig, SupervisorOp, Supervisor
 
 use crate::driver::{Driver, Ended, Flow, Host, Links};
 use crate::hooks::{DrainReport, Progress, SealReport};
-use crate::host::control::{check_path, connect};
+use crate::host::control::{check_path, connect, remove_stale};
 use crate::host::lock::lock_is_free;
 use crate::host::process::kill_and_reap;
 use crate::host::{
@@ -431,10 +431,12 @@ impl SupervisorHost<'_> {
             let reaped = kill_and_reap(child, DEATH).map_err(|e| e.to_string())?;
             reaped.ok_or_else(|| format!("pid {} does not die", process.pid))?;
             self.child = None;
+            remove_stale(self.control);
             return Ok(());
         }
         process.kill(Signal::KILL).map_err(|e| e.to_string())?;
         if process.wait_dead(DEATH) {
+            remove_stale(self.control);
             Ok(())
         } else {
             Err(format!("pid {} does not die", process.pid))
