@@ -79,6 +79,8 @@ pub enum Event<'a> {
     Completed(OpId, &'a Report<'a>),
     /// The seal hook reports progress: sealed, total, revision.
     Progress(u32, u32, u64),
+    /// The control path is to be bound again.
+    Unbound,
     /// The clock reached a moment that [`Role::due`] gave.
     Due,
 }
