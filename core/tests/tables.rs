@@ -89,7 +89,7 @@ when this file is stale, and `HANDOFF_BLESS=1 cargo test -p handoff-core --test 
 
 A row says: *in* any of these phases, *on* any of these cues, the machine *does* these acts in order and
 *then* is in that phase, because this *rule* of `PROTOCOL.md` asks for it (`C1` to `C11` are the crash
-rules of its section 6, a plain number is a section). What each word means stands at `Phase`, `Cue` and
+rules of its section 9, a plain number is a section). What each word means stands at `Phase`, `Cue` and
 `Act` of the role.
 
 The matrix shows every phase by every cue. A message without a row is a violation in that phase: its

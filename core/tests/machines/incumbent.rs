@@ -317,11 +317,18 @@ fn c2_while_the_successor_opens_the_incumbent_waits_and_answers_sessions() {
 fn c2_when_the_lock_and_the_path_are_anothers_the_incumbent_leaves() {
     let mut o = sealed();
     o.lose(1);
-    assert_eq!(
-        lock_answers(&mut o, LockReport::Held),
-        ["start InspectPath"]
-    );
-    assert_eq!(path_answers(&mut o, PathOwner::Theirs), ["done"]);
+    // It may want to see that more than once, but not for long.
+    for _ in 0..3 {
+        if o.outcome.is_none() {
+            assert_eq!(
+                lock_answers(&mut o, LockReport::Held),
+                ["start InspectPath"]
+            );
+            if path_answers(&mut o, PathOwner::Theirs).is_empty() {
+                assert_eq!(o.sleep(), ["start TryLock"]);
+            }
+        }
+    }
     assert_eq!(o.end(), "another process has taken over");
 }
 
