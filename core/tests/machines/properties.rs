@@ -30,6 +30,7 @@ enum Happening {
     /// The operation started so many before the last ends with this report.
     Ended(u32, Index),
     Progress,
+    Unbound,
     /// The driver sleeps exactly until the deadline.
     Slept,
     /// So many milliseconds pass.
@@ -48,6 +49,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => any::<Index>().prop_map(Happening::Closed),
         8 => (0_u32..4, any::<Index>()).prop_map(|(back, what)| Happening::Ended(back, what)),
         1 => Just(Happening::Progress),
+        1 => Just(Happening::Unbound),
         4 => Just(Happening::Slept),
         1 => (0_u64..70_000).prop_map(Happening::Passed),
         1 => Just(Happening::EarlyDeadline),
@@ -283,6 +285,9 @@ impl<R: Role<L>, const L: usize> Subject<R, L> {
                     total: 1,
                     revision: 1,
                 });
+            }
+            Happening::Unbound => {
+                self.input(Input::Unbound);
             }
             Happening::Slept => {
                 if let Some(deadline) = self.deadline {

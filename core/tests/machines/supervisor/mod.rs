@@ -1,11 +1,13 @@
-//! The supervisor's rules: `C6` to `C10`, and whom it takes part with.
+//! The supervisor: a handoff step by step, and the rules `C6` to `C8` and `C10`.
+
+mod peers;
+mod recovery;
 
 use std::time::Duration;
 
-use handoff_core::journal::{Entry, Stage};
-use handoff_core::op::{LinkReport, Process, Scene};
+use handoff_core::op::{LinkReport, Process};
 use handoff_core::wire::{Hello, Message, Names, Revisions, Side, VersionRange};
-use handoff_core::{LinkId, Supervisor, SupervisorConfig, SupervisorOp, Task};
+use handoff_core::{LinkId, Supervisor, SupervisorConfig, SupervisorOp};
 
 use crate::bench::{Bench, finish};
 use crate::world::{ID, NEW, OLD, supervisor_config};
@@ -295,83 +297,6 @@ fn a_commit_that_is_not_read_is_not_waited_for() {
     assert!(s.end().starts_with("committed"));
 }
 
-fn recovering() -> (Sup, Entry) {
-    let entry = Entry {
-        id: ID,
-        stage: Stage::Begun,
-        incumbent: OLD,
-        successor: NEW,
-    };
-    (
-        Sup::new(SupervisorConfig::new(Task::Recover(Some(entry)))),
-        entry,
-    )
-}
-
-fn probe(s: &mut Sup, scene: Scene) -> Vec<String> {
-    finish!(s, SupervisorOp::Probe { ticket, .. } => ticket.done(scene))
-}
-
-#[test]
-fn c9_whoever_answers_alone_is_the_incumbent() {
-    for process in [OLD, NEW] {
-        let (mut s, entry) = recovering();
-        connect(&mut s, O);
-        let acts = s.hear(O, &hello(Side::Incumbent, process.pid));
-        assert!(acts.contains(&"start Probe".into()), "{acts:?}");
-        let scene = Scene {
-            incumbent_alive: process == entry.incumbent,
-            successor_alive: process == entry.successor,
-            lock_free: false,
-        };
-        assert_eq!(probe(&mut s, scene), ["start ClearJournal", "done"]);
-        assert_eq!(s.end(), format!("pid {} serves", process.pid));
-    }
-}
-
-#[test]
-fn c9_a_successor_unsettled_at_the_deadline_is_killed_and_the_scene_looked_at_again() {
-    let (mut s, _) = recovering();
-    let scene = Scene {
-        incumbent_alive: true,
-        successor_alive: true,
-        lock_free: false,
-    };
-    let start = s.now;
-    loop {
-        assert_eq!(no_connection(&mut s), ["start Probe"]);
-        let acts = probe(&mut s, scene);
-        if !acts.is_empty() {
-            assert_eq!(acts, ["start Kill"]);
-            break;
-        }
-        assert_eq!(s.sleep(), ["start Connect"]);
-    }
-    assert!(s.now.since(start) >= Duration::from_secs(30));
-    assert_eq!(kill_ends(&mut s, NEW), ["start Connect"]);
-    connect(&mut s, 7);
-    s.hear(7, &hello(Side::Incumbent, OLD.pid));
-    let scene = Scene {
-        successor_alive: false,
-        ..scene
-    };
-    assert_eq!(probe(&mut s, scene), ["start ClearJournal", "done"]);
-    assert_eq!(s.end(), "pid 100 serves");
-}
-
-#[test]
-fn c9_with_nobody_alive_and_the_lock_free_the_daemon_is_started_afresh() {
-    let (mut s, _) = recovering();
-    no_connection(&mut s);
-    let scene = Scene {
-        lock_free: true,
-        ..Scene::default()
-    };
-    assert_eq!(probe(&mut s, scene), ["start ColdStart"]);
-    finish!(s, SupervisorOp::ColdStart(ticket) => ticket.done(NEW));
-    assert_eq!(s.end(), "started as pid 200");
-}
-
 #[test]
 fn c10_an_incumbent_that_misses_its_deadline_is_told_abort_and_the_successor_killed() {
     let mut s = draining();
@@ -402,87 +327,4 @@ fn c10_a_stuck_incumbent_is_killed_instead_if_so_configured() {
         kill_ends(&mut s, OLD),
         ["close 1", "send 2 Begin", "start WriteJournal"]
     );
-}
-
-#[test]
-fn an_incumbent_that_refuses_ends_the_handoff_with_its_reason() {
-    let mut s = draining();
-    assert_eq!(s.hear(O, &abort()), ["start Kill"]);
-    kill_ends(&mut s, NEW);
-    assert!(s.end().contains("it did not work"), "{}", s.end());
-}
-
-#[test]
-fn a_successor_that_is_not_the_spawned_process_is_refused() {
-    let mut s = welcoming();
-    let acts = s.hear(N, &hello(Side::Successor, 999));
-    assert_eq!(acts, ["close 2", "start Kill"]);
-    assert!(s.has_seen("says it is pid 999, but pid 200 was started"));
-}
-
-#[test]
-fn a_peer_in_the_wrong_role_is_refused() {
-    let mut s = welcoming();
-    let acts = s.hear(N, &hello(Side::Incumbent, NEW.pid));
-    assert_eq!(acts, ["close 2", "start Kill"]);
-    let mut s = meeting_with(supervisor_config());
-    let acts = s.hear(O, &hello(Side::Successor, OLD.pid));
-    assert_eq!(acts, ["close 1", "done"]);
-}
-
-#[test]
-fn an_incumbent_without_a_version_in_common_ends_the_task_with_both_ranges() {
-    let mut s = meeting_with(supervisor_config());
-    let versions = VersionRange { min: 3, max: 4 };
-    let stranger = Message::Hello(Hello {
-        side: Side::Incumbent,
-        pid: OLD.pid,
-        build_id: b"",
-        versions,
-        capabilities: 0,
-    });
-    assert_eq!(s.hear(O, &stranger), ["close 1", "done"]);
-    assert!(s.end().contains("ours 1..=1, theirs 3..=4"), "{}", s.end());
-}
-
-#[test]
-fn a_hello_of_the_process_just_retired_is_tried_again() {
-    let mut s = meeting_with(SupervisorConfig {
-        retired: Some(OLD.pid),
-        ..supervisor_config()
-    });
-    assert_eq!(s.hear(O, &hello(Side::Incumbent, OLD.pid)), ["close 1"]);
-    assert_eq!(s.sleep(), ["start Connect"]);
-}
-
-#[test]
-fn nobody_on_the_control_path_is_a_failure_after_five_seconds() {
-    let mut s = Sup::new(supervisor_config());
-    let start = s.now;
-    let mut acts = no_connection(&mut s);
-    while acts.is_empty() {
-        assert_eq!(s.sleep(), ["start Connect"]);
-        acts = no_connection(&mut s);
-    }
-    assert_eq!(acts, ["done"]);
-    assert_eq!(s.now.since(start), Duration::from_secs(5));
-    assert!(s.end().contains("no incumbent answers"), "{}", s.end());
-}
-
-#[test]
-fn a_link_that_is_no_longer_wanted_is_closed() {
-    let mut s = Sup::new(SupervisorConfig {
-        host_limit: Duration::from_secs(1),
-        ..supervisor_config()
-    });
-    let Some(SupervisorOp::Connect(late)) = s.ops.pop() else {
-        panic!("{:?}", s.ops);
-    };
-    assert_eq!(s.pass(Duration::from_millis(1010)), ["start Connect"]);
-    let report = LinkReport {
-        link: LinkId(40),
-        process: OLD,
-    };
-    let acts = s.input(handoff_core::Input::Completed(late.done(report)));
-    assert_eq!(acts, ["close 40"]);
 }
