@@ -27,6 +27,7 @@ pub(crate) use supervisor::{SupervisorArgs, run as run_supervisor};
 use std::fs;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
@@ -61,7 +62,8 @@ pub(crate) struct DemoArgs {
 
 /// What ends the demo.
 enum End {
-    Played(Box<Report>),
+    /// `None` if the demo panicked, which is on stderr.
+    Played(Option<Box<Report>>),
     Signal(i32),
 }
 
@@ -85,15 +87,17 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<()> {
     let household = Arc::new(Household::new()?);
     let play = Play::new(&household, listener, Duration::from_secs(args.seconds))?;
     thread::Builder::new().name("play".into()).spawn(move || {
-        // If it panics there is no report, and the receiver finds that out.
-        drop(ends.send(End::Played(Box::new(play.perform()))));
+        let report = catch_unwind(AssertUnwindSafe(|| play.perform()));
+        // Nobody listens any more when a signal came first.
+        drop(ends.send(End::Played(report.ok().map(Box::new))));
     })?;
     let end = ended.recv();
     let log = household.log();
     household.end()?;
     match end? {
         End::Signal(signal) => bail!("ended by signal {signal}; nothing is left behind"),
-        End::Played(report) => conclude(&report, args, &log),
+        End::Played(None) => bail!("the demo broke down; nothing is left behind"),
+        End::Played(Some(report)) => conclude(&report, args, &log),
     }
 }
 
