@@ -105,6 +105,11 @@ impl Drainable for Kvd {
         Ok(self.inner.begin_epoch(&mut life)?)
     }
 
+    /// INFO shows it from now on.
+    fn generation(&self, generation: u64) {
+        self.set_generation(generation);
+    }
+
     fn snapshot(&self) -> Snapshot {
         Snapshot {
             shards: 1,

@@ -17,7 +17,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use client::{Client, Reply};
+pub(crate) use client::{Client, Reply};
 use keys::{AckedSeqs, Naming};
 use tally::Tally;
 pub(crate) use tally::{Counters, Latency};
