@@ -34,7 +34,6 @@
 use postcard::take_from_bytes;
 use serde::Deserialize;
 
-use crate::link::LinkId;
 use crate::machine::Input;
 use crate::op::{Completion, OpId, OpenReport, Report, SealReport};
 use crate::time::Instant;
@@ -122,7 +121,8 @@ impl<'b> Fields<'b> {
                 total: self.take()?,
                 revision: self.take()?,
             },
-            7 => Input::Deadline,
+            7 => Input::Unbound,
+            8 => Input::Deadline,
             other => return Err(Unreadable::Unknown(other)),
         })
     }
@@ -166,6 +166,7 @@ impl<'b> Fields<'b> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::link::LinkId;
     use crate::op::{DrainReport, LinkReport, LockReport, PathOwner, Process, Scene};
     use crate::wire::{Names, Revisions};
 
@@ -218,10 +219,27 @@ mod tests {
             total: 2,
             revision: 3,
         },
+        Input::Unbound,
         Input::Deadline,
     ];
 
+    /// A new input has to be listed above, and read by `Fields::input`.
+    fn is_listed(input: &Input<'_>) {
+        match input {
+            Input::Start
+            | Input::Opened { .. }
+            | Input::Bytes { .. }
+            | Input::Wrote { .. }
+            | Input::Closed { .. }
+            | Input::Completed(_)
+            | Input::Progress { .. }
+            | Input::Unbound
+            | Input::Deadline => {}
+        }
+    }
+
     fn comes_back(input: &Input<'_>) {
+        is_listed(input);
         let now = Instant::from_nanos(1 << 50);
         let mut room = [0xff; 160];
         let used = encode_input(now, input, &mut room).unwrap();
@@ -256,7 +274,7 @@ mod tests {
 
     #[test]
     fn what_is_no_record_is_refused() {
-        assert_eq!(decode_input(&[0, 8]), Err(Unreadable::Unknown(8)));
+        assert_eq!(decode_input(&[0, 9]), Err(Unreadable::Unknown(9)));
         assert_eq!(decode_input(&[0, 5, 1, 10]), Err(Unreadable::Unknown(10)));
         let not_utf8 = decode_input(&[0, 5, 1, 0, 1, 0xff]);
         assert_eq!(not_utf8, Err(Unreadable::Damaged(Fault::NotUtf8)));

@@ -4,6 +4,7 @@
 //! its sockets, sends heartbeats, and notices an abort or a lost session while they work.
 
 use std::error::Error;
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -47,6 +48,13 @@ pub trait Drainable: Send + Sync + 'static {
     /// Whatever kept the daemon from serving again. It is tried a few times; then the process is
     /// told to leave, so that its supervisor can start it afresh.
     fn resume(&self) -> Result<(), HookError>;
+
+    /// The writer lock has been taken again, under this generation: a fencing token, higher than
+    /// every earlier one, to be stamped on what is written outside the data directory. Called
+    /// before `resume` when a handoff is undone that had gone as far as the lock (`C2`).
+    fn generation(&self, generation: u64) {
+        let _ = generation;
+    }
 
     /// A look at the daemon, for logs and diagnostics only.
     fn snapshot(&self) -> Snapshot {
@@ -95,11 +103,11 @@ pub struct Progress {
 }
 
 /// A hook's view of the handoff it works for.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct HookContext {
     deadline: Option<Instant>,
     cancelled: Arc<Cancelled>,
-    progress: Arc<Mutex<Option<Progress>>>,
+    progress: Option<Arc<dyn Fn(Progress) + Send + Sync>>,
 }
 
 #[derive(Debug, Default)]
@@ -115,7 +123,7 @@ impl HookContext {
         Self {
             deadline,
             cancelled: Arc::default(),
-            progress: Arc::default(),
+            progress: None,
         }
     }
 
@@ -164,17 +172,27 @@ impl HookContext {
         self.cancelled.told.notify_all();
     }
 
-    /// Report how far the seal has come. Only the newest report is kept; it reaches the supervisor
-    /// with the next heartbeat at the latest.
-    pub fn progress(&self, progress: Progress) {
-        *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = Some(progress);
+    /// Have progress reported to `report`.
+    #[must_use]
+    pub fn with_progress(mut self, report: impl Fn(Progress) + Send + Sync + 'static) -> Self {
+        self.progress = Some(Arc::new(report));
+        self
     }
 
-    /// The newest progress not yet taken.
-    pub fn take_progress(&self) -> Option<Progress> {
-        self.progress
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
+    /// Report how far the seal has come. It is sent on to the supervisor, unless an earlier report is
+    /// still on its way.
+    pub fn progress(&self, progress: Progress) {
+        if let Some(report) = &self.progress {
+            report(progress);
+        }
+    }
+}
+
+impl fmt::Debug for HookContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HookContext")
+            .field("deadline", &self.deadline)
+            .field("cancelled", &self.is_cancelled())
+            .finish_non_exhaustive()
     }
 }

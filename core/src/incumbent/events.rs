@@ -111,6 +111,14 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
         }
     }
 
+    /// The control path was lost while the daemon served: it is bound again as soon as it serves.
+    pub(super) fn unbound(&mut self) {
+        if self.state.rebind == Rebind::Bound {
+            self.state.rebind = Rebind::Due(self.now);
+            self.cue(Cue::RebindDue);
+        }
+    }
+
     pub(super) fn progress(&mut self, sealed: u32, total: u32, revision: u64) {
         if self.state.phase == Phase::Sealing
             && let Some(owner) = self.state.owner

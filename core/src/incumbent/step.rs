@@ -102,6 +102,7 @@ impl<const L: usize> Role<L> for Incumbent {
             Event::Message(at, message) => step.message(at, message)?,
             Event::Lost(at, _) => step.lost(at),
             Event::Completed(op, report) => step.completed(op, report),
+            Event::Unbound => step.unbound(),
             Event::Progress(sealed, total, revision) => step.progress(sealed, total, revision),
             Event::Due => step.due(),
             Event::Flushed(_) => {}
@@ -158,8 +159,7 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
     fn start(&mut self) {
         self.out.observe(Observation::Phase(self.state.phase));
         if !self.config.bound {
-            self.state.rebind = Rebind::Due(self.now);
-            self.cue(Cue::RebindDue);
+            self.unbound();
         }
     }
 

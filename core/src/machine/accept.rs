@@ -33,6 +33,7 @@ impl<R: Role<L>, S: Storage, const L: usize> Machine<R, S, L> {
             } => {
                 self.step(Event::Progress(sealed, total, revision));
             }
+            Input::Unbound => self.step(Event::Unbound),
             Input::Deadline => self.deadline(),
         }
         0

@@ -47,6 +47,8 @@ pub enum Input<'b> {
         /// The last revision sealed.
         revision: u64,
     },
+    /// The control path no longer leads to a listener of this process that works: bind it again.
+    Unbound,
     /// Every open link was read until nothing was left, and the clock stands at or after the
     /// deadline of the last [`Wait`](super::Wait). Bytes come before timeouts: a reply that has arrived counts,
     /// however late it is looked at.

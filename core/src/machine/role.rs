@@ -12,7 +12,7 @@ use crate::wire::Message;
 /// What a role is made of. Implemented by [`Incumbent`](crate::Incumbent),
 /// [`Successor`](crate::Successor) and [`Supervisor`](crate::Supervisor) alone; an adapter is
 /// written once against it.
-pub trait Role<const L: usize>: sealed::Sealed + Sized {
+pub trait Role<const L: usize>: sealed::Sealed + Sized + fmt::Debug {
     /// What it is set up with.
     type Config: Clone + fmt::Debug;
     /// All that it remembers.
@@ -79,6 +79,8 @@ pub enum Event<'a> {
     Completed(OpId, &'a Report<'a>),
     /// The seal hook reports progress: sealed, total, revision.
     Progress(u32, u32, u64),
+    /// The control path is to be bound again.
+    Unbound,
     /// The clock reached a moment that [`Role::due`] gave.
     Due,
 }

@@ -81,7 +81,7 @@ impl Role<1> for Successor {
             Event::Lost(_, loss) => step.lost(loss),
             Event::Completed(op, report) => step.completed(op, report),
             Event::Due => step.due(),
-            Event::Opened(_) | Event::Heard(_) | Event::Progress(..) => {}
+            Event::Opened(_) | Event::Heard(_) | Event::Progress(..) | Event::Unbound => {}
         }
         Ok(())
     }

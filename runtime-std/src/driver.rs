@@ -1,0 +1,447 @@
+//! The loop that binds a machine to sockets, the clock and a host; the same for all three roles.
+//!
+//! 1. Hand the machine one input; do what each step of the turn says, until it says Wait or Done.
+//! 2. Hand in what came of it: bytes written, operations that ended at once.
+//! 3. Poll the links, the doorbell and the control listener, no longer than until the deadline.
+//! 4. Hand in what was read. Only when nothing is left to be read is a deadline declared.
+
+use std::collections::{HashMap, VecDeque};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::time::Duration;
+
+use handoff_core::op::{Completion, OpId};
+use handoff_core::wire::Message;
+use handoff_core::{
+    Action, Input, Instant, LinkId, Machine, Misuse, Observation, Role, Step, Wait,
+};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::hooks::Progress;
+use crate::host::Clock;
+use crate::room::ServerRoom;
+
+/// The end of an operation: owns what the completion borrows, and shows it when asked.
+pub(crate) type Ended = Box<dyn FnOnce(&mut dyn FnMut(Completion<'_>)) + Send>;
+
+/// What reaches the loop from other threads.
+pub(crate) enum Call {
+    Ended(Ended),
+    Progress(Progress),
+    Stop,
+}
+
+/// Calls the loop from another thread.
+#[derive(Clone)]
+pub(crate) struct Caller {
+    calls: Sender<Call>,
+    bell: Arc<UnixStream>,
+}
+
+impl Caller {
+    pub(crate) fn call(&self, call: Call) {
+        // A loop that has ended wants to hear nothing more; a full bell rings already.
+        if self.calls.send(call).is_ok() {
+            let _ = (&*self.bell).write(&[1]);
+        }
+    }
+}
+
+/// What carries out a role's operations.
+pub(crate) trait Host<R: Role<L>, const L: usize> {
+    /// Start an operation; report its end through the driver's queue or a [`Caller`].
+    fn start(&mut self, op: R::Op, links: &mut Links);
+    /// An operation is no longer wanted.
+    fn cancel(&mut self, op: OpId);
+    /// Something was let be seen.
+    fn observe(&mut self, seen: Observation<R::Phase>);
+    /// A message came.
+    fn message(&mut self, _: &Message<'_>) {}
+    /// What to poll for new connections.
+    fn listener(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+    /// The listener is ready: accept one connection.
+    fn accept(&mut self, _: &mut Links) -> Accepted {
+        Accepted::Nothing
+    }
+}
+
+/// What accepting came to.
+pub(crate) enum Accepted {
+    Nothing,
+    Link(LinkId),
+    /// The control path no longer leads to a listener of ours.
+    Unbound,
+    /// Leave the listener alone for so long.
+    BackOff(Duration),
+}
+
+/// The open links, and what has ended since the machine was last asked.
+pub(crate) struct Links {
+    open: HashMap<LinkId, Stream>,
+    next: u32,
+    ended: VecDeque<Ended>,
+    wrote: VecDeque<(LinkId, usize)>,
+}
+
+struct Stream {
+    socket: UnixStream,
+    blocked: bool,
+}
+
+impl Links {
+    /// Adopt a non-blocking stream and name it.
+    pub(crate) fn adopt(&mut self, socket: UnixStream) -> LinkId {
+        let link = LinkId(self.next);
+        self.next += 1;
+        self.open.insert(
+            link,
+            Stream {
+                socket,
+                blocked: false,
+            },
+        );
+        link
+    }
+
+    /// An operation has ended.
+    pub(crate) fn end(&mut self, ended: Ended) {
+        self.ended.push_back(ended);
+    }
+
+    fn write(&mut self, link: LinkId, bytes: &[u8]) {
+        let Some(stream) = self.open.get_mut(&link) else {
+            return;
+        };
+        match stream.socket.write(bytes) {
+            Ok(count) => self.wrote.push_back((link, count)),
+            Err(e) if e.kind() == ErrorKind::WouldBlock => stream.blocked = true,
+            Err(e) if e.kind() == ErrorKind::Interrupted => self.wrote.push_back((link, 0)),
+            // The reading side finds out, after what the peer sent before.
+            Err(_) => {}
+        }
+    }
+}
+
+/// How often a link is read before a deadline is declared: one that always has more cannot hold it
+/// up, and this is what the largest frame takes.
+const READS: usize = 17;
+
+/// Whether the driver is done.
+pub(crate) enum Flow<O> {
+    Done(O),
+    Stopped,
+}
+
+/// A machine and the loop around it.
+pub(crate) struct Driver<R: Role<L>, const L: usize> {
+    machine: Machine<R, ServerRoom, L>,
+    pub(crate) links: Links,
+    clock: Clock,
+    calls: Receiver<Call>,
+    caller: Caller,
+    bell: UnixStream,
+    wait: Option<Instant>,
+    outcome: Option<R::Outcome>,
+    listen_after: Option<Instant>,
+    stopped: bool,
+    scratch: Vec<u8>,
+}
+
+impl<R: Role<L>, const L: usize> Driver<R, L> {
+    pub(crate) fn new(config: R::Config) -> io::Result<Self> {
+        let (bell, ring) = UnixStream::pair()?;
+        bell.set_nonblocking(true)?;
+        ring.set_nonblocking(true)?;
+        let (sender, calls) = mpsc::channel();
+        Ok(Self {
+            machine: Machine::new(config),
+            links: Links {
+                open: HashMap::new(),
+                next: 0,
+                ended: VecDeque::new(),
+                wrote: VecDeque::new(),
+            },
+            clock: Clock::new(),
+            calls,
+            caller: Caller {
+                calls: sender,
+                bell: Arc::new(ring),
+            },
+            bell,
+            wait: None,
+            outcome: None,
+            listen_after: None,
+            stopped: false,
+            scratch: vec![0; 64 * 1024],
+        })
+    }
+
+    pub(crate) fn caller(&self) -> Caller {
+        self.caller.clone()
+    }
+
+    pub(crate) const fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// Sets the machine up anew; only before [`run`](Self::run).
+    pub(crate) fn configure(&mut self, config: R::Config) {
+        self.machine = Machine::new(config);
+    }
+
+    /// Runs the machine to its end, or until it is stopped.
+    pub(crate) fn run(&mut self, host: &mut impl Host<R, L>) -> Flow<R::Outcome> {
+        self.give(host, Input::Start);
+        loop {
+            self.settle(host);
+            if let Some(outcome) = self.outcome {
+                return Flow::Done(outcome);
+            }
+            let ready = self.poll(host);
+            for link in ready.links {
+                self.read(host, link, 1);
+            }
+            if ready.listener {
+                self.accept(host);
+            }
+            if ready.bell {
+                // What rang is in the channel; a byte that stays behind only rings once more.
+                let _ = self.bell.read(&mut [0; 64]);
+                self.answer_calls(host);
+            }
+            self.declare_deadline(host);
+            if self.stopped {
+                return Flow::Stopped;
+            }
+        }
+    }
+
+    fn now(&self) -> Instant {
+        Instant::from_nanos(self.clock.now_nanos())
+    }
+
+    /// One input, and its turn.
+    fn give(&mut self, host: &mut impl Host<R, L>, input: Input<'_>) -> usize {
+        let now = Instant::from_nanos(self.clock.now_nanos());
+        let mut turn = match self.machine.handle(now, input) {
+            Ok(turn) => turn,
+            Err(misuse) => return report(misuse),
+        };
+        let consumed = turn.consumed();
+        if let Some(message) = turn.message() {
+            host.message(&message);
+        }
+        loop {
+            match turn.next() {
+                Step::Do(Action::Send { link, bytes }) => self.links.write(link, bytes),
+                Step::Do(Action::Start(op)) => host.start(op, &mut self.links),
+                Step::Do(Action::Cancel(op)) => host.cancel(op),
+                Step::Do(Action::Close { link }) => drop(self.links.open.remove(&link)),
+                Step::Do(Action::Observe(seen)) => host.observe(seen),
+                Step::Wait(Wait { deadline, .. }) => {
+                    self.wait = deadline;
+                    return consumed;
+                }
+                Step::Done(outcome) => {
+                    self.outcome = Some(outcome);
+                    return consumed;
+                }
+            }
+        }
+    }
+
+    /// Hands in what came of the last steps, until nothing more does.
+    fn settle(&mut self, host: &mut impl Host<R, L>) {
+        loop {
+            if let Some((link, count)) = self.links.wrote.pop_front() {
+                self.give(host, Input::Wrote { link, count });
+            } else if let Some(ended) = self.links.ended.pop_front() {
+                ended(&mut |done| {
+                    self.give(host, Input::Completed(done));
+                });
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn poll(&mut self, host: &impl Host<R, L>) -> Ready {
+        let now = self.now();
+        let resting = self.listen_after.filter(|at| *at > now);
+        let listener = host.listener().filter(|_| resting.is_none());
+        let links: Vec<LinkId> = self.links.open.keys().copied().collect();
+
+        let mut fds = Vec::with_capacity(links.len() + 2);
+        for link in &links {
+            let Some(stream) = self.links.open.get(link) else {
+                continue;
+            };
+            let writable = if stream.blocked {
+                PollFlags::OUT
+            } else {
+                PollFlags::empty()
+            };
+            fds.push(PollFd::from_borrowed_fd(
+                stream.socket.as_fd(),
+                PollFlags::IN | writable,
+            ));
+        }
+        fds.push(PollFd::from_borrowed_fd(self.bell.as_fd(), PollFlags::IN));
+        if let Some(listener) = listener {
+            fds.push(PollFd::from_borrowed_fd(listener, PollFlags::IN));
+        }
+
+        let until = self.wait.into_iter().chain(resting).min();
+        let timeout = until.map(|until| timespec(until.since(now)));
+        // An interrupted or failed poll is one that found nothing.
+        let _ = poll(&mut fds, timeout.as_ref());
+
+        let happened: Vec<PollFlags> = fds.iter().map(PollFd::revents).collect();
+        drop(fds);
+        let mut ready = Ready {
+            links: Vec::new(),
+            bell: happened
+                .get(links.len())
+                .is_some_and(|flags| !flags.is_empty()),
+            listener: happened
+                .get(links.len() + 1)
+                .is_some_and(|flags| !flags.is_empty()),
+        };
+        for (link, flags) in links.into_iter().zip(happened) {
+            if flags.contains(PollFlags::OUT)
+                && let Some(stream) = self.links.open.get_mut(&link)
+            {
+                stream.blocked = false;
+                self.links.wrote.push_back((link, 0));
+            }
+            if flags.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR) {
+                ready.links.push(link);
+            }
+        }
+        ready
+    }
+
+    /// Reads a link at most `times` times. Returns whether something may be left.
+    fn read(&mut self, host: &mut impl Host<R, L>, link: LinkId, times: usize) -> bool {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let mut more = true;
+        for _ in 0..times {
+            let Some(stream) = self.links.open.get_mut(&link) else {
+                more = false;
+                break;
+            };
+            let read = stream.socket.read(&mut scratch);
+            match read {
+                Ok(0) => {
+                    self.give(host, Input::Closed { link });
+                    more = false;
+                }
+                Ok(count) => self.take(host, link, scratch.get(..count).unwrap_or_default()),
+                Err(e) if e.kind() == ErrorKind::WouldBlock => more = false,
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(_) => {
+                    self.give(host, Input::Closed { link });
+                    more = false;
+                }
+            }
+            self.settle(host);
+            if !more || self.outcome.is_some() {
+                break;
+            }
+        }
+        self.scratch = scratch;
+        more
+    }
+
+    fn take(&mut self, host: &mut impl Host<R, L>, link: LinkId, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let consumed = self.give(host, Input::Bytes { link, bytes });
+            self.settle(host);
+            bytes = bytes.get(consumed..).unwrap_or_default();
+            if consumed == 0 {
+                break;
+            }
+        }
+    }
+
+    fn accept(&mut self, host: &mut impl Host<R, L>) {
+        self.listen_after = None;
+        match host.accept(&mut self.links) {
+            Accepted::Nothing => {}
+            Accepted::Link(link) => {
+                self.give(host, Input::Opened { link });
+            }
+            Accepted::Unbound => {
+                self.give(host, Input::Unbound);
+            }
+            Accepted::BackOff(pause) => self.listen_after = Some(self.now().after(pause)),
+        }
+        self.settle(host);
+    }
+
+    fn answer_calls(&mut self, host: &mut impl Host<R, L>) {
+        while let Ok(call) = self.calls.try_recv() {
+            match call {
+                Call::Ended(ended) => self.links.end(ended),
+                Call::Progress(Progress {
+                    sealed,
+                    total,
+                    revision,
+                }) => {
+                    self.give(
+                        host,
+                        Input::Progress {
+                            sealed,
+                            total,
+                            revision,
+                        },
+                    );
+                }
+                Call::Stop => self.stopped = true,
+            }
+            self.settle(host);
+        }
+    }
+
+    /// Bytes before timeouts: whatever has arrived is handed in before a deadline is.
+    fn declare_deadline(&mut self, host: &mut impl Host<R, L>) {
+        let due = |driver: &Self| driver.wait.is_some_and(|at| at <= driver.now());
+        if !due(self) || self.outcome.is_some() {
+            return;
+        }
+        let links: Vec<LinkId> = self.links.open.keys().copied().collect();
+        for link in links {
+            self.read(host, link, READS);
+        }
+        self.answer_calls(host);
+        if due(self) && self.outcome.is_none() {
+            self.give(host, Input::Deadline);
+        }
+    }
+}
+
+struct Ready {
+    links: Vec<LinkId>,
+    bell: bool,
+    listener: bool,
+}
+
+/// Misuse is a mistake of this adapter. The machine has not changed, so going on is safe.
+fn report(misuse: Misuse) -> usize {
+    debug_assert!(false, "the driver misused its machine: {misuse}");
+    tracing::error!(%misuse, "the driver misused its machine");
+    0
+}
+
+/// Rounded up, so that a wait never ends before its deadline.
+fn timespec(duration: Duration) -> Timespec {
+    Timespec {
+        tv_sec: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: duration.subsec_nanos().into(),
+    }
+}

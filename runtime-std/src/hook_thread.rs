@@ -1,0 +1,66 @@
+//! The thread that the daemon's hooks run on, beside the control loop.
+
+use std::any::Any;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Sender};
+use std::thread;
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// Runs hooks one after the other. The thread is there before it is needed, since starting one would
+/// be part of the pause.
+pub(crate) struct HookThread {
+    jobs: Sender<Job>,
+    busy: Arc<AtomicBool>,
+}
+
+impl HookThread {
+    pub(crate) fn start() -> io::Result<Self> {
+        let (jobs, queue) = mpsc::channel::<Job>();
+        let busy = Arc::new(AtomicBool::new(false));
+        let done = Arc::clone(&busy);
+        thread::Builder::new()
+            .name("handoff-hooks".into())
+            .spawn(move || {
+                while let Ok(job) = queue.recv() {
+                    job();
+                    done.store(false, Ordering::Release);
+                }
+            })?;
+        Ok(Self { jobs, busy })
+    }
+
+    /// Runs `hook` and hands its result to `report`. A hook that panics has failed.
+    ///
+    /// A thread whose hook never came back is left behind, and another one takes its place.
+    pub(crate) fn run<T: 'static>(
+        &mut self,
+        hook: impl FnOnce() -> Result<T, String> + Send + 'static,
+        report: impl FnOnce(Result<T, String>) + Send + 'static,
+    ) {
+        if self.busy.load(Ordering::Acquire) {
+            match Self::start() {
+                Ok(fresh) => *self = fresh,
+                Err(e) => return report(Err(format!("no thread for the hook: {e}"))),
+            }
+        }
+        self.busy.store(true, Ordering::Release);
+        let job = Box::new(move || {
+            let result = catch_unwind(AssertUnwindSafe(hook));
+            report(result.unwrap_or_else(|panic| Err(format!("panicked: {}", words(&*panic)))));
+        });
+        // The thread ends only with its sender, so the job arrives.
+        let _ = self.jobs.send(job);
+    }
+}
+
+fn words(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
+}

@@ -1,0 +1,214 @@
+//! The supervisor's journal as a file: a small record, replaced whole, that survives the supervisor
+//! and need not survive the machine (protocol, section 6, "The journal").
+//!
+//! Written to a temporary name and renamed, so a reader sees the old record or the new one; never
+//! synced, since after a reboot the record is void anyway, which [`boot_id`] tells. What the record
+//! says is the core's business.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// The largest record, in bytes, that is written or read.
+pub const MAX_RECORD: usize = 64 * 1024;
+
+/// A journal at a fixed path, best on a tmpfs.
+#[derive(Debug, Clone)]
+pub struct JournalFile {
+    path: PathBuf,
+    temp: PathBuf,
+}
+
+impl JournalFile {
+    /// The journal at `path`. Nothing is touched yet.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
+        // A fixed name, so that however many crashes leave at most one file behind.
+        let mut name = std::ffi::OsString::from(".");
+        name.push(path.file_name().unwrap_or_default());
+        name.push(".tmp");
+        let temp = path.with_file_name(name);
+        Self { path, temp }
+    }
+
+    /// Where the journal is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Replace the record. Not synced; the file is readable by its owner only. One writer at a
+    /// time: the supervisor.
+    ///
+    /// # Errors
+    /// The system's, with the path; or `InvalidInput` for a record over [`MAX_RECORD`]. The old
+    /// record is then still there.
+    pub fn write(&self, record: &[u8]) -> io::Result<()> {
+        if record.len() > MAX_RECORD {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!(
+                    "journal {}: a record of {} bytes is over the limit of {MAX_RECORD}",
+                    self.path.display(),
+                    record.len(),
+                ),
+            ));
+        }
+        self.replace(record).map_err(|e| self.explain("write", &e))
+    }
+
+    fn replace(&self, record: &[u8]) -> io::Result<()> {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&self.temp)?;
+        file.write_all(record)?;
+        fs::rename(&self.temp, &self.path)
+    }
+
+    /// The record, or `None` if there is none.
+    ///
+    /// # Errors
+    /// The system's, with the path; or `InvalidData` for a file over [`MAX_RECORD`].
+    pub fn read(&self) -> io::Result<Option<Vec<u8>>> {
+        let file = match File::open(&self.path) {
+            Ok(file) => file,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(self.explain("read", &e)),
+        };
+        let mut record = Vec::new();
+        file.take(MAX_RECORD as u64 + 1)
+            .read_to_end(&mut record)
+            .map_err(|e| self.explain("read", &e))?;
+        if record.len() > MAX_RECORD {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!(
+                    "journal {} is over {MAX_RECORD} bytes, so it is not one of ours; \
+                     remove it or choose another path",
+                    self.path.display(),
+                ),
+            ));
+        }
+        Ok(Some(record))
+    }
+
+    /// Remove the record, if there is one.
+    ///
+    /// # Errors
+    /// The system's, with the path.
+    pub fn clear(&self) -> io::Result<()> {
+        match fs::remove_file(&self.path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(self.explain("remove", &e)),
+            _ => Ok(()),
+        }
+    }
+
+    fn explain(&self, doing: &str, error: &io::Error) -> io::Error {
+        io::Error::new(
+            error.kind(),
+            format!(
+                "cannot {doing} the journal {}: {error}",
+                self.path.display()
+            ),
+        )
+    }
+}
+
+/// What tells one boot of the machine from the next; zeroes where the system does not say.
+pub fn boot_id() -> [u8; 16] {
+    #[cfg(target_os = "linux")]
+    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    #[cfg(not(target_os = "linux"))]
+    let text = "";
+    parse_uuid(text.trim()).unwrap_or_default()
+}
+
+fn parse_uuid(text: &str) -> Option<[u8; 16]> {
+    let digits: String = text.chars().filter(|&c| c != '-').collect();
+    if digits.len() != 32 {
+        return None;
+    }
+    // `from_str_radix` takes a sign, which cannot be in a uuid.
+    if !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return None;
+    }
+    u128::from_str_radix(&digits, 16)
+        .ok()
+        .map(u128::to_be_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn replaces_reads_and_clears() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = JournalFile::new(dir.path().join("journal"));
+        assert_eq!(journal.read().unwrap(), None);
+        journal.write(b"a longer first record").unwrap();
+        journal.write(b"second").unwrap();
+        assert_eq!(journal.read().unwrap().as_deref(), Some(&b"second"[..]));
+        let mode = fs::metadata(journal.path()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        journal.clear().unwrap();
+        journal.clear().unwrap();
+        assert_eq!(journal.read().unwrap(), None);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_crash_between_write_and_rename_is_harmless() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = JournalFile::new(dir.path().join("journal"));
+        journal.write(b"good").unwrap();
+        fs::write(
+            dir.path().join(".journal.tmp"),
+            b"half of a much longer rec",
+        )
+        .unwrap();
+        assert_eq!(journal.read().unwrap().as_deref(), Some(&b"good"[..]));
+        journal.write(b"next").unwrap();
+        assert_eq!(journal.read().unwrap().as_deref(), Some(&b"next"[..]));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn sizes_are_bounded_both_ways() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = JournalFile::new(dir.path().join("journal"));
+        journal.write(&vec![1; MAX_RECORD]).unwrap();
+        assert_eq!(journal.read().unwrap().map(|r| r.len()), Some(MAX_RECORD));
+        let error = journal.write(&vec![1; MAX_RECORD + 1]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        fs::write(journal.path(), vec![1; MAX_RECORD + 1]).unwrap();
+        let error = journal.read().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    }
+
+    #[test]
+    fn errors_name_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = JournalFile::new(dir.path().join("absent/journal"));
+        let error = journal.write(b"x").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+        assert!(error.to_string().contains("absent/journal"), "{error}");
+    }
+
+    #[test]
+    fn boot_ids() {
+        assert_eq!(boot_id(), boot_id());
+        #[cfg(target_os = "linux")]
+        assert_ne!(boot_id(), [0; 16]);
+        let parsed = parse_uuid("00112233-4455-6677-8899-aabbccddeeff").unwrap();
+        assert_eq!(parsed[..3], [0x00, 0x11, 0x22]);
+        assert_eq!(parsed[15], 0xff);
+        assert_eq!(parse_uuid("+0112233-4455-6677-8899-aabbccddeeff"), None);
+        assert_eq!(parse_uuid(""), None);
+    }
+}

@@ -1,0 +1,313 @@
+//! The listeners that a supervisor holds, by name: `NAME=ADDRESS` in a configuration, bound once,
+//! and handed to one daemon after the other.
+
+use std::fs;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use super::socket::{self, BACKLOG};
+
+/// Why a listener could not be understood or bound.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ListenError {
+    /// The text is not `NAME=ADDRESS`.
+    #[error(
+        "`{text}` is not a listener: {problem}; write NAME=ADDRESS, such as web=127.0.0.1:8080, \
+         web=[::1]:8080 or web=unix:/run/web.sock"
+    )]
+    Malformed {
+        /// The text.
+        text: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// The name cannot stand in `LISTEN_FDNAMES`.
+    #[error(
+        "`{name}` cannot be a listener's name: it must have 1 to 255 printable ASCII characters, \
+         without colon, equals sign and space"
+    )]
+    BadName {
+        /// The name.
+        name: String,
+    },
+    /// Somebody else listens there.
+    #[error("port in use: another process listens on {address}; find who with: {find}")]
+    InUse {
+        /// The address.
+        address: String,
+        /// A command that shows who.
+        find: String,
+    },
+    /// A file that is not a socket is in the way.
+    #[error(
+        "{} exists and is not a socket; it is left alone: remove it or choose another address",
+        path.display()
+    )]
+    NotASocket {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Anything else.
+    #[error("cannot listen on {address}: {source}{}", advice(source))]
+    Io {
+        /// The address.
+        address: String,
+        /// The system's reason.
+        source: io::Error,
+    },
+}
+
+fn advice(source: &io::Error) -> &'static str {
+    use io::ErrorKind::{AddrNotAvailable, NotFound, PermissionDenied};
+    match source.kind() {
+        PermissionDenied => "; ports below 1024 and protected directories need more rights",
+        AddrNotAvailable => "; no interface of this machine has that address",
+        NotFound => "; create its directory",
+        _ => "",
+    }
+}
+
+/// Where to listen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ListenAddress {
+    /// On a TCP port; port 0 lets the system choose.
+    Tcp(SocketAddr),
+    /// On a Unix stream socket.
+    Unix(PathBuf),
+}
+
+/// A listener to be bound: `NAME=ADDRESS`, where the address is `IP:PORT` or `unix:PATH`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenSpec {
+    /// The name the daemon asks for it by.
+    pub name: String,
+    /// Where it listens.
+    pub address: ListenAddress,
+}
+
+/// A bound listener: in blocking mode, close-on-exec.
+#[derive(Debug)]
+pub struct NamedListener {
+    /// The name the daemon asks for it by.
+    pub name: String,
+    /// The listening socket.
+    pub fd: OwnedFd,
+    /// Where it really listens, as [`address_of`] writes it.
+    pub address: String,
+}
+
+impl FromStr for ListenSpec {
+    type Err = ListenError;
+
+    fn from_str(text: &str) -> Result<Self, ListenError> {
+        let malformed = |problem| ListenError::Malformed {
+            text: text.into(),
+            problem,
+        };
+        let (name, address) = text
+            .split_once('=')
+            .ok_or_else(|| malformed("it has no equals sign"))?;
+        check_name(name)?;
+        let address = match address.strip_prefix("unix:") {
+            Some("") => return Err(malformed("the path is empty")),
+            Some(path) if path.len() > socket::PATH_LIMIT => {
+                return Err(malformed("the path is too long for a Unix socket"));
+            }
+            Some(path) => ListenAddress::Unix(path.into()),
+            None => ListenAddress::Tcp(
+                address
+                    .parse()
+                    .map_err(|_| malformed("its address is neither IP:PORT nor unix:PATH"))?,
+            ),
+        };
+        Ok(Self {
+            name: name.into(),
+            address,
+        })
+    }
+}
+
+impl ListenSpec {
+    /// Bind it and listen. A Unix socket that nobody listens on is replaced.
+    ///
+    /// # Errors
+    /// [`ListenError`]; nothing is left behind.
+    pub fn bind(&self) -> Result<NamedListener, ListenError> {
+        let fd: OwnedFd = match &self.address {
+            ListenAddress::Tcp(address) => bind_tcp(*address)?.into(),
+            ListenAddress::Unix(path) => bind_unix(path)?.into(),
+        };
+        // std's queue is short, and a listener that is handed over must hold a pause's worth of
+        // connections.
+        let failed = |source| io_error(&self.address, source);
+        rustix::net::listen(&fd, BACKLOG).map_err(|e| failed(e.into()))?;
+        let address = address_of(&fd).map_err(failed)?;
+        Ok(NamedListener {
+            name: self.name.clone(),
+            fd,
+            address,
+        })
+    }
+}
+
+/// Where a listening socket listens, as text: `127.0.0.1:8080`, `[::1]:8080` or `unix:/path`. Two
+/// descriptors of one listener give the same text.
+///
+/// # Errors
+/// The system's, or `InvalidInput` for a socket of another family.
+pub fn address_of(fd: &impl AsFd) -> io::Result<String> {
+    let address = rustix::net::getsockname(fd)?;
+    if let Ok(address) = SocketAddr::try_from(address.clone()) {
+        return Ok(address.to_string());
+    }
+    match rustix::net::SocketAddrUnix::try_from(address) {
+        Ok(address) => {
+            let path = address.path().unwrap_or_default();
+            Ok(format!("unix:{}", path.to_string_lossy()))
+        }
+        Err(_) => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "neither a TCP nor a Unix socket",
+        )),
+    }
+}
+
+/// Check that `name` can stand in `LISTEN_FDNAMES`.
+///
+/// # Errors
+/// [`ListenError::BadName`].
+pub fn check_name(name: &str) -> Result<(), ListenError> {
+    let allowed = |byte: u8| byte.is_ascii_graphic() && byte != b':' && byte != b'=';
+    if (1..=255).contains(&name.len()) && name.bytes().all(allowed) {
+        Ok(())
+    } else {
+        Err(ListenError::BadName { name: name.into() })
+    }
+}
+
+fn bind_tcp(address: SocketAddr) -> Result<TcpListener, ListenError> {
+    TcpListener::bind(address).map_err(|source| match source.kind() {
+        io::ErrorKind::AddrInUse => ListenError::InUse {
+            address: address.to_string(),
+            find: format!("ss -ltnp 'sport = :{}'", address.port()),
+        },
+        _ => io_error(&ListenAddress::Tcp(address), source),
+    })
+}
+
+fn bind_unix(path: &Path) -> Result<UnixListener, ListenError> {
+    let failed = |source| io_error(&ListenAddress::Unix(path.into()), source);
+    match UnixListener::bind(path) {
+        Err(e) if e.kind() == io::ErrorKind::AddrInUse => {}
+        bound => return bound.map_err(failed),
+    }
+    let found = fs::symlink_metadata(path).map_err(failed)?;
+    if !found.file_type().is_socket() {
+        return Err(ListenError::NotASocket { path: path.into() });
+    }
+    match socket::connect(path) {
+        Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => {
+            fs::remove_file(path).map_err(failed)?;
+            UnixListener::bind(path).map_err(failed)
+        }
+        // Whatever else came of it, somebody may be there.
+        _ => Err(ListenError::InUse {
+            address: format!("unix:{}", path.display()),
+            find: format!("ss -lxp src {}", path.display()),
+        }),
+    }
+}
+
+fn io_error(address: &ListenAddress, source: io::Error) -> ListenError {
+    let address = match address {
+        ListenAddress::Tcp(address) => address.to_string(),
+        ListenAddress::Unix(path) => format!("unix:{}", path.display()),
+    };
+    ListenError::Io { address, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(text: &str) -> ListenSpec {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn texts_that_are_listeners() {
+        assert_eq!(
+            spec("web=127.0.0.1:80").address,
+            ListenAddress::Tcp(([127, 0, 0, 1], 80).into())
+        );
+        assert_eq!(spec("a=[::1]:0").name, "a");
+        assert_eq!(
+            spec("u=unix:/run/a=b:c").address,
+            ListenAddress::Unix("/run/a=b:c".into())
+        );
+    }
+
+    #[test]
+    fn texts_that_are_not() {
+        let long = format!("a=unix:/{}", "x".repeat(socket::PATH_LIMIT));
+        for text in [
+            "",
+            "web",
+            "=1.2.3.4:5",
+            "a b=1.2.3.4:5",
+            "a:b=1.2.3.4:5",
+            "a=",
+            "a=localhost:80",
+            "a=1.2.3.4",
+            "a=unix:",
+            "a=1.2.3.4:65536",
+            &long,
+        ] {
+            let error = text.parse::<ListenSpec>().unwrap_err().to_string();
+            assert!(error.contains("a listener"), "{error}");
+        }
+    }
+
+    #[test]
+    fn tcp_says_its_port_and_who_is_in_the_way() {
+        let bound = spec("a=127.0.0.1:0").bind().unwrap();
+        let address: SocketAddr = bound.address.parse().unwrap();
+        assert_ne!(address.port(), 0);
+        assert_eq!(
+            address_of(&bound.fd.try_clone().unwrap()).unwrap(),
+            bound.address
+        );
+        let error = spec(&format!("a={address}")).bind().unwrap_err();
+        assert!(matches!(error, ListenError::InUse { .. }));
+        let text = error.to_string();
+        assert!(text.contains("port in use"), "{text}");
+        assert!(
+            text.contains(&format!("sport = :{}", address.port())),
+            "{text}"
+        );
+        let error = spec("a=192.0.2.1:0").bind().unwrap_err().to_string();
+        assert!(error.contains("no interface"), "{error}");
+    }
+
+    #[test]
+    fn only_a_stale_unix_socket_is_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let spec = spec(&format!("u=unix:{}", path.display()));
+        let bound = spec.bind().unwrap();
+        assert_eq!(bound.address, format!("unix:{}", path.display()));
+        assert!(matches!(spec.bind(), Err(ListenError::InUse { .. })));
+        drop(bound);
+        drop(spec.bind().unwrap());
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "precious").unwrap();
+        assert!(matches!(spec.bind(), Err(ListenError::NotASocket { .. })));
+        assert_eq!(fs::read(&path).unwrap(), b"precious");
+    }
+}

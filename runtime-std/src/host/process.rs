@@ -1,0 +1,335 @@
+//! A process that cannot be mistaken for a later one with the same pid: the pid together with the
+//! time it started. The journal names processes this way, so that a restarted supervisor kills the
+//! successor it means and nobody else (`C9`).
+//!
+//! On Linux a [`Watch`] is a pidfd: pollable, and good for processes that are not our children.
+//! Elsewhere there is none, and death is found by asking now and then.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::process::{Child, ExitStatus};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::Pid;
+pub use rustix::process::Signal;
+
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "linux")]
+use linux as system;
+#[cfg(any(test, not(target_os = "linux")))]
+mod portable;
+#[cfg(not(target_os = "linux"))]
+use portable as system;
+
+/// How often a death is asked for where it cannot be watched.
+const ASK_EVERY: Duration = Duration::from_millis(20);
+
+/// What the system knows about a pid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Look {
+    /// See [`Process::start`].
+    start: u64,
+    /// It is dead and waits for its parent to reap it.
+    zombie: bool,
+}
+
+/// One process, for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Process {
+    /// Its pid.
+    pub pid: u32,
+    /// When it started: clock ticks since boot on Linux, an opaque number elsewhere, 0 if unknown.
+    pub start: u64,
+}
+
+/// What [`Process::watch`] found.
+#[derive(Debug)]
+pub enum Watching {
+    /// It lives, or lived a moment ago: poll this.
+    Pollable(Watch),
+    /// It is dead.
+    Dead,
+    /// It lives, and this system cannot watch it: ask [`Process::is_alive`] now and then.
+    Unsupported,
+}
+
+/// A process's death as something to poll: readable once it is dead, reaped or not.
+#[derive(Debug)]
+pub struct Watch {
+    pidfd: OwnedFd,
+}
+
+impl From<Process> for handoff_core::op::Process {
+    fn from(process: Process) -> Self {
+        Self {
+            pid: process.pid,
+            start: process.start,
+        }
+    }
+}
+
+impl From<handoff_core::op::Process> for Process {
+    fn from(process: handoff_core::op::Process) -> Self {
+        Self {
+            pid: process.pid,
+            start: process.start,
+        }
+    }
+}
+
+impl Process {
+    /// The process that has this pid now; `None` if there is none. Dead but not yet reaped counts.
+    pub fn of(pid: u32) -> Option<Self> {
+        let look = system::look(raw_pid(pid)?)?;
+        Some(Self {
+            pid,
+            start: look.start,
+        })
+    }
+
+    /// This process.
+    pub fn current() -> Self {
+        let pid = std::process::id();
+        Self::of(pid).unwrap_or(Self { pid, start: 0 })
+    }
+
+    /// Whether it lives. A zombie is dead, and so is a process whose pid now belongs to another. If
+    /// its start is unknown, whoever has the pid is taken for it.
+    pub fn is_alive(self) -> bool {
+        self.look().is_some_and(|look| !look.zombie)
+    }
+
+    /// What the system says of this process, and not of another with its pid.
+    fn look(self) -> Option<Look> {
+        let look = system::look(raw_pid(self.pid)?)?;
+        (self.start == 0 || look.start == self.start).then_some(look)
+    }
+
+    /// Send a signal to this process and to no other; whether it was alive to get it.
+    ///
+    /// # Errors
+    /// `Unsupported` if its start is unknown: a pid alone may be somebody else's by now. Otherwise
+    /// the system's, above all `PermissionDenied`.
+    pub fn kill(self, signal: Signal) -> io::Result<bool> {
+        if self.start == 0 {
+            return Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                format!(
+                    "pid {} is not killed: it is not known when it started, so it could be \
+                     another process by now",
+                    self.pid
+                ),
+            ));
+        }
+        let Some(pid) = raw_pid(self.pid) else {
+            return Ok(false);
+        };
+        // First the handle, then the look: if the look finds our process, the handle is for it.
+        let pidfd = match system::pidfd(pid) {
+            Err(Errno::SRCH) => return Ok(false),
+            pidfd => pidfd?,
+        };
+        if !self.is_alive() {
+            return Ok(false);
+        }
+        let sent = match &pidfd {
+            Some(pidfd) => system::send(pidfd.as_fd(), signal),
+            None => rustix::process::kill_process(pid, signal),
+        };
+        match sent {
+            Ok(()) => Ok(true),
+            Err(Errno::SRCH) => Ok(false),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// Something to poll for its death.
+    ///
+    /// # Errors
+    /// The system's, such as being out of descriptors.
+    pub fn watch(self) -> io::Result<Watching> {
+        let Some(pid) = raw_pid(self.pid) else {
+            return Ok(Watching::Dead);
+        };
+        let pidfd = match system::pidfd(pid) {
+            Err(Errno::SRCH) => return Ok(Watching::Dead),
+            pidfd => pidfd?,
+        };
+        // The same order as in `kill`, for the same reason. A zombie's pidfd is readable at once.
+        Ok(match (self.look(), pidfd) {
+            (None, _) => Watching::Dead,
+            (Some(_), Some(pidfd)) => Watching::Pollable(Watch { pidfd }),
+            (Some(look), None) if look.zombie => Watching::Dead,
+            (Some(_), None) => Watching::Unsupported,
+        })
+    }
+
+    /// Wait until it is dead, but no longer than `timeout`; whether it is.
+    pub fn wait_dead(self, timeout: Duration) -> bool {
+        let deadline = Instant::now().checked_add(timeout);
+        match self.watch() {
+            Ok(Watching::Pollable(watch)) => watch.wait(deadline),
+            Ok(Watching::Dead) => true,
+            Ok(Watching::Unsupported) | Err(_) => loop {
+                if !self.is_alive() {
+                    return true;
+                }
+                let left = remaining(deadline);
+                if left.is_zero() {
+                    return false;
+                }
+                std::thread::sleep(ASK_EVERY.min(left));
+            },
+        }
+    }
+}
+
+impl Watch {
+    /// Wait until the process is dead, but not past `deadline` (`None`: none); whether it is.
+    fn wait(&self, deadline: Option<Instant>) -> bool {
+        loop {
+            let left = remaining(deadline);
+            // An hour at a time keeps every platform's limit, and the loop does the rest.
+            let timeout = Timespec::try_from(left.min(Duration::from_hours(1))).ok();
+            let mut fds = [PollFd::new(&self.pidfd, PollFlags::IN)];
+            match poll(&mut fds, timeout.as_ref()) {
+                Ok(0) | Err(Errno::INTR) if left.is_zero() => return false,
+                Ok(0) | Err(Errno::INTR) => {}
+                Ok(_) => return true,
+                Err(_) => return false,
+            }
+        }
+    }
+}
+
+impl AsFd for Watch {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+}
+
+/// Kill a child of ours with SIGKILL and reap it. `None` if it is not dead within `timeout`, which
+/// takes a process stuck in the kernel; it is then still to be reaped.
+///
+/// # Errors
+/// The system's, when the child can be neither killed nor waited for.
+pub fn kill_and_reap(child: &mut Child, timeout: Duration) -> io::Result<Option<ExitStatus>> {
+    child.kill()?;
+    if let Some(process) = Process::of(child.id()) {
+        process.wait_dead(timeout);
+    }
+    child.try_wait()
+}
+
+fn remaining(deadline: Option<Instant>) -> Duration {
+    deadline.map_or(Duration::MAX, |at| {
+        at.saturating_duration_since(Instant::now())
+    })
+}
+
+fn raw_pid(pid: u32) -> Option<Pid> {
+    i32::try_from(pid).ok().and_then(Pid::from_raw)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_mins(1);
+
+    /// A child that lives until it is killed or its standard input is closed.
+    fn cat() -> Child {
+        Command::new("cat")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap()
+    }
+
+    #[test]
+    fn we_are_alive_and_known() {
+        let us = Process::current();
+        assert!(us.is_alive());
+        assert_ne!(us.start, 0);
+        assert_eq!(Process::of(us.pid), Some(us));
+        assert!(matches!(
+            us.watch().unwrap(),
+            Watching::Pollable(_) | Watching::Unsupported
+        ));
+        assert!(!us.wait_dead(Duration::from_millis(1)));
+    }
+
+    #[test]
+    fn a_zombie_is_dead() {
+        let mut child = cat();
+        let process = Process::of(child.id()).unwrap();
+        assert!(process.is_alive());
+        assert!(process.kill(Signal::KILL).unwrap());
+        assert!(process.wait_dead(LONG));
+        // Not reaped yet: its pid is still taken, and it is dead all the same.
+        assert_eq!(Process::of(process.pid), Some(process));
+        assert!(!process.is_alive());
+        assert!(!process.kill(Signal::KILL).unwrap());
+        assert!(process.wait_dead(Duration::ZERO));
+        child.wait().unwrap();
+        assert_eq!(Process::of(process.pid).filter(|&p| p == process), None);
+        assert!(matches!(process.watch().unwrap(), Watching::Dead));
+    }
+
+    #[test]
+    fn another_process_with_the_pid_is_let_live() {
+        let mut child = cat();
+        let real = Process::of(child.id()).unwrap();
+        let earlier = Process {
+            start: real.start - 1,
+            ..real
+        };
+        assert!(!earlier.is_alive());
+        assert!(!earlier.kill(Signal::KILL).unwrap());
+        assert!(matches!(earlier.watch().unwrap(), Watching::Dead));
+        let unknown = Process { start: 0, ..real };
+        assert!(unknown.is_alive());
+        let error = unknown.kill(Signal::KILL).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::Unsupported);
+        assert!(real.is_alive());
+        kill_and_reap(&mut child, LONG).unwrap().unwrap();
+    }
+
+    #[test]
+    fn pids_that_nobody_has() {
+        for pid in [0, u32::MAX, i32::MAX.unsigned_abs()] {
+            assert_eq!(Process::of(pid), None);
+            let process = Process { pid, start: 1 };
+            assert!(!process.is_alive());
+            assert!(!process.kill(Signal::KILL).unwrap());
+            assert!(process.wait_dead(LONG));
+        }
+    }
+
+    #[test]
+    fn reaping_reports_how_it_died_and_can_be_repeated() {
+        use std::os::unix::process::ExitStatusExt;
+        let mut child = cat();
+        let status = kill_and_reap(&mut child, LONG).unwrap().unwrap();
+        assert_eq!(status.signal(), Some(9));
+        assert_eq!(kill_and_reap(&mut child, LONG).unwrap(), Some(status));
+    }
+
+    #[test]
+    fn the_portable_side_sees_the_same() {
+        let mut child = cat();
+        let pid = raw_pid(child.id()).unwrap();
+        let first = portable::look(pid).unwrap();
+        assert!(!first.zombie);
+        child.kill().unwrap();
+        assert!(Process::of(child.id()).unwrap().wait_dead(LONG));
+        assert!(portable::look(pid).unwrap().zombie);
+        child.wait().unwrap();
+        assert_eq!(portable::look(pid), None);
+    }
+}

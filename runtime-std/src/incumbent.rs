@@ -1,0 +1,423 @@
+//! The incumbent on threads: [`Incumbent::serve`] runs the control loop on the thread that calls it,
+//! and the daemon's hooks on a thread of their own.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use handoff_core::incumbent::Phase;
+use handoff_core::op::{self, LockReport, OpId, PathOwner, Ticket};
+use handoff_core::wire::{HandoffId, Revisions};
+use handoff_core::{Cause, IncumbentConfig, IncumbentOp, IncumbentOutcome, Instant, Observation};
+
+use crate::driver::{Accepted, Call, Caller, Driver, Ended, Flow, Host, Links};
+use crate::hook_thread::HookThread;
+use crate::hooks::{DrainReport, Drainable, HookContext, SealReport};
+use crate::host::{Accept, Clock, ControlError, ControlListener, DataDirLock};
+use crate::identity;
+use crate::lock_keeper::LockKeeper;
+
+/// How many connections to the control socket are held at once.
+pub const SESSIONS: usize = 8;
+
+/// What an incumbent lets be seen, for logs and metrics.
+pub type IncumbentEvent = Observation<Phase>;
+
+type Observer = Box<dyn FnMut(IncumbentEvent) + Send>;
+
+/// Why [`Incumbent::serve`] returned: the process is to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retirement {
+    /// The handoff with this id was committed.
+    Committed(HandoffId),
+    /// Another process took over without a word, since the supervisor was gone (`C2`).
+    Superseded,
+    /// [`IncumbentHandle::stop`] was called. The control socket is removed; the lock stays ours until
+    /// the process ends.
+    Stopped,
+}
+
+/// Why an incumbent cannot serve.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// The daemon could not be brought back after a handoff that was given up. End the process with
+    /// an error: that frees the lock, and the supervisor starts the daemon afresh.
+    #[error("the daemon cannot go on serving: {0}")]
+    CannotServe(Box<Cause>),
+    /// The control loop could not be set up. The lock stays ours until the process ends.
+    #[error("the control loop cannot be started: {0}")]
+    Setup(#[from] io::Error),
+}
+
+/// A daemon that holds the writer lock and the control path, ready to be handed over.
+pub struct Incumbent {
+    control: PathBuf,
+    listener: Option<ControlListener>,
+    lock: LockKeeper,
+    config: IncumbentConfig,
+    allowed: Vec<u32>,
+    observer: Option<Observer>,
+    driver: Driver<handoff_core::Incumbent, SESSIONS>,
+}
+
+impl Incumbent {
+    /// Take the control path, for a process that was started afresh. A successor gets its incumbent
+    /// from [`Begun::announce`](crate::Begun::announce).
+    ///
+    /// Bind it before the data is opened: a path that cannot be bound is then found first.
+    ///
+    /// # Errors
+    /// [`BindError`]; the lock is given back.
+    pub fn bind(control: impl AsRef<Path>, lock: DataDirLock) -> Result<Self, BindError> {
+        let control = control.as_ref();
+        let listener = ControlListener::bind(control)?;
+        Ok(Self::new(
+            control,
+            Some(listener),
+            LockKeeper::holding(lock),
+        )?)
+    }
+
+    pub(crate) fn new(
+        control: &Path,
+        listener: Option<ControlListener>,
+        lock: LockKeeper,
+    ) -> io::Result<Self> {
+        let config = IncumbentConfig {
+            identity: identity::this_process(&[]),
+            bound: listener.is_some(),
+            ..IncumbentConfig::default()
+        };
+        let driver = Driver::new(config.clone())?;
+        Ok(Self {
+            control: control.to_path_buf(),
+            listener,
+            lock,
+            config,
+            allowed: Vec::new(),
+            observer: None,
+            driver,
+        })
+    }
+
+    /// Say this build id in Hello. At most 64 bytes are used.
+    #[must_use]
+    pub fn with_build_id(mut self, build_id: &[u8]) -> Self {
+        self.config.identity = identity::this_process(build_id);
+        self
+    }
+
+    /// Let peers with these user ids in, besides our own and root's.
+    #[must_use]
+    pub fn with_allowed_uids(mut self, uids: impl IntoIterator<Item = u32>) -> Self {
+        self.allowed = uids.into_iter().collect();
+        self
+    }
+
+    /// Change the times that the protocol leaves to the caller. `identity` and `bound` are kept as
+    /// they are.
+    #[must_use]
+    pub fn with_times(mut self, mut times: IncumbentConfig) -> Self {
+        times.identity = self.config.identity;
+        times.bound = self.config.bound;
+        self.config = times;
+        self
+    }
+
+    /// Be told of phases, lost sessions and troubles. Called on the control thread: be quick.
+    #[must_use]
+    pub fn with_observer(mut self, observer: impl FnMut(IncumbentEvent) + Send + 'static) -> Self {
+        self.observer = Some(Box::new(observer));
+        self
+    }
+
+    /// The generation under which the lock was taken: a fencing token.
+    pub fn generation(&self) -> u64 {
+        self.lock.generation()
+    }
+
+    /// A handle to stop the incumbent with, from any thread.
+    pub fn handle(&self) -> IncumbentHandle {
+        IncumbentHandle {
+            caller: self.driver.caller(),
+        }
+    }
+
+    /// Answer supervisors until the daemon has been handed over or stopped, or cannot go on. Blocks.
+    ///
+    /// Whatever it returns, end the process soon: after a commit another process serves already.
+    ///
+    /// # Errors
+    /// [`ServeError`].
+    pub fn serve(self, drainable: impl Drainable) -> Result<Retirement, ServeError> {
+        let Self {
+            control,
+            listener,
+            lock,
+            config,
+            allowed,
+            observer,
+            mut driver,
+        } = self;
+        driver.configure(config);
+        let mut host = IncumbentHost {
+            drainable: Arc::new(drainable),
+            hooks: HookThread::start()?,
+            running: None,
+            caller: driver.caller(),
+            clock: driver.clock(),
+            control,
+            listener,
+            lock,
+            allowed,
+            observer,
+        };
+        match driver.run(&mut host) {
+            Flow::Done(IncumbentOutcome::Committed(id)) => Ok(Retirement::Committed(id)),
+            Flow::Done(IncumbentOutcome::Superseded) => Ok(Retirement::Superseded),
+            Flow::Done(IncumbentOutcome::Failed(cause)) => {
+                Err(ServeError::CannotServe(Box::new(cause)))
+            }
+            Flow::Stopped => {
+                if let Some(listener) = &host.listener
+                    && let Err(error) = listener.unlink_if_ours()
+                {
+                    tracing::warn!(%error, "the control socket could not be removed");
+                }
+                Ok(Retirement::Stopped)
+            }
+        }
+    }
+}
+
+/// Why a control path could not be taken.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// It cannot be bound.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    /// The control loop could not be set up.
+    #[error("the control loop cannot be set up: {0}")]
+    Setup(#[from] io::Error),
+}
+
+/// Stops an [`Incumbent`] from another thread.
+#[derive(Clone)]
+pub struct IncumbentHandle {
+    caller: Caller,
+}
+
+impl IncumbentHandle {
+    /// Have [`Incumbent::serve`] return. Call it when the daemon shuts down for good.
+    pub fn stop(&self) {
+        self.caller.call(Call::Stop);
+    }
+}
+
+struct IncumbentHost<D> {
+    drainable: Arc<D>,
+    hooks: HookThread,
+    /// The hook that may be asked to stop.
+    running: Option<(OpId, HookContext)>,
+    caller: Caller,
+    clock: Clock,
+    control: PathBuf,
+    listener: Option<ControlListener>,
+    lock: LockKeeper,
+    allowed: Vec<u32>,
+    observer: Option<Observer>,
+}
+
+impl<D: Drainable> IncumbentHost<D> {
+    fn context(&mut self, op: OpId, deadline: Instant) -> HookContext {
+        let caller = self.caller.clone();
+        let context = HookContext::new(self.clock.instant(deadline.as_nanos()))
+            .with_progress(move |progress| caller.call(Call::Progress(progress)));
+        self.running = Some((op, context.clone()));
+        context
+    }
+
+    fn drain(&mut self, ticket: Ticket<op::Drain>, deadline: Instant) {
+        let context = self.context(ticket.id(), deadline);
+        let (drainable, caller) = (Arc::clone(&self.drainable), self.caller.clone());
+        self.hooks.run(
+            move || drainable.drain(&context).map_err(|e| e.to_string()),
+            move |drained| caller.call(Call::Ended(end_drain(ticket, drained))),
+        );
+    }
+
+    fn seal(&mut self, ticket: Ticket<op::Seal>, deadline: Instant) {
+        let context = self.context(ticket.id(), deadline);
+        let (drainable, caller) = (Arc::clone(&self.drainable), self.caller.clone());
+        self.hooks.run(
+            move || drainable.seal(&context).map_err(|e| e.to_string()),
+            move |sealed| caller.call(Call::Ended(end_seal(ticket, sealed))),
+        );
+    }
+
+    fn resume(&mut self, ticket: Ticket<op::Resume>) {
+        let (drainable, caller) = (Arc::clone(&self.drainable), self.caller.clone());
+        let generation = self.lock.generation();
+        self.hooks.run(
+            move || {
+                drainable.generation(generation);
+                drainable.resume().map_err(|e| e.to_string())?;
+                let now = drainable.snapshot();
+                tracing::info!(target: "handoff.resume", generation, ?now, "serving again");
+                Ok(())
+            },
+            move |resumed| caller.call(Call::Ended(plain(ticket, resumed))),
+        );
+    }
+
+    fn inspect(&self) -> Result<PathOwner, String> {
+        match &self.listener {
+            Some(listener) => listener.owner().map_err(|e| e.to_string()),
+            None => Ok(PathOwner::Nobody),
+        }
+    }
+
+    fn bind(&mut self) -> Result<(), String> {
+        self.listener = Some(ControlListener::bind(&self.control).map_err(|e| e.to_string())?);
+        Ok(())
+    }
+}
+
+impl<D: Drainable> Host<handoff_core::Incumbent, SESSIONS> for IncumbentHost<D> {
+    fn start(&mut self, op: IncumbentOp, links: &mut Links) {
+        match op {
+            IncumbentOp::Drain { ticket, deadline } => self.drain(ticket, deadline),
+            IncumbentOp::Seal { ticket, deadline } => self.seal(ticket, deadline),
+            IncumbentOp::Resume(ticket) => self.resume(ticket),
+            IncumbentOp::ReleaseLock(ticket) => {
+                self.lock.release();
+                links.end(plain(ticket, Ok(())));
+            }
+            IncumbentOp::TryLock(ticket) => links.end(try_lock(&self.lock, ticket)),
+            IncumbentOp::InspectPath(ticket) => {
+                let owner = self.inspect();
+                links.end(Box::new(move |feed| match owner {
+                    Ok(owner) => feed(ticket.done(owner)),
+                    Err(why) => feed(ticket.failed(&why)),
+                }));
+            }
+            IncumbentOp::BindPath(ticket) => {
+                let bound = self.bind();
+                links.end(plain(ticket, bound));
+            }
+        }
+    }
+
+    fn cancel(&mut self, op: OpId) {
+        if let Some((_, context)) = self.running.as_ref().filter(|(running, _)| *running == op) {
+            context.cancel();
+        }
+    }
+
+    fn observe(&mut self, seen: IncumbentEvent) {
+        log(&seen);
+        if let Some(observer) = &mut self.observer {
+            observer(seen);
+        }
+    }
+
+    fn listener(&self) -> Option<BorrowedFd<'_>> {
+        self.listener.as_ref().map(ControlListener::as_fd)
+    }
+
+    fn accept(&mut self, links: &mut Links) -> Accepted {
+        /// How long a listener is left alone that cannot be accepted from.
+        const PAUSE: Duration = Duration::from_millis(100);
+        let Some(listener) = &mut self.listener else {
+            return Accepted::Nothing;
+        };
+        match listener.accept(&self.allowed) {
+            Accept::Accepted(stream, _) => Accepted::Link(links.adopt(stream)),
+            Accept::WouldBlock | Accept::Retry => Accepted::Nothing,
+            Accept::Refused { uid } => {
+                tracing::warn!(uid, "a peer of a foreign user was turned away");
+                Accepted::Nothing
+            }
+            Accept::BackOff(error) => {
+                tracing::warn!(%error, "cannot accept for now");
+                Accepted::BackOff(PAUSE)
+            }
+            Accept::Broken(error) => {
+                tracing::error!(%error, "the control socket is broken; binding it again");
+                self.listener = None;
+                Accepted::Unbound
+            }
+        }
+    }
+}
+
+fn log(seen: &IncumbentEvent) {
+    match seen {
+        Observation::Phase(Phase::Draining) => {
+            tracing::info!(target: "handoff.prepare", "draining");
+        }
+        Observation::Phase(Phase::Drained) => tracing::info!(target: "handoff.drained", "drained"),
+        Observation::Phase(Phase::Sealing) => tracing::info!(target: "handoff.seal", "sealing"),
+        Observation::Phase(Phase::Sealed) => {
+            tracing::info!(target: "handoff.seal_complete", "sealed, lock released");
+        }
+        Observation::Phase(Phase::Retired) => tracing::info!(target: "handoff.commit", "committed"),
+        Observation::Phase(phase) => tracing::debug!(%phase, "incumbent"),
+        Observation::Lost(link, loss) => tracing::debug!(link = link.0, %loss, "session ended"),
+        Observation::Trouble(cause) => tracing::warn!(target: "handoff.abort", %cause, "trouble"),
+    }
+}
+
+/// Ends an operation that has nothing to report but that it worked.
+pub(crate) fn plain<K>(ticket: Ticket<K>, result: Result<(), String>) -> Ended
+where
+    K: for<'b> op::Operation<Done<'b> = ()> + 'static,
+{
+    Box::new(move |feed| match result {
+        Ok(()) => feed(ticket.done(())),
+        Err(why) => feed(ticket.failed(&why)),
+    })
+}
+
+pub(crate) fn try_lock(lock: &LockKeeper, ticket: Ticket<op::TryLock>) -> Ended {
+    let tried: Result<LockReport, String> = lock.try_lock().map_err(|e| e.to_string());
+    Box::new(move |feed| match tried {
+        Ok(report) => feed(ticket.done(report)),
+        Err(why) => feed(ticket.failed(&why)),
+    })
+}
+
+fn end_drain(ticket: Ticket<op::Drain>, drained: Result<DrainReport, String>) -> Ended {
+    Box::new(move |feed| match drained {
+        Ok(DrainReport {
+            open_connections,
+            accept_closed,
+        }) => {
+            feed(ticket.done(op::DrainReport {
+                open_connections,
+                accept_closed,
+            }));
+        }
+        Err(why) => feed(ticket.failed(&why)),
+    })
+}
+
+fn end_seal(ticket: Ticket<op::Seal>, sealed: Result<SealReport, String>) -> Ended {
+    Box::new(move |feed| match sealed {
+        Ok(SealReport {
+            revisions,
+            fingerprint,
+        }) => {
+            let revisions = Revisions::from(&*revisions);
+            feed(ticket.done(op::SealReport {
+                revisions,
+                fingerprint,
+            }));
+        }
+        Err(why) => feed(ticket.failed(&why)),
+    })
+}

@@ -1,0 +1,72 @@
+//! Keeps the writer lock for as long as the daemon may write.
+//!
+//! The lock is given back by [`release`](LockKeeper::release) alone, after a seal. It is not given
+//! back by unwinding: a control thread that panics must not free the lock under a daemon that goes on
+//! writing (protocol, promise 5). Short of a release, the kernel frees it when the process ends.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use handoff_core::op::LockReport;
+
+use crate::host::{DataDirLock, LockError};
+
+#[derive(Clone)]
+pub(crate) struct LockKeeper(Arc<Kept>);
+
+struct Kept {
+    data_dir: PathBuf,
+    lock: Mutex<Option<DataDirLock>>,
+}
+
+impl LockKeeper {
+    pub(crate) fn empty(data_dir: &Path) -> Self {
+        Self::new(data_dir.to_path_buf(), None)
+    }
+
+    pub(crate) fn holding(lock: DataDirLock) -> Self {
+        Self::new(lock.data_dir().to_path_buf(), Some(lock))
+    }
+
+    fn new(data_dir: PathBuf, lock: Option<DataDirLock>) -> Self {
+        let kept = Arc::new(Kept {
+            data_dir,
+            lock: Mutex::new(lock),
+        });
+        // One owner never goes away, so nothing is ever dropped.
+        std::mem::forget(Arc::clone(&kept));
+        Self(kept)
+    }
+
+    /// One try for the lock. Answers the same again when it is ours already.
+    pub(crate) fn try_lock(&self) -> Result<LockReport, LockError> {
+        let mut kept = self.0.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let generation = match &*kept {
+            Some(lock) => lock.generation(),
+            None => match DataDirLock::acquire(&self.0.data_dir) {
+                Ok(lock) => kept.insert(lock).generation(),
+                Err(LockError::Held { .. }) => return Ok(LockReport::Held),
+                Err(error) => return Err(error),
+            },
+        };
+        Ok(LockReport::Taken { generation })
+    }
+
+    pub(crate) fn release(&self) {
+        let lock = self
+            .0
+            .lock
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(lock) = lock {
+            lock.release();
+        }
+    }
+
+    /// The generation under which the lock is held; 0 while it is not.
+    pub(crate) fn generation(&self) -> u64 {
+        let kept = self.0.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.as_ref().map_or(0, DataDirLock::generation)
+    }
+}

@@ -1,0 +1,141 @@
+//! The command line of `handoff kvd`, with the faults that tests ask it to commit.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use handoff_std::hooks::HookError;
+
+/// A small durable key-value daemon that speaks RESP2 and can be handed over.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct KvdArgs {
+    /// Where the data and the writer lock live.
+    #[arg(long, value_name = "DIR", default_value = "kvd-data")]
+    pub(crate) data_dir: PathBuf,
+
+    /// The control socket that handoffs come in on.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) control_socket: Option<PathBuf>,
+
+    /// Where to listen when no listener named `resp` is inherited.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7379")]
+    pub(crate) listen: SocketAddr,
+
+    /// What INFO shows as the version.
+    #[arg(long, value_name = "TEXT", default_value = env!("CARGO_PKG_VERSION"))]
+    pub(crate) tag: String,
+
+    /// How long a request that is half there may hold up a drain.
+    #[arg(long, value_name = "MS", default_value_t = 200)]
+    pub(crate) drain_grace_ms: u64,
+
+    /// Faults to commit.
+    #[command(flatten)]
+    pub(crate) faults: Faults,
+}
+
+/// Delays and failures that a test asks for. None by default.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Faults, for tests")]
+pub(crate) struct Faults {
+    /// Take this long to open the data.
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    pub(crate) open_delay_ms: u64,
+
+    /// Take this long to warm up, before the data is needed.
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    pub(crate) warmup_ms: u64,
+
+    /// Take this long to drain, after connections are no longer accepted; ends early when the
+    /// drain is asked to stop.
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    pub(crate) drain_delay_ms: u64,
+
+    /// Take this long to seal.
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    pub(crate) seal_delay_ms: u64,
+
+    /// Fail in this hook. A drain fails after it has stopped accepting, a seal after it has closed
+    /// the data. May be given more than once.
+    #[arg(long, value_name = "HOOK")]
+    pub(crate) fail: Vec<FailIn>,
+
+    /// Panic in this hook, before it has done anything. May be given more than once.
+    #[arg(long, value_name = "HOOK")]
+    pub(crate) panic: Vec<PanicIn>,
+
+    /// Never come back from a drain, whatever its deadline and whoever asks it to stop.
+    #[arg(long)]
+    pub(crate) ignore_drain_deadline: bool,
+}
+
+/// A hook that can fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FailIn {
+    /// Opening the data.
+    Open,
+    /// Draining.
+    Drain,
+    /// Sealing.
+    Seal,
+    /// Resuming.
+    Resume,
+}
+
+/// A hook that can panic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PanicIn {
+    /// Draining.
+    Drain,
+    /// Sealing.
+    Seal,
+}
+
+impl KvdArgs {
+    /// How long a request that is half there may hold up a drain.
+    pub(crate) fn drain_grace(&self) -> Duration {
+        Duration::from_millis(self.drain_grace_ms)
+    }
+}
+
+impl Faults {
+    /// How long to sleep before the data is opened.
+    pub(crate) fn open_delay(&self) -> Duration {
+        Duration::from_millis(self.open_delay_ms)
+    }
+
+    /// How long to warm up.
+    pub(crate) fn warmup(&self) -> Duration {
+        Duration::from_millis(self.warmup_ms)
+    }
+
+    /// How long to draw a drain out.
+    pub(crate) fn drain_delay(&self) -> Duration {
+        Duration::from_millis(self.drain_delay_ms)
+    }
+
+    /// How long to draw a seal out.
+    pub(crate) fn seal_delay(&self) -> Duration {
+        Duration::from_millis(self.seal_delay_ms)
+    }
+
+    /// Fails if `hook` was asked to.
+    ///
+    /// # Errors
+    /// Says that it was asked for.
+    pub(crate) fn check(&self, hook: FailIn) -> Result<(), HookError> {
+        if self.fail.contains(&hook) {
+            return Err(format!("{hook:?} fails, as --fail asked for").into());
+        }
+        Ok(())
+    }
+
+    /// Panics if `hook` was asked to.
+    pub(crate) fn maybe_panic(&self, hook: PanicIn) {
+        assert!(
+            !self.panic.contains(&hook),
+            "{hook:?} panics, as --panic asked for"
+        );
+    }
+}

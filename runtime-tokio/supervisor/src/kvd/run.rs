@@ -1,0 +1,132 @@
+//! `handoff kvd`: the daemon as a process, started by hand or by anybody's supervisor.
+//!
+//! This is what a daemon of one's own looks like: find out the role, take the lock, open the data,
+//! serve, and answer supervisors until another process has taken over.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::thread;
+
+use anyhow::{Context, bail};
+use handoff_std::{
+    DataDirLock, Incumbent, IncumbentHandle, InheritedListeners, Readiness, Retirement, Role,
+    Successor, SuccessorSetup, detect_role,
+};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use super::Kvd;
+use super::args::KvdArgs;
+
+/// The name of the listener that clients connect to.
+const RESP: &str = "resp";
+
+/// Runs the daemon until it has been handed over or is told to end.
+///
+/// # Errors
+/// Whatever keeps it from serving. The process should end with a failure then.
+pub(crate) fn run(args: &KvdArgs) -> anyhow::Result<()> {
+    // First of all, while there is but one thread.
+    let role = detect_role()?;
+    let signals = Signals::new([SIGTERM, SIGINT])?;
+    match (role, &args.control_socket) {
+        (Role::Successor(successor), Some(control)) => take_over(successor, args, control, signals),
+        (Role::Successor(_), None) => bail!("a successor needs to be told --control-socket"),
+        (Role::ColdStart(listeners), Some(control)) => start(listeners, args, control, signals),
+        (Role::ColdStart(listeners), None) => stand_alone(listeners, args, signals),
+    }
+}
+
+fn start(
+    mut listeners: InheritedListeners,
+    args: &KvdArgs,
+    control: &Path,
+    signals: Signals,
+) -> anyhow::Result<()> {
+    let lock = DataDirLock::acquire(&args.data_dir)?;
+    let incumbent = Incumbent::bind(control, lock)?;
+    let listener = listener(&mut listeners, args)?;
+    thread::sleep(args.faults.warmup());
+    let daemon = Kvd::open(args, &args.data_dir)?;
+    daemon.set_generation(incumbent.generation());
+    daemon.serve_on(listener)?;
+    answer(incumbent, &daemon, signals)
+}
+
+fn take_over(
+    successor: Successor,
+    args: &KvdArgs,
+    control: &Path,
+    signals: Signals,
+) -> anyhow::Result<()> {
+    let setup = SuccessorSetup {
+        build_id: args.tag.clone().into_bytes(),
+        ..SuccessorSetup::new(control, &args.data_dir)
+    };
+    let standing = successor.handshake(setup)?;
+    thread::sleep(args.faults.warmup());
+    let mut begun = standing.wait_for_begin()?;
+    let listener = listener(begun.listeners(), args)?;
+    let daemon = match Kvd::open(args, &args.data_dir) {
+        Ok(daemon) => daemon,
+        Err(error) => {
+            begun.give_up(&format!("{error:#}"));
+            return Err(error);
+        }
+    };
+    daemon.set_generation(begun.generation());
+    let incumbent = begun.announce(Readiness {
+        listening_on: vec![RESP.to_owned()],
+        healthy: true,
+        revisions: vec![daemon.revision()],
+    })?;
+    daemon.serve_on(listener)?;
+    answer(incumbent, &daemon, signals)
+}
+
+fn stand_alone(
+    mut listeners: InheritedListeners,
+    args: &KvdArgs,
+    mut signals: Signals,
+) -> anyhow::Result<()> {
+    let lock = DataDirLock::acquire(&args.data_dir)?;
+    let listener = listener(&mut listeners, args)?;
+    thread::sleep(args.faults.warmup());
+    let daemon = Kvd::open(args, &args.data_dir)?;
+    daemon.set_generation(lock.generation());
+    daemon.serve_on(listener)?;
+    signals.forever().next();
+    daemon.shutdown()
+}
+
+fn answer(incumbent: Incumbent, daemon: &Kvd, signals: Signals) -> anyhow::Result<()> {
+    stop_on_signal(signals, incumbent.handle())?;
+    match incumbent.serve(daemon.clone())? {
+        Retirement::Committed(id) => tracing::info!(%id, "handed over"),
+        Retirement::Superseded => tracing::info!("another process has taken over"),
+        Retirement::Stopped => daemon.shutdown()?,
+    }
+    Ok(())
+}
+
+fn stop_on_signal(mut signals: Signals, incumbent: IncumbentHandle) -> anyhow::Result<()> {
+    thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || {
+            for _ in signals.forever() {
+                incumbent.stop();
+            }
+        })
+        .context("cannot start a thread for signals")?;
+    Ok(())
+}
+
+fn listener(listeners: &mut InheritedListeners, args: &KvdArgs) -> anyhow::Result<TcpListener> {
+    if let Some(listener) = listeners.take_tcp(RESP)? {
+        return Ok(listener);
+    }
+    let listener = TcpListener::bind(args.listen)
+        .with_context(|| format!("cannot listen on {}", args.listen))?;
+    tracing::info!(address = %listener.local_addr()?, "listening");
+    Ok(listener)
+}

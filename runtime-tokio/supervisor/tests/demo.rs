@@ -1,0 +1,168 @@
+//! `handoff demo`, from outside: it ends well and says so in its report, and whatever ends it,
+//! nothing is left behind.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Far more than anything here takes.
+const LIMIT: Duration = Duration::from_mins(1);
+
+/// A demo whose temporary files are in `temp`.
+fn demo(temp: &TempDir) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_handoff"));
+    command
+        .arg("demo")
+        .env("TMPDIR", temp.path())
+        .env_remove("RUST_LOG")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// What remains of a demo in `temp`: processes that were told of it, and files.
+fn remains(temp: &TempDir) -> Vec<String> {
+    let path = temp.path().to_str().unwrap().as_bytes();
+    let mut found = Vec::new();
+    for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let line = fs::read(process.path().join("cmdline")).unwrap_or_default();
+        if line.windows(path.len()).any(|part| part == path) {
+            found.push(String::from_utf8_lossy(&line).replace('\0', " "));
+        }
+    }
+    let files = fs::read_dir(temp.path()).unwrap();
+    found.extend(files.map(|file| file.unwrap().path().display().to_string()));
+    found
+}
+
+/// The end of a child, which is killed if it does not come.
+fn end(child: &mut Child) -> ExitStatus {
+    let until = Instant::now() + LIMIT;
+    while Instant::now() < until {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    child.kill().unwrap();
+    panic!("the demo did not end");
+}
+
+fn read_json(path: &Path) -> Value {
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+#[test]
+fn it_ends_well_and_says_so() {
+    let temp = tempfile::tempdir().unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let file = elsewhere.path().join("report.json");
+    let output = demo(&temp).arg("--report").arg(&file).output().unwrap();
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{stdout}\n{stderr}");
+    assert_eq!(stderr, "");
+    assert_eq!(remains(&temp), Vec::<String>::new());
+
+    let report = read_json(&file);
+    assert_eq!(report["ok"], true);
+    assert_eq!(report["problems"], Value::Array(Vec::new()));
+    let handoffs = report["handoffs"].as_array().unwrap();
+    let outcomes: Vec<_> = handoffs.iter().map(|it| &it["outcome"]).collect();
+    assert_eq!(outcomes[..2], ["committed", "rolled back"]);
+    assert!(
+        ["taken over", "reclaimed"].contains(&outcomes[2].as_str().unwrap()),
+        "{outcomes:?}"
+    );
+    assert_eq!(outcomes[3..], ["committed"]);
+    for handoff in handoffs {
+        for count in ["refused", "failed", "lost"] {
+            assert_eq!(handoff[count], 0, "{handoff:#}");
+        }
+        assert!(handoff["acknowledged"].as_u64().unwrap() > 0, "{handoff:#}");
+        assert!(
+            handoff["write_pause_ms"].as_f64().unwrap() > 0.0,
+            "{handoff:#}"
+        );
+        for phase in ["Draining", "Sealing", "Opening"] {
+            let time = handoff["phases"][phase].as_f64();
+            assert!(time.is_some_and(|time| time > 0.0), "{handoff:#}");
+        }
+        let name = handoff["name"].as_str().unwrap();
+        assert!(stdout.contains(name), "{stdout}");
+    }
+    assert_eq!(handoffs[1]["version"], "B");
+    assert_eq!(handoffs[3]["version"], "D");
+}
+
+/// Has the demo say a line that holds `until`, and ends it with `signal`.
+fn interrupt(until: &str, signal: Signal) {
+    let temp = tempfile::tempdir().unwrap();
+    let mut child = demo(&temp).arg("--seconds=0").spawn().unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.contains(until) {
+        line.clear();
+        assert_ne!(stdout.read_line(&mut line).unwrap(), 0, "no {until}");
+    }
+    let told = Instant::now();
+    let pid = Pid::from_raw(child.id().cast_signed()).unwrap();
+    kill_process(pid, signal).unwrap();
+    let status = end(&mut child);
+    let took = told.elapsed();
+    let mut stderr = String::new();
+    child
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut stderr)
+        .unwrap();
+    assert_eq!(remains(&temp), Vec::<String>::new());
+    assert_eq!(status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("signal"), "{stderr}");
+    assert!(took < Duration::from_secs(20), "{took:?}");
+}
+
+#[test]
+fn interrupted_at_its_start_it_leaves_nothing() {
+    interrupt("clients connect", Signal::INT);
+}
+
+#[test]
+fn interrupted_in_a_handoff_it_leaves_nothing() {
+    interrupt("2. handoff", Signal::INT);
+}
+
+#[test]
+fn interrupted_between_two_supervisors_it_leaves_nothing() {
+    interrupt("is killed", Signal::TERM);
+}
+
+#[test]
+fn what_it_cannot_do_is_said_before_it_begins() {
+    let temp = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = taken.local_addr().unwrap().to_string();
+    let cases = [
+        (["--listen", &*addr], "cannot listen"),
+        (["--listen", "0.0.0.0:0"], "loopback"),
+        (["--report", "/nowhere/report.json"], "/nowhere"),
+    ];
+    for (args, said) in cases {
+        let output = demo(&temp).args(args).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        assert!(stderr.contains(said), "{stderr}");
+        assert_eq!(output.stdout, b"");
+        assert_eq!(remains(&temp), Vec::<String>::new());
+    }
+}
