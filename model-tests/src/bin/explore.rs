@@ -11,6 +11,7 @@ use handoff_model_tests::world::{Mutation, Setup};
 
 /// Explore every interleaving of one handoff.
 #[derive(Parser)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 struct Arguments {
     /// How many faults may happen in all: kills, and what the other options allow.
     #[arg(long, default_value_t = 1)]

@@ -15,10 +15,12 @@
 //! Two things belong to every adapter and are modelled too: a supervisor that has no task left watches
 //! the daemon and looks around when it dies, and a daemon that is started afresh takes the lock first.
 
+mod birth;
 mod canon;
 mod host;
 mod moves;
 mod process;
+mod turn;
 mod verdict;
 
 use std::collections::VecDeque;
@@ -117,6 +119,7 @@ pub(crate) struct Pending {
 
 /// A process.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct Process {
     pub(crate) name: &'static str,
     pub(crate) pid: u32,
@@ -162,6 +165,7 @@ pub(crate) struct Conn {
 
 /// How a world is set up.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Setup {
     /// How many faults may happen, all in all.
     pub faults: u8,

@@ -39,13 +39,13 @@ impl World {
     }
 
     /// Whether there is nothing to wish for, or nothing that anybody could do about it.
-    pub fn contents(&self) -> bool {
+    pub fn is_well(&self) -> bool {
         self.serves() || self.daemon(Life::Frozen)
     }
 
     /// Promise 4, of a state in which nothing is left to happen.
     pub fn failed(&self) -> Option<String> {
-        if self.contents() {
+        if self.is_well() {
             return None;
         }
         let supervised = self
