@@ -48,7 +48,7 @@ fn say(
 }
 
 /// A supervisor of version 1 says Abort to its successor (ours kills it), after so many of the steps
-/// from HelloAck to Ready: the successor leaves.
+/// from `HelloAck` to `Ready`: the successor leaves.
 fn aborted_after(steps: usize) {
     let mut machine = Machine::new(SuccessorConfig::default());
     let (op, _) = give(&mut machine, Input::Start);

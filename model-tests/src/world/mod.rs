@@ -5,11 +5,11 @@
 //!
 //! | here | stands for |
 //! |---|---|
-//! | [`Process`] | a process with one machine in it; killed, frozen, or at work |
+//! | `Process` | a process with one machine in it; killed, frozen, or at work |
 //! | `lock` | the writer lock L; the kernel frees it when its holder is gone |
 //! | `path` | the control path P; who bound it last. A dead owner refuses connections |
-//! | [`Conn`] | a stream between two processes; what was sent before a death is still delivered |
-//! | [`Pending`] | an operation that a machine started: first it takes effect, then it is reported, so that a process can die in between |
+//! | `Conn` | a stream between two processes; what was sent before a death is still delivered |
+//! | `Pending` | an operation that a machine started: first it takes effect, then it is reported, so that a process can die in between |
 //! | `now` | the clock. It moves only when nothing that takes no time is left to do: hooks may be slow, everything else is quick |
 //!
 //! Two things belong to every adapter and are modelled too: a supervisor that has no task left watches
