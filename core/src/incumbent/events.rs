@@ -23,10 +23,7 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
         let cue = match *report {
             Report::Failed(why) => self.failed(why),
             Report::Done => match self.state.phase {
-                Phase::Rebinding => {
-                    self.state.rebind = Rebind::Bound;
-                    Cue::BindDone
-                }
+                Phase::Rebinding => Cue::BindDone,
                 Phase::Resuming => {
                     self.state.resume_failures = 0;
                     Cue::ResumeDone
@@ -113,7 +110,8 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
 
     /// The control path was lost while the daemon served: it is bound again as soon as it serves.
     pub(super) fn unbound(&mut self) {
-        if self.state.rebind == Rebind::Bound {
+        // A bind under way may have been done before this happened, so it does not count.
+        if !matches!(self.state.rebind, Rebind::Due(_)) {
             self.state.rebind = Rebind::Due(self.now);
             self.cue(Cue::RebindDue);
         }

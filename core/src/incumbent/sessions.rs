@@ -3,7 +3,7 @@
 use core::fmt::Write;
 
 use super::step::Step;
-use super::{Cue, Session};
+use super::{Cue, Rebind, Session};
 use crate::cause::Reason;
 use crate::machine::Room;
 use crate::text::Text;
@@ -103,7 +103,9 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
             Message::PrepareHandoff { .. } if owns => false,
             Message::PrepareHandoff { .. } if given_up => self.refuse(at, id, Reason::GivenUp),
             Message::PrepareHandoff { .. } => {
-                self.cue(Cue::Prepare) || self.refuse(at, id, Reason::Busy)
+                // A bind under way must not take the control path from a successor that has it.
+                let binding = matches!(self.state.rebind, Rebind::Running(..));
+                !binding && self.cue(Cue::Prepare) || self.refuse(at, id, Reason::Busy)
             }
             Message::SealRequest { .. } | Message::Commit { .. } if given_up => {
                 self.refuse(at, id, Reason::GivenUp)

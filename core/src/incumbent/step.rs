@@ -220,6 +220,7 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
                 let op = self.out.start(IncumbentCall::BindPath);
                 let limit = self.now.after(self.config.host_limit);
                 if self.state.phase == Phase::Rebinding {
+                    self.state.rebind = Rebind::Bound;
                     self.state.op = Some(op);
                     self.state.op_limit = Some(limit);
                 } else {
