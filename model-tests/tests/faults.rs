@@ -50,13 +50,14 @@ fn one_kill_with_a_second_handoff() {
 }
 
 #[test]
-fn one_freeze_kill_failure_or_stall_of_anything() {
+fn one_kill_freeze_failure_or_stall_of_anything_or_a_lost_path() {
     holds(Setup {
         faults: 1,
         freezes: true,
         freeze_daemons: true,
         failures: true,
         stalls: true,
+        unlinks: true,
         ..Setup::default()
     });
 }

@@ -34,6 +34,9 @@ struct Arguments {
     /// Other operations than hooks may be stalled; each is a fault.
     #[arg(long)]
     stalls: bool,
+    /// The control path may be removed; a fault.
+    #[arg(long)]
+    unlinks: bool,
     /// How many handoffs the supervisor performs, one after the other.
     #[arg(long, default_value_t = 1)]
     handoffs: u8,
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
             restart: arguments.restart,
             kill_stuck: arguments.kill_stuck,
             stalls: arguments.stalls,
+            unlinks: arguments.unlinks,
             handoffs: arguments.handoffs,
             mutation: arguments.mutation,
         },

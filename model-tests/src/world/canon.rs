@@ -50,7 +50,13 @@ impl<'w> Canon<'w> {
         self.process = Some(process);
         process.name.hash(self);
         process.life.hash(self);
-        (process.writer, process.serving, process.staged).hash(self);
+        (
+            process.writer,
+            process.serving,
+            process.staged,
+            process.unbound,
+        )
+            .hash(self);
         (process.watch, process.retired, process.retry).hash(self);
         process.due.hash(self);
         for slot in process.slots {

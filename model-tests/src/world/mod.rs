@@ -134,6 +134,8 @@ pub(crate) struct Process {
     pub(crate) writer: bool,
     /// The daemon takes and acknowledges writes.
     pub(crate) serving: bool,
+    /// Its control path was removed, and its machine does not know yet.
+    pub(crate) unbound: bool,
     /// A control socket is bound under a temporary name.
     pub(crate) staged: bool,
     /// For a supervisor without a task: the daemon it watches.
@@ -181,6 +183,8 @@ pub struct Setup {
     pub kill_stuck: bool,
     /// An operation that is no hook may be stalled, and end at any time later or never; a fault.
     pub stalls: bool,
+    /// Somebody may remove the control path; a fault. Whoever bound it notices.
+    pub unlinks: bool,
     /// How many handoffs S performs, one after the other.
     pub handoffs: u8,
     /// A rule that is switched off, to see that it is missed.
@@ -197,6 +201,7 @@ impl Default for Setup {
             restart: false,
             kill_stuck: false,
             stalls: false,
+            unlinks: false,
             handoffs: 1,
             mutation: None,
         }
@@ -327,6 +332,7 @@ impl World {
             slots: [None; SESSIONS + 1],
             writer: false,
             serving: false,
+            unbound: false,
             staged: false,
             watch: None,
             retired: None,

@@ -27,6 +27,10 @@ pub enum Move {
     Tick,
     /// S is started again.
     Restart,
+    /// Somebody removes the control path.
+    Unlink,
+    /// Its owner notices.
+    Notice(u8),
     /// An operation is stalled.
     Stall(u8, u8),
     /// A process is killed.
@@ -42,7 +46,7 @@ impl Move {
     pub const fn is_optional(self) -> bool {
         matches!(
             self,
-            Self::Stall(..) | Self::Kill(_) | Self::Freeze(_) | Self::Thaw(_)
+            Self::Unlink | Self::Stall(..) | Self::Kill(_) | Self::Freeze(_) | Self::Thaw(_)
         )
     }
 }
@@ -98,6 +102,10 @@ impl World {
             if idle && process.watch.is_some() && self.begun < self.setup.handoffs {
                 moves.push(Move::HandOver(small(at)));
             }
+            if process.unbound && matches!(process.body, Body::Incumbent(_)) {
+                moves.push(Move::Notice(small(at)));
+                quick = true;
+            }
             if self.has_to_look(at) {
                 moves.push(Move::Look(small(at)));
                 quick = true;
@@ -117,6 +125,9 @@ impl World {
         };
         if self.setup.restart && supervisors().all(|at| self.processes[at].life == Life::Dead) {
             moves.push(Move::Restart);
+        }
+        if self.setup.unlinks && self.path.is_some() && self.faults < self.setup.faults {
+            moves.push(Move::Unlink);
         }
         for (at, process) in self.processes.iter().enumerate() {
             if process.life == Life::Frozen {
@@ -237,6 +248,16 @@ impl World {
                 let entry = self.journal;
                 self.become_supervisor(at, Task::Recover(entry));
             }
+            Move::Unlink => {
+                self.faults += 1;
+                if let Some(owner) = self.path.take().filter(|owner| self.lives(*owner)) {
+                    self.processes[owner].unbound = true;
+                }
+            }
+            Move::Notice(at) => {
+                self.processes[usize::from(at)].unbound = false;
+                self.input(usize::from(at), Input::Unbound);
+            }
             Move::Stall(at, op) => {
                 self.faults += 1;
                 let pending = &mut self.processes[usize::from(at)].pending;
@@ -330,6 +351,8 @@ impl World {
                 format!("{} s pass", by.as_secs())
             }
             Move::Restart => "S is started again".to_owned(),
+            Move::Unlink => "the control path is REMOVED".to_owned(),
+            Move::Notice(at) => format!("{} notices that its control path is gone", name(at)),
             Move::Stall(at, op) => {
                 let call = self.processes[usize::from(at)].pending[usize::from(op)].call;
                 format!("{}: {call:?} is STALLED", name(at))

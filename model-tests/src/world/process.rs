@@ -164,6 +164,7 @@ impl World {
         process.writer = false;
         process.serving = false;
         process.staged = false;
+        process.unbound = false;
         for conn in 0..self.conns.len() {
             self.close_end(conn, at);
         }
