@@ -11,8 +11,12 @@ use crate::wire::Message;
 
 impl<B: Room, const L: usize> Step<'_, '_, B, L> {
     pub(super) fn completed(&mut self, op: OpId, report: &Report<'_>) {
-        if matches!(self.state.rebind, Rebind::Running(running, _) if running == op) {
-            return self.rebound(report);
+        if let Rebind::Running {
+            op: running, again, ..
+        } = self.state.rebind
+            && running == op
+        {
+            return self.rebound(report, again);
         }
         // An operation that nobody waits for any more has ended: nothing to do.
         if self.state.op != Some(op) {
@@ -98,22 +102,27 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
     }
 
     /// The control path was bound, or not, while the daemon served.
-    fn rebound(&mut self, report: &Report<'_>) {
+    fn rebound(&mut self, report: &Report<'_>, again: bool) {
         self.state.rebind = Rebind::Bound;
         if let Report::Failed(why) = report {
             self.state.rebind = Rebind::Due(self.now.after(self.config.host_retry));
             let mut cause = Cause::new(Reason::BindFailed);
             cause.detail = Text::new(why);
             self.out.observe(Observation::Trouble(cause));
+        } else if again {
+            self.unbound();
         }
     }
 
     /// The control path was lost while the daemon served: it is bound again as soon as it serves.
     pub(super) fn unbound(&mut self) {
-        // A bind under way may have been done before this happened, so it does not count.
-        if !matches!(self.state.rebind, Rebind::Due(_)) {
-            self.state.rebind = Rebind::Due(self.now);
-            self.cue(Cue::RebindDue);
+        match &mut self.state.rebind {
+            Rebind::Bound => {
+                self.state.rebind = Rebind::Due(self.now);
+                self.cue(Cue::RebindDue);
+            }
+            Rebind::Running { again, .. } => *again = true,
+            Rebind::Due(_) => {}
         }
     }
 
@@ -165,7 +174,7 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
                 Rebind::Due(_) => {
                     self.cue(Cue::RebindDue);
                 }
-                Rebind::Running(..) => {
+                Rebind::Running { .. } => {
                     self.state.rebind = Rebind::Due(self.now.after(self.config.host_retry));
                 }
                 Rebind::Bound => {}

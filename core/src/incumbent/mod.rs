@@ -401,5 +401,10 @@ struct Owner {
 enum Rebind {
     Bound,
     Due(Instant),
-    Running(OpId, Instant),
+    Running {
+        op: OpId,
+        until: Instant,
+        /// The path was lost meanwhile, perhaps after it was bound.
+        again: bool,
+    },
 }

@@ -104,7 +104,7 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
             Message::PrepareHandoff { .. } if given_up => self.refuse(at, id, Reason::GivenUp),
             Message::PrepareHandoff { .. } => {
                 // A bind under way must not take the control path from a successor that has it.
-                let binding = matches!(self.state.rebind, Rebind::Running(..));
+                let binding = matches!(self.state.rebind, Rebind::Running { .. });
                 !binding && self.cue(Cue::Prepare) || self.refuse(at, id, Reason::Busy)
             }
             Message::SealRequest { .. } | Message::Commit { .. } if given_up => {

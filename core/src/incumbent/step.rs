@@ -117,7 +117,7 @@ impl<const L: usize> Role<L> for Incumbent {
         });
         let rebind = match state.rebind {
             Rebind::Due(at) if state.phase == Phase::Serving => Some(at),
-            Rebind::Running(_, until) => Some(until),
+            Rebind::Running { until, .. } => Some(until),
             _ => None,
         };
         let others = [
@@ -216,17 +216,7 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
             Act::StartLock => self.start_op(IncumbentCall::TryLock, self.config.host_limit),
             Act::StartInspect => self.start_op(IncumbentCall::InspectPath, self.config.host_limit),
             Act::StartResume => self.start_op(IncumbentCall::Resume, self.config.patience),
-            Act::StartBind => {
-                let op = self.out.start(IncumbentCall::BindPath);
-                let limit = self.now.after(self.config.host_limit);
-                if self.state.phase == Phase::Rebinding {
-                    self.state.rebind = Rebind::Bound;
-                    self.state.op = Some(op);
-                    self.state.op_limit = Some(limit);
-                } else {
-                    self.state.rebind = Rebind::Running(op, limit);
-                }
-            }
+            Act::StartBind => self.start_bind(),
             Act::TellDrained => {
                 if let Event::Completed(_, Report::Drained(report)) = self.event {
                     let accept_closed = report.accept_closed;
@@ -337,6 +327,22 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
     fn start_op(&mut self, call: IncumbentCall, limit: Duration) {
         self.state.op = Some(self.out.start(call));
         self.state.op_limit = Some(self.now.after(limit));
+    }
+
+    fn start_bind(&mut self) {
+        let op = self.out.start(IncumbentCall::BindPath);
+        let limit = self.now.after(self.config.host_limit);
+        if self.state.phase == Phase::Rebinding {
+            self.state.rebind = Rebind::Bound;
+            self.state.op = Some(op);
+            self.state.op_limit = Some(limit);
+        } else {
+            self.state.rebind = Rebind::Running {
+                op,
+                until: limit,
+                again: false,
+            };
+        }
     }
 
     /// Sends to the owner.
