@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use handoff_std::core::{SupervisorConfig, Task};
+use handoff_std::core::{IncumbentConfig, SupervisorConfig, Task};
 use handoff_std::hooks::HookError;
 use handoff_std::host::Inherited;
 use handoff_std::{
@@ -37,10 +37,10 @@ pub(crate) const SUCCESSOR_FLAGS: &str = "HF_SUCCESSOR_FLAGS";
 /// A supervisor's deadline, and its settle time, in milliseconds.
 pub(crate) const TIME: &str = "HF_TIME";
 
-/// A daemon that keeps no data. Flags: `unhealthy`, `fail-open`, `slow-seal`.
+/// A daemon that keeps no data. Flags: `unhealthy`, `fail-open`, `slow-seal`, `short-times`.
 pub(crate) const DAEMON: &str = "daemon";
 /// A supervisor that performs one handoff. Flags: `recover` looks around instead, `start` starts
-/// the daemon first.
+/// the daemon first, and `fill` then fills up its disk.
 pub(crate) const SUPERVISOR: &str = "supervisor";
 
 #[test]
@@ -152,6 +152,15 @@ fn daemon() -> i32 {
     listener.set_nonblocking(true).unwrap();
     clients.accept_on(listener);
     clients.serve(true);
+    let incumbent = if has("short-times") {
+        incumbent.with_times(IncumbentConfig {
+            dead_peer: ms(300),
+            wire_slack: ms(100),
+            ..IncumbentConfig::default()
+        })
+    } else {
+        incumbent
+    };
     i32::from(incumbent.serve(clients).is_err())
 }
 
@@ -206,6 +215,10 @@ fn supervisor() -> i32 {
         assert!(wait_until(PATIENCE, || {
             client::set(address, "k", "v").is_ok() && wire::who_answers(&world("p/c")).is_some()
         }));
+    }
+    if has("fill") {
+        let fill = std::fs::File::create(world("d/fill"));
+        assert!(fill.is_ok_and(|mut file| std::io::copy(&mut std::io::repeat(0), &mut file).is_err()));
     }
     let report: Result<Report, _> = if has("recover") {
         supervisor.recover()
