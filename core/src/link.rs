@@ -64,6 +64,8 @@ impl<const RX: usize, const TX: usize> Storage for Inline<RX, TX> {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Inbox<B> {
     pub(crate) reader: FrameReader,
+    /// Whose bytes these are. The place is used again by later links.
+    link: Option<LinkId>,
     room: B,
 }
 
@@ -71,11 +73,21 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Inbox<B> {
     pub(crate) const fn new(room: B) -> Self {
         Self {
             reader: FrameReader::new(),
+            link: None,
             room,
         }
     }
 
-    pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<wire::Pushed, wire::FrameError> {
+    /// Takes bytes of `link`; what an earlier link left of an unfinished frame is forgotten.
+    pub(crate) fn push(
+        &mut self,
+        link: LinkId,
+        bytes: &[u8],
+    ) -> Result<wire::Pushed, wire::FrameError> {
+        if self.link != Some(link) {
+            self.link = Some(link);
+            self.reader.clear();
+        }
         self.reader.push(self.room.as_mut(), bytes)
     }
 

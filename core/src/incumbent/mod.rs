@@ -31,7 +31,8 @@ use crate::table::labels;
 use crate::time::Instant;
 use crate::wire::{HandoffId, VersionRange};
 
-/// The incumbent's machine, with room for `SESSIONS` connections at once.
+/// The incumbent's machine, with room for `SESSIONS` connections at once; at most
+/// [`MAX_LINKS`](crate::MAX_LINKS).
 pub type IncumbentMachine<S, const SESSIONS: usize = 8> = Machine<Incumbent, S, SESSIONS>;
 
 /// The incumbent's role.

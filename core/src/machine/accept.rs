@@ -78,7 +78,7 @@ impl<R: Role<L>, S: Storage, const L: usize> Machine<R, S, L> {
         if bytes.is_empty() {
             return 0;
         }
-        let pushed = match inbox.push(bytes) {
+        let pushed = match inbox.push(id, bytes) {
             Ok(pushed) => pushed,
             Err(error) => {
                 self.fail(at, error.into());

@@ -27,6 +27,10 @@ use crate::time::Instant;
 /// The most steps (`Do`) that one turn takes.
 pub const MAX_ACTIONS_PER_TURN: usize = 24;
 
+/// The most links that a machine may be given room for: when all of them are late in one turn, their
+/// ends still fit into [`MAX_ACTIONS_PER_TURN`].
+pub const MAX_LINKS: usize = 8;
+
 /// A role at work: its state, its links, and what is still to be handed to the adapter.
 ///
 /// `L` is the number of links it can hold, `S` the memory of each.
@@ -49,6 +53,7 @@ impl<R: Role<L>, S: Storage, const L: usize> Machine<R, S, L> {
     /// A machine that has not started.
     pub fn new(config: R::Config) -> Self {
         const {
+            assert!(L <= MAX_LINKS, "too many links for the actions of one turn");
             assert!(S::RX >= MIN_ROOM, "the receive room of a link is too small");
             assert!(S::TX >= MIN_ROOM, "the send room of a link is too small");
         }
