@@ -101,9 +101,14 @@ impl World {
         env.extend(more.iter().map(|(name, value)| (name.into(), value.into())));
         SpawnSpec {
             binary: std::env::current_exe().unwrap(),
-            args: ["--exact", "common::stand_in::stand_in", "--nocapture", "--test-threads=1"]
-                .map(Into::into)
-                .into(),
+            args: [
+                "--exact",
+                "common::stand_in::stand_in",
+                "--nocapture",
+                "--test-threads=1",
+            ]
+            .map(Into::into)
+            .into(),
             env,
             current_dir: None,
         }

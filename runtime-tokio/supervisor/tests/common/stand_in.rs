@@ -17,7 +17,7 @@ use handoff_std::hooks::HookError;
 use handoff_std::host::Inherited;
 use handoff_std::{
     DataDirLock, DrainReport, Drainable, HandoffSpec, HookContext, Incumbent, Readiness, Report,
-    Role, SealReport, SpawnSpec, Supervisor, SuccessorSetup, detect_role,
+    Role, SealReport, SpawnSpec, SuccessorSetup, Supervisor, detect_role,
 };
 
 use super::{PATIENCE, RESP, client, ms, published, wait_until, wire};
@@ -132,7 +132,11 @@ fn daemon() -> i32 {
         }
         Role::Successor(successor) => {
             let setup = SuccessorSetup::new(&control, &data);
-            let mut begun = successor.handshake(setup).unwrap().wait_for_begin().unwrap();
+            let mut begun = successor
+                .handshake(setup)
+                .unwrap()
+                .wait_for_begin()
+                .unwrap();
             if has("fail-open") {
                 begun.give_up("as the flag asked for");
                 return 1;
@@ -218,7 +222,9 @@ fn supervisor() -> i32 {
     }
     if has("fill") {
         let fill = std::fs::File::create(world("d/fill"));
-        assert!(fill.is_ok_and(|mut file| std::io::copy(&mut std::io::repeat(0), &mut file).is_err()));
+        assert!(
+            fill.is_ok_and(|mut file| std::io::copy(&mut std::io::repeat(0), &mut file).is_err())
+        );
     }
     let report: Result<Report, _> = if has("recover") {
         supervisor.recover()

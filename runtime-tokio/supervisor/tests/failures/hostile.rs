@@ -12,7 +12,9 @@ use handoff_std::core::supervisor::Phase;
 use handoff_std::core::wire::{MAX_FRAME_LEN, Message};
 
 use crate::common::wire::Peer;
-use crate::common::{PATIENCE, World, client, committed, ms, on_phase, quick, rolled_back, stand_in};
+use crate::common::{
+    PATIENCE, World, client, committed, ms, on_phase, quick, rolled_back, stand_in,
+};
 
 /// The first bytes of a frame of so many bytes.
 fn header(length: usize) -> [u8; 4] {
@@ -50,7 +52,12 @@ fn stalled_dripping_and_crowding_peers_block_a_handoff() {
         drip(Peer::acknowledged(&control, id).stream, &stop);
     }
     let mut liars = Vec::new();
-    for bytes in [&[0xff; 4096][..], &header(0), &header(MAX_FRAME_LEN + 1), b"\x02\0\0\0\x09\0"] {
+    for bytes in [
+        &[0xff; 4096][..],
+        &header(0),
+        &header(MAX_FRAME_LEN + 1),
+        b"\x02\0\0\0\x09\0",
+    ] {
         let mut liar = connect(&control);
         liar.write_all(bytes).unwrap();
         liars.push(liar);

@@ -119,7 +119,9 @@ fn a_daemon_out_of_descriptors_gives_up_its_lock_or_its_control_path() {
     let old = world.start(&world.kvd(&[]));
     let pid = Pid::from_raw(i32::try_from(old.pid).unwrap());
     let limits = getrlimit(Resource::Nofile);
-    let open = fs::read_dir(format!("/proc/{}/fd", old.pid)).unwrap().count() as u64;
+    let open = fs::read_dir(format!("/proc/{}/fd", old.pid))
+        .unwrap()
+        .count() as u64;
     let tight = Rlimit {
         current: Some(open),
         ..limits.clone()

@@ -9,8 +9,17 @@ use crate::common::{World, stand_in};
 
 /// System calls that have no place between PrepareHandoff and Ready.
 const LOUD: &[&str] = &[
-    "fsync(", "fdatasync(", "sync_file_range(", "msync(", "sync(", "syncfs(", "clone(", "clone3(",
-    "fork(", "vfork(", "execve(",
+    "fsync(",
+    "fdatasync(",
+    "sync_file_range(",
+    "msync(",
+    "sync(",
+    "syncfs(",
+    "clone(",
+    "clone3(",
+    "fork(",
+    "vfork(",
+    "execve(",
 ];
 
 // Section 4, "The pause". The daemons' hooks do nothing here, so whatever is seen is ours.

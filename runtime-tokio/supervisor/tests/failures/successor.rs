@@ -48,7 +48,10 @@ fn a_control_path_lost_after_begin_leaves_nobody_serving() {
     let mut supervisor = on_phase(world.supervisor(), Phase::Opening, move || {
         fs::rename(&from, &to).unwrap();
     });
-    let report = world.handoff(&mut supervisor, &quick(world.kvd(&["--open-delay-ms", "100"])));
+    let report = world.handoff(
+        &mut supervisor,
+        &quick(world.kvd(&["--open-delay-ms", "100"])),
+    );
     let new = committed(&report);
     assert!(old.wait_dead(PATIENCE));
     client::set(world.address(), "k", "v").unwrap();
@@ -76,7 +79,10 @@ fn a_successor_that_cannot_open_the_data_loses_a_write() {
     let world = World::new();
     let old = world.start(&world.kvd(&[]));
     client::set(world.address(), "kept", "1").unwrap();
-    let report = world.handoff(&mut world.supervisor(), &quick(world.kvd(&["--fail", "open"])));
+    let report = world.handoff(
+        &mut world.supervisor(),
+        &quick(world.kvd(&["--fail", "open"])),
+    );
     let why = rolled_back(&report);
     assert!(why.contains("as --fail asked for"), "{why}");
     world.assert_serves(old.pid);

@@ -4,15 +4,14 @@ use std::fs;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use handoff_std::core::{Reason, SupervisorOutcome};
 use handoff_std::core::supervisor::Phase;
 use handoff_std::core::wire::Message;
+use handoff_std::core::{Reason, SupervisorOutcome};
 use handoff_std::{Process, SpawnSpec, SupervisorEvent};
 
 use crate::common::wire::Peer;
 use crate::common::{
-    PATIENCE, World, client, committed, freeze, kill, ms, quick, stand_in, thaw,
-    wait_until,
+    PATIENCE, World, client, committed, freeze, kill, ms, quick, stand_in, thaw, wait_until,
 };
 
 /// A supervisor as a process of its own that hands over to `kvd` with these arguments.
