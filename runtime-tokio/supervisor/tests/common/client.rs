@@ -14,9 +14,7 @@ fn ask(address: SocketAddr, request: &str, limit: Duration) -> io::Result<String
     let mut reply = Vec::new();
     let mut buffer = [0; 512];
     // A value is two lines: its length, and itself.
-    while !reply.ends_with(b"\r\n")
-        || (reply.starts_with(b"$") && reply.iter().filter(|b| **b == b'\n').count() < 2)
-    {
+    while reply.split(|byte| *byte == b'\n').count() < if reply.starts_with(b"$") { 3 } else { 2 } {
         match stream.read(&mut buffer)? {
             0 => return Err(io::ErrorKind::UnexpectedEof.into()),
             count => reply.extend_from_slice(&buffer[..count]),

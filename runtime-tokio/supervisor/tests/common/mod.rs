@@ -165,6 +165,38 @@ impl World {
             })
     }
 
+    /// A supervisor as a process of its own that hands over to `kvd` with these arguments. `more`
+    /// are variables of [`stand_in`].
+    pub(crate) fn supervisor_apart(&self, arguments: &[&str], more: &[(&str, &str)]) -> SpawnSpec {
+        let successor = self.kvd(arguments);
+        let lines: Vec<_> = successor.args.iter().map(|a| a.to_str().unwrap()).collect();
+        let lines = lines.join("\n");
+        let mut more = more.to_vec();
+        more.push((stand_in::SUCCESSOR, &lines));
+        self.stand_in(stand_in::SUPERVISOR, &more)
+    }
+
+    /// The process that holds the lock, once that is no longer `old`.
+    pub(crate) fn new_holder(&self, old: Process) -> Process {
+        let mut holder = None;
+        assert!(wait_until(PATIENCE, || {
+            holder = self.holder().filter(|pid| *pid != old.pid);
+            holder.is_some()
+        }));
+        Process::of(holder.unwrap()).unwrap()
+    }
+
+    /// Waits until this process is the only one of this world's that lives.
+    pub(crate) fn assert_alone(&self, process: Process) {
+        let alive = |process: &Process| process.is_alive();
+        let mut others = Vec::new();
+        let alone = wait_until(PATIENCE, || {
+            others = named(self.dir.path()).into_iter().filter(alive).collect();
+            others == [process]
+        });
+        assert!(alone, "{process:?} is alone: {others:?}");
+    }
+
     /// Performs a handoff, keeps the new process, and returns the report without it.
     pub(crate) fn handoff(&self, supervisor: &mut Supervisor, spec: &HandoffSpec) -> Report {
         let mut report = supervisor.handoff(spec).unwrap();

@@ -124,7 +124,7 @@ fn a_daemon_out_of_descriptors_gives_up_its_lock_or_its_control_path() {
         .count() as u64;
     let tight = Rlimit {
         current: Some(open),
-        ..limits.clone()
+        ..limits
     };
     prlimit(pid, Resource::Nofile, tight).unwrap();
     let peers: Vec<_> = (0..20)

@@ -220,15 +220,7 @@ fn a_disk_that_fills_up_leaves_nobody_serving() {
     for name in ["p", "j"] {
         fs::create_dir_all(world.path(name)).unwrap();
     }
-    let successor = world.kvd(&[]);
-    let lines: Vec<_> = successor.args.iter().map(|a| a.to_str().unwrap()).collect();
-    let supervisor = world.stand_in(
-        stand_in::SUPERVISOR,
-        &[
-            (stand_in::FLAGS, "start,fill"),
-            (stand_in::SUCCESSOR, &lines.join("\n")),
-        ],
-    );
+    let supervisor = world.supervisor_apart(&[], &[(stand_in::FLAGS, "start,fill")]);
     let words: Vec<_> = supervisor
         .args
         .iter()

@@ -10,3 +10,4 @@ mod input;
 mod quiet;
 mod successor;
 mod supervisor;
+mod twice;

@@ -7,7 +7,7 @@ use handoff_std::SpawnSpec;
 
 use crate::common::{World, stand_in};
 
-/// System calls that have no place between PrepareHandoff and Ready.
+/// System calls that have no place between `PrepareHandoff` and Ready.
 const LOUD: &[&str] = &[
     "fsync(",
     "fdatasync(",

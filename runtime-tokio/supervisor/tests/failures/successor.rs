@@ -8,7 +8,7 @@ use rustix::fs::{OFlags, fcntl_getfl};
 
 use crate::common::{
     PATIENCE, World, client, committed, kill, later, ms, named, on_phase, quick, rolled_back,
-    stand_in, wait_until,
+    stand_in,
 };
 
 /// Whether the incumbent was asked to drain.
@@ -168,10 +168,5 @@ fn a_handoff_right_after_a_commit_is_refused() {
     }
     world.assert_serves(last);
     assert_eq!(client::get(world.address(), "kept").as_deref(), Ok("1"));
-    // Nobody else is left.
-    let last = Process::of(last).unwrap();
-    assert!(wait_until(PATIENCE, || {
-        let alive = |process: &Process| process.is_alive();
-        named(&world.path("")).into_iter().filter(alive).eq([last])
-    }));
+    world.assert_alone(Process::of(last).unwrap());
 }

@@ -4,38 +4,15 @@ use std::fs;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use handoff_std::SupervisorEvent;
 use handoff_std::core::supervisor::Phase;
 use handoff_std::core::wire::Message;
 use handoff_std::core::{Reason, SupervisorOutcome};
-use handoff_std::{Process, SpawnSpec, SupervisorEvent};
 
 use crate::common::wire::Peer;
 use crate::common::{
     PATIENCE, World, client, committed, freeze, kill, ms, quick, stand_in, thaw, wait_until,
 };
-
-/// A supervisor as a process of its own that hands over to `kvd` with these arguments.
-fn supervisor(world: &World, arguments: &[&str], more: &[(&str, &str)]) -> SpawnSpec {
-    let successor = world.kvd(arguments);
-    let lines: Vec<_> = successor.args.iter().map(|a| a.to_str().unwrap()).collect();
-    let lines = lines.join("\n");
-    let more: Vec<_> = more
-        .iter()
-        .copied()
-        .chain([(stand_in::SUCCESSOR, &*lines)])
-        .collect();
-    world.stand_in(stand_in::SUPERVISOR, &more)
-}
-
-/// The process that holds the lock, once that is no longer `old`.
-fn new_holder(world: &World, old: Process) -> Process {
-    let mut holder = None;
-    assert!(wait_until(PATIENCE, || {
-        holder = world.holder().filter(|pid| *pid != old.pid);
-        holder.is_some()
-    }));
-    Process::of(holder.unwrap()).unwrap()
-}
 
 // C2, C5: the successor needs longer to open than it or the incumbent would try for anything.
 #[test]
@@ -43,8 +20,8 @@ fn a_supervisor_killed_after_begin_leaves_nobody_serving() {
     let world = World::new();
     let old = world.start(&world.kvd(&[]));
     client::set(world.address(), "kept", "1").unwrap();
-    let supervisor = world.launch(&supervisor(&world, &["--open-delay-ms", "3200"], &[]));
-    let new = new_holder(&world, old);
+    let supervisor = world.launch(&world.supervisor_apart(&["--open-delay-ms", "3200"], &[]));
+    let new = world.new_holder(old);
     kill(supervisor);
 
     world.assert_serves(new.pid);
@@ -58,8 +35,8 @@ fn a_supervisor_killed_after_begin_leaves_nobody_serving() {
 fn a_supervisor_killed_after_ready_keeps_the_incumbent_lingering() {
     let world = World::new();
     let old = world.start(&world.kvd(&[]));
-    let supervisor = world.launch(&supervisor(&world, &["--open-delay-ms", "300"], &[]));
-    let new = new_holder(&world, old);
+    let supervisor = world.launch(&world.supervisor_apart(&["--open-delay-ms", "300"], &[]));
+    let new = world.new_holder(old);
     // Frozen until the successor serves, so that Commit is never sent.
     freeze(supervisor);
     world.assert_serves(new.pid);
@@ -86,7 +63,7 @@ fn a_supervisor_frozen_while_the_incumbent_is_sealed_keeps_it_closed() {
 fn frozen_at(event: &str, incumbent: &[&str]) {
     let world = World::new();
     let old = world.start(&world.kvd(incumbent));
-    let supervisor = world.launch(&supervisor(&world, &[], &[(stand_in::TIME, "1000")]));
+    let supervisor = world.launch(&world.supervisor_apart(&[], &[(stand_in::TIME, "1000")]));
     world.wait_event(event);
     freeze(supervisor);
     let frozen = Instant::now();
@@ -140,8 +117,8 @@ fn a_peer_silent_after_drained_or_sealed_stops_the_service() {
 fn a_restarted_supervisor_kills_a_successor_that_is_about_to_serve() {
     let world = World::new();
     let old = world.start(&world.kvd(&[]));
-    let first = world.launch(&supervisor(&world, &["--open-delay-ms", "1000"], &[]));
-    let new = new_holder(&world, old);
+    let first = world.launch(&world.supervisor_apart(&["--open-delay-ms", "1000"], &[]));
+    let new = world.new_holder(old);
     kill(first);
     assert!(first.wait_dead(PATIENCE));
     assert!(world.journal().exists(), "a handoff was in flight");
@@ -162,13 +139,12 @@ fn a_restarted_supervisor_kills_a_successor_that_is_about_to_serve() {
 fn a_hanging_successor_survives_a_restarted_supervisor() {
     let world = World::new();
     let old = world.start(&world.kvd(&[]));
-    let first = world.launch(&supervisor(&world, &["--open-delay-ms", "600000"], &[]));
-    let new = new_holder(&world, old);
+    let first = world.launch(&world.supervisor_apart(&["--open-delay-ms", "600000"], &[]));
+    let new = world.new_holder(old);
     kill(first);
     assert!(first.wait_dead(PATIENCE));
 
-    let second = supervisor(
-        &world,
+    let second = world.supervisor_apart(
         &[],
         &[(stand_in::FLAGS, "recover"), (stand_in::TIME, "700")],
     );
@@ -225,7 +201,7 @@ fn a_ready_at_the_deadline_leaves_the_control_path_dead() {
 fn a_supervisor_killed_in_a_long_drain_keeps_the_service_closed() {
     let world = World::new();
     let old = world.start(&world.kvd(&["--drain-delay-ms", "600000"]));
-    let supervisor = world.launch(&supervisor(&world, &[], &[]));
+    let supervisor = world.launch(&world.supervisor_apart(&[], &[]));
     world.wait_event("Phase(Draining)");
     // The connection that gets no answer any more is the sign that the drain has begun.
     assert!(wait_until(PATIENCE, || {

@@ -37,10 +37,10 @@ fn hand_over(
     if supervisor == Us {
         let spec = quick(daemon(world, successor, flag));
         let report = world.handoff(&mut world.supervisor(), &spec);
-        return match report.committed() {
-            true => Ok(committed(&report)),
-            false => Err(rolled_back(&report)),
-        };
+        if report.committed() {
+            return Ok(committed(&report));
+        }
+        return Err(rolled_back(&report));
     }
     let kvd = daemon(world, Us, flag);
     let lines: Vec<_> = kvd.args.iter().map(|a| a.to_str().unwrap()).collect();
