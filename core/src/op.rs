@@ -83,7 +83,7 @@ impl<K: Operation> Ticket<K> {
 }
 
 /// The end of one operation, made by its [`Ticket`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Completion<'b> {
     pub(crate) op: OpId,
     pub(crate) report: Report<'b>,
@@ -101,8 +101,9 @@ impl<'b> Completion<'b> {
     }
 }
 
-/// How an operation ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How an operation ended. The order of the variants is their encoding in a
+/// [record](crate::record).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Report<'b> {
     /// It did not work; the text says why.
     Failed(&'b str),
@@ -136,7 +137,7 @@ pub struct DrainReport {
 }
 
 /// What a seal reports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct SealReport<'b> {
     /// The last revision of each shard.
     pub revisions: Revisions<'b>,
@@ -168,7 +169,7 @@ pub enum PathOwner {
 }
 
 /// What opening the sealed state reports; becomes the Ready message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct OpenReport<'b> {
     /// Names or addresses served.
     pub listening_on: Names<'b>,

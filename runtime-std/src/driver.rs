@@ -127,6 +127,10 @@ impl Links {
     }
 }
 
+/// How often a link is read before a deadline is declared: one that always has more cannot hold it
+/// up, and this is what the largest frame takes.
+const READS: usize = 17;
+
 /// Whether the driver is done.
 pub(crate) enum Flow<O> {
     Done(O),
@@ -410,8 +414,6 @@ impl<R: Role<L>, const L: usize> Driver<R, L> {
         if !due(self) || self.outcome.is_some() {
             return;
         }
-        // A link that always has more cannot hold the deadline up: what one frame may hold is enough.
-        const READS: usize = 17;
         let links: Vec<LinkId> = self.links.open.keys().copied().collect();
         for link in links {
             self.read(host, link, READS);

@@ -46,7 +46,7 @@ pub enum ServeError {
     /// The daemon could not be brought back after a handoff that was given up. End the process with
     /// an error: that frees the lock, and the supervisor starts the daemon afresh.
     #[error("the daemon cannot go on serving: {0}")]
-    CannotServe(Cause),
+    CannotServe(Box<Cause>),
     /// The control loop could not be set up. The lock stays ours until the process ends.
     #[error("the control loop cannot be started: {0}")]
     Setup(#[from] io::Error),
@@ -120,15 +120,10 @@ impl Incumbent {
     /// Change the times that the protocol leaves to the caller. `identity` and `bound` are kept as
     /// they are.
     #[must_use]
-    pub fn with_times(mut self, times: IncumbentConfig) -> Self {
-        let IncumbentConfig {
-            identity, bound, ..
-        } = self.config;
-        self.config = IncumbentConfig {
-            identity,
-            bound,
-            ..times
-        };
+    pub fn with_times(mut self, mut times: IncumbentConfig) -> Self {
+        times.identity = self.config.identity;
+        times.bound = self.config.bound;
+        self.config = times;
         self
     }
 
@@ -183,7 +178,9 @@ impl Incumbent {
         match driver.run(&mut host) {
             Flow::Done(IncumbentOutcome::Committed(id)) => Ok(Retirement::Committed(id)),
             Flow::Done(IncumbentOutcome::Superseded) => Ok(Retirement::Superseded),
-            Flow::Done(IncumbentOutcome::Failed(cause)) => Err(ServeError::CannotServe(cause)),
+            Flow::Done(IncumbentOutcome::Failed(cause)) => {
+                Err(ServeError::CannotServe(Box::new(cause)))
+            }
             Flow::Stopped => {
                 // Once the lock is released a successor may be renaming its own socket into place.
                 if host.lock.generation() != 0
@@ -363,7 +360,7 @@ impl<D: Drainable> Host<handoff_core::Incumbent, SESSIONS> for IncumbentHost<D> 
 fn log(seen: &IncumbentEvent) {
     match seen {
         Observation::Phase(Phase::Draining) => {
-            tracing::info!(target: "handoff.prepare", "draining")
+            tracing::info!(target: "handoff.prepare", "draining");
         }
         Observation::Phase(Phase::Drained) => tracing::info!(target: "handoff.drained", "drained"),
         Observation::Phase(Phase::Sealing) => tracing::info!(target: "handoff.seal", "sealing"),

@@ -1,4 +1,30 @@
-//! Blocking adapter for [`handoff_core`].
+//! Hand a running daemon over to a new binary, on blocking sockets and threads.
+//!
+//! | you write | with |
+//! |---|---|
+//! | a daemon that can be replaced | [`detect_role`], [`Incumbent`], [`Successor`] and the hooks of [`Drainable`] |
+//! | something that replaces it | [`Supervisor`], [`SpawnSpec`], [`HandoffSpec`] |
+//! | an adapter for another event loop | [`host`], the Unix layer, and [`handoff_core`] itself |
+//!
+//! Three threads at the most belong to a daemon's side: the control loop (the thread that calls
+//! [`Incumbent::serve`], or one of the library's own while it is a successor), and one for hooks.
+//! The control loop goes on reading while hooks run, so heartbeats go out, and an abort or a lost
+//! session is acted on at once (`C1`, `C2`).
+//!
+//! A daemon's `main` has two ways in and one way out:
+//!
+//! ```text
+//! detect_role ─┬─ ColdStart ── DataDirLock::acquire ── Incumbent::bind ── open the data ─┐
+//!              │                                                                         ├─ Incumbent::serve ── exit
+//!              └─ Successor ── handshake ── wait_for_begin ── open the data ── announce ──┘
+//! ```
+//!
+//! What it promises is in [`handoff_core::protocol`]. A whole daemon in a page is
+//! `examples/counter.rs`; it stands in the README as well.
+
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
 
 mod driver;
 mod hook_thread;

@@ -41,7 +41,7 @@ pub struct Readiness {
 pub enum SuccessorError {
     /// The handoff went another way.
     #[error("not taking over: {0}")]
-    GaveUp(Cause),
+    GaveUp(Box<Cause>),
     /// The control thread could not be started, or has ended without a word.
     #[error("the control loop of the successor: {0}")]
     Control(#[from] io::Error),
@@ -89,7 +89,7 @@ impl Successor {
         self.listeners.names()
     }
 
-    /// Bind the control socket under a temporary name, say Hello, and wait for HelloAck.
+    /// Bind the control socket under a temporary name, say Hello, and wait for `HelloAck`.
     ///
     /// # Errors
     /// [`SuccessorError`].
@@ -127,7 +127,9 @@ impl Successor {
                 let listener = host.listener.take();
                 drop(host.staged.take());
                 if let Flow::Done(outcome) = flow {
-                    let _ = host.report.send(Milestone::Ended(outcome, listener));
+                    let _ = host
+                        .report
+                        .send(Milestone::Ended(Box::new(outcome), listener));
                 }
             })?;
         control.thread = Some(thread);
@@ -143,7 +145,7 @@ impl Successor {
             Milestone::Standing => {}
             // The session was lost before HelloAck, and nobody else was left (`C3`).
             Milestone::Begun(ticket) => standing.opened = Some(ticket),
-            Milestone::Ended(outcome, _) => return Err(gave_up(outcome)),
+            Milestone::Ended(outcome, _) => return Err(gave_up(&outcome)),
         }
         Ok(standing)
     }
@@ -177,7 +179,7 @@ impl Standing {
             Some(ticket) => ticket,
             None => match self.control.next()? {
                 Milestone::Begun(ticket) => ticket,
-                Milestone::Ended(outcome, _) => return Err(gave_up(outcome)),
+                Milestone::Ended(outcome, _) => return Err(gave_up(&outcome)),
                 Milestone::Standing => return Err(io::Error::other("out of order").into()),
             },
         };
@@ -263,13 +265,15 @@ impl Begun {
         })));
         let outcome = self.control.next()?;
         self.control.join();
-        match outcome {
-            Milestone::Ended(SuccessorOutcome::Serving { .. }, listener) => {
+        let Milestone::Ended(outcome, listener) = outcome else {
+            return Err(io::Error::other("out of order").into());
+        };
+        match *outcome {
+            SuccessorOutcome::Serving { .. } => {
                 let incumbent = Incumbent::new(&self.path, listener, self.lock.clone())?;
                 Ok(incumbent.with_build_id(&self.build_id))
             }
-            Milestone::Ended(outcome, _) => Err(gave_up(outcome)),
-            _ => Err(io::Error::other("out of order").into()),
+            SuccessorOutcome::Failed(_) => Err(gave_up(&outcome)),
         }
     }
 
@@ -299,9 +303,9 @@ fn plain_failure(ticket: Ticket<op::Open>, why: &str) -> crate::driver::Ended {
     Box::new(move |feed| feed(ticket.failed(&why)))
 }
 
-fn gave_up(outcome: SuccessorOutcome) -> SuccessorError {
-    match outcome {
-        SuccessorOutcome::Failed(cause) => SuccessorError::GaveUp(cause),
+fn gave_up(outcome: &SuccessorOutcome) -> SuccessorError {
+    match *outcome {
+        SuccessorOutcome::Failed(cause) => SuccessorError::GaveUp(Box::new(cause)),
         SuccessorOutcome::Serving { .. } => io::Error::other("out of order").into(),
     }
 }
@@ -310,7 +314,7 @@ fn gave_up(outcome: SuccessorOutcome) -> SuccessorError {
 enum Milestone {
     Standing,
     Begun(Ticket<op::Open>),
-    Ended(SuccessorOutcome, Option<ControlListener>),
+    Ended(Box<SuccessorOutcome>, Option<ControlListener>),
 }
 
 /// The user's end of the control thread. Dropping it ends the thread, and with it the session.
@@ -391,7 +395,7 @@ impl Host<handoff_core::Successor, 1> for SuccessorHost {
             Observation::Phase(Phase::Standing) => drop(self.report.send(Milestone::Standing)),
             Observation::Phase(phase) => tracing::debug!(%phase, "successor"),
             Observation::Lost(_, loss) => {
-                tracing::info!(%loss, "session with the supervisor ended")
+                tracing::info!(%loss, "session with the supervisor ended");
             }
             Observation::Trouble(cause) => {
                 tracing::warn!(target: "handoff.abort", %cause, "trouble");

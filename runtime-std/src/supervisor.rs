@@ -17,7 +17,7 @@ use handoff_core::{Loss, Observation, SupervisorConfig, SupervisorOp, Supervisor
 
 use crate::driver::{Driver, Ended, Flow, Host, Links};
 use crate::hooks::{DrainReport, Progress, SealReport};
-use crate::host::control::{check_path, connect};
+use crate::host::control::{check_path, connect, remove_stale};
 use crate::host::lock::lock_is_free;
 use crate::host::process::kill_and_reap;
 use crate::host::{
@@ -56,7 +56,7 @@ type Observer = Box<dyn FnMut(&SupervisorEvent) + Send>;
 pub struct HandoffSpec {
     /// The successor.
     pub successor: SpawnSpec,
-    /// From PrepareHandoff to Ready, all in all. Default: 5 minutes.
+    /// From `PrepareHandoff` to Ready, all in all. Default: 5 minutes.
     pub deadline: Duration,
     /// How long the incumbent may drain. Default: 60 seconds.
     pub drain_grace: Duration,
@@ -70,8 +70,8 @@ impl HandoffSpec {
     pub fn new(successor: SpawnSpec) -> Self {
         Self {
             successor,
-            deadline: Duration::from_secs(300),
-            drain_grace: Duration::from_secs(60),
+            deadline: Duration::from_mins(5),
+            drain_grace: Duration::from_mins(1),
             kill_stuck_incumbent: false,
         }
     }
@@ -431,10 +431,12 @@ impl SupervisorHost<'_> {
             let reaped = kill_and_reap(child, DEATH).map_err(|e| e.to_string())?;
             reaped.ok_or_else(|| format!("pid {} does not die", process.pid))?;
             self.child = None;
+            remove_stale(self.control);
             return Ok(());
         }
         process.kill(Signal::KILL).map_err(|e| e.to_string())?;
         if process.wait_dead(DEATH) {
+            remove_stale(self.control);
             Ok(())
         } else {
             Err(format!("pid {} does not die", process.pid))

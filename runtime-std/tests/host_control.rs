@@ -91,13 +91,13 @@ fn a_successor_takes_over_and_the_incumbent_leaves_it_alone() {
     let mut successor = ControlListener::bind(&path).unwrap();
     assert_eq!(incumbent.owner().unwrap(), PathOwner::Theirs);
     assert_eq!(successor.owner().unwrap(), PathOwner::Ours);
-    assert_eq!(incumbent.unlink_if_ours().unwrap(), false);
+    assert!(!incumbent.unlink_if_ours().unwrap());
     drop(incumbent);
     let _client = control::connect(&path).unwrap();
     assert!(matches!(successor.accept(&[]), Accept::Accepted(..)));
-    assert_eq!(successor.unlink_if_ours().unwrap(), true);
+    assert!(successor.unlink_if_ours().unwrap());
     assert_eq!(successor.owner().unwrap(), PathOwner::Nobody);
-    assert_eq!(successor.unlink_if_ours().unwrap(), false);
+    assert!(!successor.unlink_if_ours().unwrap());
     assert!(names(dir.path()).is_empty());
 }
 

@@ -254,15 +254,7 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
                     });
                 }
             }
-            Act::AbortOwner => {
-                let reason = self.words();
-                if let Some(Owner { id, .. }) = self.state.owner {
-                    self.tell(&Message::Abort {
-                        id,
-                        reason: reason.as_str(),
-                    });
-                }
-            }
+            Act::AbortOwner => self.abort_owner(),
             Act::ArmPatience => self.arm_patience(),
             Act::ArmRetry => {
                 let pause = match self.state.phase {
@@ -308,6 +300,16 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
             drain_until,
             silent_at,
         });
+    }
+
+    fn abort_owner(&mut self) {
+        let reason = self.words();
+        if let Some(Owner { id, .. }) = self.state.owner {
+            self.tell(&Message::Abort {
+                id,
+                reason: reason.as_str(),
+            });
+        }
     }
 
     /// The supervisor has to act now, so its silence is short.

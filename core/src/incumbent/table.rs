@@ -68,12 +68,12 @@ const fn stay(
 #[rustfmt::skip]
 pub static INCUMBENT: &[IncumbentRow] = &[
     // The way it is meant to go.
-    row(&[Serving],     &[Prepare],       &[TakeOwner, StartDrain],         Draining,   "4"),
-    row(&[Draining],    &[DrainDone],     &[TellDrained],                   Drained,    "4"),
-    row(&[Drained],     &[SealRequest],   &[StartSeal],                     Sealing,    "4"),
-    row(&[Sealing],     &[SealDone],      &[StageSeal, StartRelease],       Releasing,  "4"),
-    row(&[Releasing],   &[ReleaseDone],   &[ReleaseSeal],                   Sealed,     "4"),
-    row(&[Sealed],      &[Commit],        &[Leave],                         Retired,    "4"),
+    row(&[Serving],     &[Prepare],       &[TakeOwner, StartDrain],         Draining,   "5"),
+    row(&[Draining],    &[DrainDone],     &[TellDrained],                   Drained,    "5"),
+    row(&[Drained],     &[SealRequest],   &[StartSeal],                     Sealing,    "5"),
+    row(&[Sealing],     &[SealDone],      &[StageSeal, StartRelease],       Releasing,  "5"),
+    row(&[Releasing],   &[ReleaseDone],   &[ReleaseSeal],                   Sealed,     "5"),
+    row(&[Sealed],      &[Commit],        &[Leave],                         Retired,    "5"),
 
     // Given up while the lock is ours: whatever was done is undone by resume.
     row(&[Draining],    &[DrainFailed],   &[AbortOwner, Disown, StartResume], Resuming, "C1"),
@@ -93,7 +93,7 @@ pub static INCUMBENT: &[IncumbentRow] = &[
     row(&[Sealing],     &[OwnerSilent],   &[AbortOwner, Disown, ArmPatience], Unsealing, "C11"),
     row(&[Unsealing],   &[SealDone, SealTooLarge, SealFailed],
                                           &[StartResume],                   Resuming,   "C1"),
-    row(&[Unsealing],   &[HookLate],      &[FailStop],                      Failed,     "5"),
+    row(&[Unsealing],   &[HookLate],      &[FailStop],                      Failed,     "8"),
     row(&[Releasing],   &[ReleaseFailed], &[Unstage, TellSealFailed, Disown, StartResume],
                                                                             Resuming,   "C1"),
     row(&[Releasing],   &[Abort, Resume, OwnerLost],
@@ -125,9 +125,9 @@ pub static INCUMBENT: &[IncumbentRow] = &[
 
     // Serving again.
     row(&[Resuming],    &[ResumeDone],    &[],                              Serving,    "C1"),
-    row(&[Resuming],    &[ResumeFailed],  &[ArmRetry],                      Stumbling,  "5"),
-    row(&[Stumbling],   &[RetryDue],      &[StartResume],                   Resuming,   "5"),
-    row(&[Resuming],    &[ResumeSpent, HookLate], &[FailStop],              Failed,     "5"),
+    row(&[Resuming],    &[ResumeFailed],  &[ArmRetry],                      Stumbling,  "8"),
+    row(&[Stumbling],   &[RetryDue],      &[StartResume],                   Resuming,   "8"),
+    row(&[Resuming],    &[ResumeSpent, HookLate], &[FailStop],              Failed,     "8"),
 
     // A control path that could not be bound is tried again, while the daemon serves.
     stay(&[Serving],    &[RebindDue],     &[StartBind],                                 "C2"),

@@ -1,10 +1,14 @@
 //! What goes into a machine, and what the caller may do wrong in handing it in.
 
+use serde::Serialize;
+
 use crate::link::LinkId;
 use crate::op::{Completion, OpId};
 
 /// What happened, told to a machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+///
+/// The order of the variants, and that of their fields, is the encoding of a [record](crate::record).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Input<'b> {
     /// The first input of every machine.
     Start,
@@ -13,7 +17,7 @@ pub enum Input<'b> {
         /// The adapter's name for it, new for every connection.
         link: LinkId,
     },
-    /// Bytes arrived. At most one frame of them is taken: see [`Turn::consumed`].
+    /// Bytes arrived. At most one frame of them is taken: see [`Turn::consumed`](super::Turn::consumed).
     Bytes {
         /// On which link.
         link: LinkId,
@@ -46,7 +50,7 @@ pub enum Input<'b> {
     /// The control path no longer leads to a listener of this process that works: bind it again.
     Unbound,
     /// Every open link was read until nothing was left, and the clock stands at or after the
-    /// deadline of the last [`Wait`]. Bytes come before timeouts: a reply that has arrived counts,
+    /// deadline of the last [`Wait`](super::Wait). Bytes come before timeouts: a reply that has arrived counts,
     /// however late it is looked at.
     Deadline,
 }
@@ -55,7 +59,7 @@ pub enum Input<'b> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Misuse {
-    /// The last turn still has steps; [`Machine::turn`] gives them.
+    /// The last turn still has steps; [`Machine::turn`](super::Machine::turn) gives them.
     #[error("the last turn was not drained")]
     TurnNotDrained,
     /// The first input must be [`Input::Start`], and only the first.

@@ -12,7 +12,7 @@ use crate::wire::Message;
 /// What a role is made of. Implemented by [`Incumbent`](crate::Incumbent),
 /// [`Successor`](crate::Successor) and [`Supervisor`](crate::Supervisor) alone; an adapter is
 /// written once against it.
-pub trait Role<const L: usize>: sealed::Sealed + Sized {
+pub trait Role<const L: usize>: sealed::Sealed + Sized + fmt::Debug {
     /// What it is set up with.
     type Config: Clone + fmt::Debug;
     /// All that it remembers.
@@ -28,7 +28,7 @@ pub trait Role<const L: usize>: sealed::Sealed + Sized {
     /// How it ends.
     type Outcome: Copy + Eq + Hash + fmt::Debug + fmt::Display;
 
-    /// The state before [`Input::Start`].
+    /// The state before [`Input::Start`](super::Input::Start).
     fn fresh() -> Self::State;
     /// Whether connections may be accepted.
     const SERVES: bool;

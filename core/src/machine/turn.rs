@@ -13,7 +13,7 @@ use crate::wire::{self, Message};
 #[must_use]
 #[derive(Debug, PartialEq, Eq)]
 pub enum Action<'t, R: Role<L>, const L: usize> {
-    /// Write these bytes, as many as the link takes now, and report [`Input::Wrote`]. What was not
+    /// Write these bytes, as many as the link takes now, and report [`Input::Wrote`](super::Input::Wrote). What was not
     /// taken is lent again.
     Send {
         /// To which link.
@@ -82,7 +82,7 @@ pub enum Step<'t, R: Role<L>, const L: usize> {
 /// How long to wait, and what for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wait<Y> {
-    /// When [`Input::Deadline`] is due; `None`: an input will come, or nothing is waited for.
+    /// When [`Input::Deadline`](super::Input::Deadline) is due; `None`: an input will come, or nothing is waited for.
     pub deadline: Option<Instant>,
     /// What the deadline is for.
     pub why: Option<Y>,
@@ -121,6 +121,10 @@ impl<R: Role<L>, S: Storage, const L: usize> Turn<'_, R, S, L> {
     }
 
     /// The next step.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "a step borrows the turn, so no Iterator can be this"
+    )]
     pub fn next(&mut self) -> Step<'_, R, L> {
         // A link that was closed after it was to be flushed has nothing to send any more.
         while let Some(effect) = self.machine.queue.pop_front() {

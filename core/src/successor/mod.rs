@@ -63,12 +63,12 @@ impl Default for SuccessorConfig {
             identity: Identity::default(),
             versions: VersionRange::V1,
             hello: Duration::from_secs(5),
-            begin: Duration::from_secs(3600),
+            begin: Duration::from_hours(1),
             heartbeat: Duration::from_secs(2),
             lock_grace: Duration::from_secs(2),
             lock_retry: Duration::from_millis(5),
             wire_slack: Duration::from_secs(1),
-            patience: Duration::from_secs(3600),
+            patience: Duration::from_hours(1),
             host_limit: Duration::from_secs(30),
         }
     }

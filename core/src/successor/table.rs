@@ -64,12 +64,12 @@ const fn stay(
 pub static SUCCESSOR: &[SuccessorRow] = &[
     // Before Begin. The control socket is bound first, under a name that nobody knows: a bind that
     // fails is found before anything is touched, and costs nothing in the pause.
-    row(&[Fresh],        &[Start],         &[StartStage],                 Staging,      "4"),
-    row(&[Staging],      &[StageDone],     &[SendHello, ArmHello],        Greeting,     "4"),
+    row(&[Fresh],        &[Start],         &[StartStage],                 Staging,      "5"),
+    row(&[Staging],      &[StageDone],     &[SendHello, ArmHello],        Greeting,     "5"),
     row(&[Staging, StagingAlone],
-                         &[StageFailed],   &[Fail],                       Failed,       "5"),
-    row(&[Greeting],     &[Acknowledged],  &[ArmBegin],                   Standing,     "4"),
-    row(&[Standing],     &[Begin],         &[StartLock, ArmGrace],        Locking,      "4"),
+                         &[StageFailed],   &[Fail],                       Failed,       "3"),
+    row(&[Greeting],     &[Acknowledged],  &[ArmBegin],                   Standing,     "5"),
+    row(&[Standing],     &[Begin],         &[StartLock, ArmGrace],        Locking,      "5"),
     row(&[Standing],     &[Abort],         &[Fail],                       Failed,       "C7"),
 
     // The session is lost before Begin: is anybody else left?
@@ -80,7 +80,7 @@ pub static SUCCESSOR: &[SuccessorRow] = &[
                                            &[StartLock, ArmGrace],        Locking,      "C3"),
 
     // The lock decides.
-    row(&[Locking],      &[LockFree],      &[StartOpen],                  Opening,      "4"),
+    row(&[Locking],      &[LockFree],      &[StartOpen],                  Opening,      "5"),
     row(&[Locking],      &[LockHeld],      &[ArmRetry],                   LockPause,    "C4"),
     row(&[LockPause],    &[RetryDue],      &[StartLock],                  Locking,      "C4"),
     row(&[Locking],      &[LockSpent],     &[AbortPeer, ArmWrite],        Parting,      "C4"),
@@ -90,7 +90,7 @@ pub static SUCCESSOR: &[SuccessorRow] = &[
                          &[Lost],          &[],                                         "C5"),
 
     // With the lock held. A lost session changes nothing any more.
-    row(&[Opening],      &[OpenDone],      &[SendReady, ArmWrite],        Announcing,   "4"),
+    row(&[Opening],      &[OpenDone],      &[SendReady, ArmWrite],        Announcing,   "5"),
     row(&[Opening],      &[OpenUnhealthy], &[SendReady, ArmWrite],        Parting,      "C8"),
     row(&[Opening],      &[OpenFailed, OpenTooLarge, OpenLate],
                                            &[AbortPeer, ArmWrite],        Parting,      "C8"),
@@ -99,7 +99,7 @@ pub static SUCCESSOR: &[SuccessorRow] = &[
     row(&[Announcing],   &[Written, Lost, WriteLate],
                                            &[StartPublish],               Publishing,   "C5"),
     row(&[Announcing],   &[Abort],         &[Fail],                       Failed,       "C8"),
-    row(&[Publishing],   &[PublishDone],   &[Serve],                      Serving,      "4"),
+    row(&[Publishing],   &[PublishDone],   &[Serve],                      Serving,      "5"),
     row(&[Publishing],   &[PublishFailed], &[ServeUnpublished],           Serving,      "C5"),
     stay(&[Publishing],  &[Abort, Lost],   &[],                                         "C5"),
 

@@ -1,9 +1,11 @@
 //! The supervisor: drives one handoff, or finds out after a restart who serves.
 //!
 //! All that can happen is in [`SUPERVISOR`], the table. A machine is made for one task and ends with
-//! it. Its two links are opened by operations: the incumbent's by [`Connect`], the successor's by
-//! [`Spawn`]. Heartbeats keep a peer from counting as silent, and do nothing else.
+//! it. Its two links are opened by operations: the incumbent's by [`Connect`](crate::op::Connect), the
+//! successor's by [`Spawn`](crate::op::Spawn). Heartbeats keep a peer from counting as silent, and do
+//! nothing else.
 
+mod call;
 mod decide;
 mod step;
 mod table;
@@ -11,13 +13,12 @@ mod table;
 use core::fmt;
 use core::time::Duration;
 
+pub use self::call::{SupervisorCall, SupervisorOp};
 pub use self::table::{SUPERVISOR, SupervisorRow};
 use crate::cause::{Cause, Reason};
 use crate::journal::{Entry, Stage};
 use crate::machine::Machine;
-use crate::op::{
-    ClearJournal, ColdStart, Connect, Kill, OpId, Probe, Process, Spawn, Ticket, WriteJournal,
-};
+use crate::op::{OpId, Process};
 use crate::table::labels;
 use crate::time::Instant;
 use crate::wire::{HandoffId, VersionRange};
@@ -77,8 +78,8 @@ impl SupervisorConfig {
         Self {
             task,
             versions: VersionRange::V1,
-            deadline: Duration::from_secs(300),
-            drain_grace: Duration::from_secs(60),
+            deadline: Duration::from_mins(5),
+            drain_grace: Duration::from_mins(1),
             kill_stuck_incumbent: false,
             retired: None,
             hello: Duration::from_secs(5),
@@ -380,60 +381,6 @@ impl fmt::Display for SupervisorOutcome {
             Self::Failed(cause) => write!(f, "failed: {cause}"),
         }
     }
-}
-
-/// What a supervisor asks of its adapter.
-#[derive(Debug, PartialEq, Eq)]
-pub enum SupervisorOp {
-    /// Connect to the control path, once, without waiting. The link is open from the completion on.
-    Connect(Ticket<Connect>),
-    /// Start the successor with its channel. The link is open from the completion on.
-    Spawn(Ticket<Spawn>),
-    /// Kill this process; done when it is dead and, if it is our child, reaped. It must still be
-    /// the one that is meant.
-    Kill {
-        /// To report its end with.
-        ticket: Ticket<Kill>,
-        /// Whom.
-        process: Process,
-    },
-    /// Write the journal; nothing waits for the disk.
-    WriteJournal {
-        /// To report its end with.
-        ticket: Ticket<WriteJournal>,
-        /// What it is to say.
-        entry: Entry,
-    },
-    /// Remove the journal.
-    ClearJournal(Ticket<ClearJournal>),
-    /// Start the daemon with nobody to take over from.
-    ColdStart(Ticket<ColdStart>),
-    /// Look whether these processes live and whether the writer lock is free.
-    Probe {
-        /// To report its end with.
-        ticket: Ticket<Probe>,
-        /// The journal's entry, if there is one.
-        entry: Option<Entry>,
-    },
-}
-
-/// A [`SupervisorOp`] without its ticket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum SupervisorCall {
-    /// See [`SupervisorOp::Connect`].
-    Connect,
-    /// See [`SupervisorOp::Spawn`].
-    Spawn,
-    /// See [`SupervisorOp::Kill`].
-    Kill(Process),
-    /// See [`SupervisorOp::WriteJournal`].
-    WriteJournal(Entry),
-    /// See [`SupervisorOp::ClearJournal`].
-    ClearJournal,
-    /// See [`SupervisorOp::ColdStart`].
-    ColdStart,
-    /// See [`SupervisorOp::Probe`].
-    Probe(Option<Entry>),
 }
 
 /// All that a supervisor remembers.

@@ -172,16 +172,7 @@ impl<B: Room> Step<'_, '_, B> {
             // The version was chosen where the Hello was judged.
             Act::AckIncumbent => self.acknowledge(INCUMBENT),
             Act::AckSuccessor => self.acknowledge(SUCCESSOR),
-            Act::SendPrepare => {
-                self.state.stage = Some(Stage::Prepared);
-                let message = Message::PrepareHandoff {
-                    id,
-                    successor_pid: self.state.successor.pid,
-                    deadline_ms: millis(config.deadline),
-                    drain_grace_ms: millis(config.drain_grace),
-                };
-                self.out.send(INCUMBENT, &message);
-            }
+            Act::SendPrepare => self.send_prepare(id),
             Act::SendSealRequest => self.out.send(INCUMBENT, &Message::SealRequest { id }),
             Act::SendBegin => {
                 // A successor that takes over without a SealComplete gets a budget of its own.
@@ -289,6 +280,17 @@ impl<B: Room> Step<'_, '_, B> {
             let id = self.id();
             self.out.send(at, &Message::HelloAck { version, id });
         }
+    }
+
+    fn send_prepare(&mut self, id: HandoffId) {
+        self.state.stage = Some(Stage::Prepared);
+        let message = Message::PrepareHandoff {
+            id,
+            successor_pid: self.state.successor.pid,
+            deadline_ms: millis(self.config.deadline),
+            drain_grace_ms: millis(self.config.drain_grace),
+        };
+        self.out.send(INCUMBENT, &message);
     }
 
     fn send_abort(&mut self, id: HandoffId) {

@@ -78,27 +78,27 @@ const fn stay(
 #[rustfmt::skip]
 pub static SUPERVISOR: &[SupervisorRow] = &[
     // The way it is meant to go.
-    row(&[Fresh],         &[StartHandoff],   &[Extend, StartConnect],               Connecting, "4"),
-    row(&[Connecting],    &[ConnectDone],    &[ArmMeet],                            Meeting,    "4"),
-    row(&[Meeting],       &[IncumbentHello], &[AckIncumbent, StartSpawn],           Spawning,   "4"),
-    row(&[Spawning],      &[SpawnDone],      &[ArmWelcome],                         Welcoming,  "4"),
-    row(&[Welcoming],     &[SuccessorHello], &[AckSuccessor, JournalPrepared],      Journaling, "4"),
-    row(&[Journaling],    &[JournalDone],    &[SendPrepare, ArmDrain],              Draining,   "4"),
-    row(&[Draining],      &[GotDrained],     &[SendSealRequest, ArmSeal],           Sealing,    "4"),
-    row(&[Sealing],       &[SealComplete],   &[SendBegin, ArmReady, JournalBegun],  Opening,    "4"),
-    row(&[Opening],       &[Ready],          &[SendCommit, ArmWrite],               Committing, "4"),
+    row(&[Fresh],         &[StartHandoff],   &[Extend, StartConnect],               Connecting, "5"),
+    row(&[Connecting],    &[ConnectDone],    &[ArmMeet],                            Meeting,    "5"),
+    row(&[Meeting],       &[IncumbentHello], &[AckIncumbent, StartSpawn],           Spawning,   "5"),
+    row(&[Spawning],      &[SpawnDone],      &[ArmWelcome],                         Welcoming,  "5"),
+    row(&[Welcoming],     &[SuccessorHello], &[AckSuccessor, JournalPrepared],      Journaling, "5"),
+    row(&[Journaling],    &[JournalDone],    &[SendPrepare, ArmDrain],              Draining,   "5"),
+    row(&[Draining],      &[GotDrained],     &[SendSealRequest, ArmSeal],           Sealing,    "5"),
+    row(&[Sealing],       &[SealComplete],   &[SendBegin, ArmReady, JournalBegun],  Opening,    "5"),
+    row(&[Opening],       &[Ready],          &[SendCommit, ArmWrite],               Committing, "5"),
     row(&[Committing],    &[Written, IncumbentLost, WriteLate],
-                                             &[ClearJournal, Succeed],              Done,       "4"),
-    stay(&[Committing],   &[SuccessorLost, SuccessorAbort, IncumbentAbort], &[],                "4"),
+                                             &[ClearJournal, Succeed],              Done,       "5"),
+    stay(&[Committing],   &[SuccessorLost, SuccessorAbort, IncumbentAbort], &[],                "5"),
 
     // Nobody answers, or the process that has just been retired still does: once more, for a while.
-    row(&[Connecting],    &[ConnectFailed],  &[ArmRetry],                         ConnectPause, "5"),
+    row(&[Connecting],    &[ConnectFailed],  &[ArmRetry],                         ConnectPause, "6"),
     row(&[Meeting],       &[HelloRetired, IncumbentLost, IncumbentLate],
-                                             &[CloseIncumbent, ArmRetry],         ConnectPause, "5"),
-    row(&[ConnectPause],  &[RetryDue],       &[StartConnect],                       Connecting, "5"),
+                                             &[CloseIncumbent, ArmRetry],         ConnectPause, "6"),
+    row(&[ConnectPause],  &[RetryDue],       &[StartConnect],                       Connecting, "6"),
     row(&[Connecting, Meeting],
                           &[ConnectSpent, IncumbentLostSpent, IncumbentUnfit],
-                                             &[CloseIncumbent, Fail],               Done,       "5"),
+                                             &[CloseIncumbent, Fail],               Done,       "6"),
 
     // The incumbent is lost before it has sealed: it may be dead, and the successor finds out.
     stay(&[Spawning, Welcoming, Journaling],

@@ -48,7 +48,7 @@ impl<T> List<'_, T> {
 
 impl<'a, T: Deserialize<'a>> List<'a, T> {
     /// Validates the list at the front of `bytes`; returns it and the bytes after it.
-    pub(super) fn take_from(bytes: &'a [u8]) -> postcard::Result<(Self, &'a [u8])> {
+    pub(crate) fn take_from(bytes: &'a [u8]) -> postcard::Result<(Self, &'a [u8])> {
         let (len, bytes) = take_from_bytes::<usize>(bytes)?;
         // Every element takes a byte or more, so a count that cannot be true fails here, at once.
         if len > bytes.len() {

@@ -23,8 +23,8 @@ use super::socket;
 
 mod path;
 
-pub use path::{ControlError, PATH_LIMIT, check_path};
-use path::{TempName, bind_temporary, refuse_other_files, remove_stale};
+pub use path::{ControlError, PATH_LIMIT, check_path, remove_stale};
+use path::{TempName, bind_temporary, refuse_other_files};
 
 /// What came of one attempt to accept.
 #[derive(Debug)]

@@ -178,8 +178,9 @@ pub(super) fn bind_temporary(path: &Path) -> io::Result<(UnixListener, TempName)
     Ok((UnixListener::from(socket), temp))
 }
 
-/// Remove the temporary names of dead processes. What cannot be removed is in nobody's way.
-pub(super) fn remove_stale(path: &Path) {
+/// Remove the temporary names that dead processes left beside `path`, those of killed successors for
+/// instance. What cannot be removed is in nobody's way.
+pub fn remove_stale(path: &Path) {
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),

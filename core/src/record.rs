@@ -1,0 +1,284 @@
+//! Record and replay: inputs as bytes, so that what happened to a machine can be kept and repeated.
+//!
+//! A machine reads no clock and draws no random numbers, so a fresh one that is given the same
+//! configuration and the same inputs at the same moments does the same, bit for bit. An adapter
+//! appends each input to a file or a ring before it hands it in; a run that went wrong then becomes
+//! a test.
+//!
+//! ```
+//! use handoff_core::record::{Unreadable, decode_input, encode_input};
+//! use handoff_core::{Inline, Input, Instant, Step, SuccessorConfig, SuccessorMachine};
+//!
+//! let mut file = [0; 64];
+//! let used = encode_input(Instant::from_nanos(7), &Input::Start, &mut file)?;
+//!
+//! let mut rest = &file[..used];
+//! let mut machine = SuccessorMachine::<Inline>::new(SuccessorConfig::default());
+//! while !rest.is_empty() {
+//!     let (now, input, used) = decode_input(rest)?;
+//!     let mut turn = machine.handle(now, input)?;
+//!     while let Step::Do(action) = turn.next() {
+//!         println!("{action:?}");
+//!     }
+//!     rest = &rest[used..];
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! An input of bytes is recorded with all the bytes that were handed in, whether or not the turn
+//! consumed them; what is handed in again is recorded again.
+//!
+//! The encoding is for the build that wrote it: there is no version in it, and a later build may
+//! read it differently.
+
+use postcard::take_from_bytes;
+use serde::Deserialize;
+
+use crate::machine::Input;
+use crate::op::{Completion, OpId, OpenReport, Report, SealReport};
+use crate::time::Instant;
+use crate::wire::{Fault, List};
+
+/// Writes an input, and the moment it was handed in, to the front of `out`; returns how many bytes
+/// that took: beside the bytes and texts that the input lends less than 100, and 10 for each element
+/// of a list.
+///
+/// # Errors
+/// It does not fit. What `out` holds is then unspecified.
+pub fn encode_input(now: Instant, input: &Input<'_>, out: &mut [u8]) -> Result<usize, NoRoom> {
+    postcard::to_slice(&(now, input), out)
+        .map(|used| used.len())
+        .map_err(|_| NoRoom)
+}
+
+/// Reads the input at the front of `bytes`: when it was handed in, what it was, and how many bytes
+/// it took. What it lends is borrowed from `bytes`.
+///
+/// # Errors
+/// The bytes are not an input, or not all of one.
+pub fn decode_input(bytes: &[u8]) -> Result<(Instant, Input<'_>, usize), Unreadable> {
+    let mut fields = Fields { rest: bytes };
+    let now = fields.take()?;
+    let input = fields.input()?;
+    let used = bytes.len().saturating_sub(fields.rest.len());
+    Ok((now, input, used))
+}
+
+/// The room for an input is too small; nothing may be kept of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[error("the input does not fit into the room given for it; use a larger buffer")]
+pub struct NoRoom;
+
+/// Why bytes are not a recorded input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unreadable {
+    /// They end within the input, as a file does whose writer was killed.
+    #[error("the record ends within an input; what comes before is good")]
+    CutShort,
+    /// A value cannot be read.
+    #[error("not a record of this build: a value {0}")]
+    Damaged(Fault),
+    /// No input, or no report, has this number.
+    #[error("not a record of this build: {0} stands where a kind of input is expected")]
+    Unknown(u32),
+}
+
+impl From<postcard::Error> for Unreadable {
+    fn from(error: postcard::Error) -> Self {
+        match Fault::from(error) {
+            Fault::CutShort => Self::CutShort,
+            fault => Self::Damaged(fault),
+        }
+    }
+}
+
+/// What is left of a record while its values are taken from the front, one after the other.
+struct Fields<'b> {
+    rest: &'b [u8],
+}
+
+impl<'b> Fields<'b> {
+    fn input(&mut self) -> Result<Input<'b>, Unreadable> {
+        Ok(match self.take::<u32>()? {
+            0 => Input::Start,
+            1 => Input::Opened { link: self.take()? },
+            2 => Input::Bytes {
+                link: self.take()?,
+                bytes: self.take()?,
+            },
+            3 => Input::Wrote {
+                link: self.take()?,
+                count: self.take()?,
+            },
+            4 => Input::Closed { link: self.take()? },
+            5 => Input::Completed(Completion {
+                op: self.take::<OpId>()?,
+                report: self.report()?,
+            }),
+            6 => Input::Progress {
+                sealed: self.take()?,
+                total: self.take()?,
+                revision: self.take()?,
+            },
+            7 => Input::Unbound,
+            8 => Input::Deadline,
+            other => return Err(Unreadable::Unknown(other)),
+        })
+    }
+
+    fn report(&mut self) -> Result<Report<'b>, Unreadable> {
+        Ok(match self.take::<u32>()? {
+            0 => Report::Failed(self.take()?),
+            1 => Report::Done,
+            2 => Report::Drained(self.take()?),
+            3 => Report::Sealed(SealReport {
+                revisions: self.list()?,
+                fingerprint: self.take()?,
+            }),
+            4 => Report::Lock(self.take()?),
+            5 => Report::Path(self.take()?),
+            6 => Report::Opened(OpenReport {
+                listening_on: self.list()?,
+                healthy: self.take()?,
+                revisions: self.list()?,
+            }),
+            7 => Report::Linked(self.take()?),
+            8 => Report::Started(self.take()?),
+            9 => Report::Scene(self.take()?),
+            other => return Err(Unreadable::Unknown(other)),
+        })
+    }
+
+    fn take<T: Deserialize<'b>>(&mut self) -> Result<T, Unreadable> {
+        let (value, rest) = take_from_bytes(self.rest)?;
+        self.rest = rest;
+        Ok(value)
+    }
+
+    fn list<T: Deserialize<'b>>(&mut self) -> Result<List<'b, T>, Unreadable> {
+        let (list, rest) = List::take_from(self.rest)?;
+        self.rest = rest;
+        Ok(list)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::link::LinkId;
+    use crate::op::{DrainReport, LinkReport, LockReport, PathOwner, Process, Scene};
+    use crate::wire::{Names, Revisions};
+
+    const LINK: LinkId = LinkId(300);
+    const PROCESS: Process = Process {
+        pid: 7,
+        start: u64::MAX,
+    };
+
+    const REPORTS: &[Report<'static>] = &[
+        Report::Failed("naïve ✓"),
+        Report::Done,
+        Report::Drained(DrainReport {
+            open_connections: 3,
+            accept_closed: true,
+        }),
+        Report::Lock(LockReport::Taken {
+            generation: 1 << 40,
+        }),
+        Report::Lock(LockReport::Held),
+        Report::Path(PathOwner::Ours),
+        Report::Path(PathOwner::Theirs),
+        Report::Path(PathOwner::Nobody),
+        Report::Linked(LinkReport {
+            link: LINK,
+            process: PROCESS,
+        }),
+        Report::Started(PROCESS),
+        Report::Scene(Scene {
+            incumbent_alive: true,
+            successor_alive: false,
+            lock_free: true,
+        }),
+    ];
+
+    const OTHERS: &[Input<'static>] = &[
+        Input::Start,
+        Input::Opened { link: LINK },
+        Input::Bytes {
+            link: LINK,
+            bytes: b"some bytes",
+        },
+        Input::Wrote {
+            link: LINK,
+            count: 1 << 20,
+        },
+        Input::Closed { link: LINK },
+        Input::Progress {
+            sealed: 1,
+            total: 2,
+            revision: 3,
+        },
+        Input::Unbound,
+        Input::Deadline,
+    ];
+
+    /// A new input has to be listed above, and read by `Fields::input`.
+    fn is_listed(input: &Input<'_>) {
+        match input {
+            Input::Start
+            | Input::Opened { .. }
+            | Input::Bytes { .. }
+            | Input::Wrote { .. }
+            | Input::Closed { .. }
+            | Input::Completed(_)
+            | Input::Progress { .. }
+            | Input::Unbound
+            | Input::Deadline => {}
+        }
+    }
+
+    fn comes_back(input: &Input<'_>) {
+        is_listed(input);
+        let now = Instant::from_nanos(1 << 50);
+        let mut room = [0xff; 160];
+        let used = encode_input(now, input, &mut room).unwrap();
+        assert_eq!(decode_input(&room), Ok((now, *input, used)));
+        for cut in 0..used {
+            let cut_short = decode_input(&room[..cut]);
+            assert_eq!(cut_short, Err(Unreadable::CutShort), "{input:?} at {cut}");
+            assert_eq!(encode_input(now, input, &mut [0; 160][..cut]), Err(NoRoom));
+        }
+    }
+
+    #[test]
+    fn every_input_comes_back_and_one_that_is_cut_short_does_not() {
+        for input in OTHERS {
+            comes_back(input);
+        }
+        let revisions = Revisions::from(&[0, 300, u64::MAX][..]);
+        let sealed = Report::Sealed(SealReport {
+            revisions,
+            fingerprint: [9; 32],
+        });
+        let opened = Report::Opened(OpenReport {
+            listening_on: Names::from(&["http", ""][..]),
+            healthy: true,
+            revisions,
+        });
+        for report in REPORTS.iter().copied().chain([sealed, opened]) {
+            let op = OpId(77);
+            comes_back(&Input::Completed(Completion { op, report }));
+        }
+    }
+
+    #[test]
+    fn what_is_no_record_is_refused() {
+        assert_eq!(decode_input(&[0, 9]), Err(Unreadable::Unknown(9)));
+        assert_eq!(decode_input(&[0, 5, 1, 10]), Err(Unreadable::Unknown(10)));
+        let not_utf8 = decode_input(&[0, 5, 1, 0, 1, 0xff]);
+        assert_eq!(not_utf8, Err(Unreadable::Damaged(Fault::NotUtf8)));
+        let too_long = decode_input(&[0xff; 11]);
+        assert_eq!(too_long, Err(Unreadable::Damaged(Fault::OutOfRange)));
+    }
+}

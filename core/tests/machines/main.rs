@@ -1,0 +1,10 @@
+//! The three machines as an adapter sees them: inputs go in, actions come out.
+
+mod bench;
+mod handoff;
+mod incumbent;
+mod interface;
+mod properties;
+mod successor;
+mod supervisor;
+mod world;

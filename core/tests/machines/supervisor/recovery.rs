@@ -1,0 +1,89 @@
+//! `C9`: what a restarted supervisor does.
+
+use std::time::Duration;
+
+use handoff_core::journal::{Entry, Stage};
+use handoff_core::op::Scene;
+use handoff_core::wire::Side;
+use handoff_core::{SupervisorConfig, SupervisorOp, Task};
+
+use super::{O, Sup, connect, hello, kill_ends, no_connection};
+use crate::bench::finish;
+use crate::world::{ID, NEW, OLD};
+
+fn recovering() -> (Sup, Entry) {
+    let entry = Entry {
+        id: ID,
+        stage: Stage::Begun,
+        incumbent: OLD,
+        successor: NEW,
+    };
+    (
+        Sup::new(SupervisorConfig::new(Task::Recover(Some(entry)))),
+        entry,
+    )
+}
+
+fn probe(s: &mut Sup, scene: Scene) -> Vec<String> {
+    finish!(s, SupervisorOp::Probe { ticket, .. } => ticket.done(scene))
+}
+
+#[test]
+fn c9_whoever_answers_alone_is_the_incumbent() {
+    for process in [OLD, NEW] {
+        let (mut s, entry) = recovering();
+        connect(&mut s, O);
+        let acts = s.hear(O, &hello(Side::Incumbent, process.pid));
+        assert!(acts.contains(&"start Probe".into()), "{acts:?}");
+        let scene = Scene {
+            incumbent_alive: process == entry.incumbent,
+            successor_alive: process == entry.successor,
+            lock_free: false,
+        };
+        assert_eq!(probe(&mut s, scene), ["start ClearJournal", "done"]);
+        assert_eq!(s.end(), format!("pid {} serves", process.pid));
+    }
+}
+
+#[test]
+fn c9_a_successor_unsettled_at_the_deadline_is_killed_and_the_scene_looked_at_again() {
+    let (mut s, _) = recovering();
+    let scene = Scene {
+        incumbent_alive: true,
+        successor_alive: true,
+        lock_free: false,
+    };
+    let start = s.now;
+    loop {
+        assert_eq!(no_connection(&mut s), ["start Probe"]);
+        let acts = probe(&mut s, scene);
+        if !acts.is_empty() {
+            assert_eq!(acts, ["start Kill"]);
+            break;
+        }
+        assert_eq!(s.sleep(), ["start Connect"]);
+    }
+    assert!(s.now.since(start) >= Duration::from_secs(30));
+    assert_eq!(kill_ends(&mut s, NEW), ["start Connect"]);
+    connect(&mut s, 7);
+    s.hear(7, &hello(Side::Incumbent, OLD.pid));
+    let scene = Scene {
+        successor_alive: false,
+        ..scene
+    };
+    assert_eq!(probe(&mut s, scene), ["start ClearJournal", "done"]);
+    assert_eq!(s.end(), "pid 100 serves");
+}
+
+#[test]
+fn c9_with_nobody_alive_and_the_lock_free_the_daemon_is_started_afresh() {
+    let (mut s, _) = recovering();
+    no_connection(&mut s);
+    let scene = Scene {
+        lock_free: true,
+        ..Scene::default()
+    };
+    assert_eq!(probe(&mut s, scene), ["start ColdStart"]);
+    finish!(s, SupervisorOp::ColdStart(ticket) => ticket.done(NEW));
+    assert_eq!(s.end(), "started as pid 200");
+}
