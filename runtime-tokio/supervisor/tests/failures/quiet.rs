@@ -50,7 +50,7 @@ fn the_pause_holds_an_fsync_or_a_spawn() {
         "-qq".into(),
         "-s200".into(),
         "-e".into(),
-        "trace=write,fsync,fdatasync,sync_file_range,msync,sync,syncfs,clone,clone3,fork,vfork,execve"
+        "trace=write,sendto,sendmsg,fsync,fdatasync,sync_file_range,msync,sync,syncfs,clone,clone3,fork,vfork,execve"
             .into(),
         "-o".into(),
         trace.clone().into_os_string(),
@@ -71,14 +71,15 @@ fn the_pause_holds_an_fsync_or_a_spawn() {
 
     let trace = fs::read_to_string(trace).unwrap();
     let lines: Vec<&str> = trace.lines().collect();
-    let at = |what: &str| {
+    // As strace shows the bytes: version 1, the message's number, and an id of 16 bytes.
+    let at = |message: &str| {
         lines
             .iter()
-            .position(|line| line.contains("write(") && line.contains(what))
-            .unwrap_or_else(|| panic!("{what} in the trace"))
+            .position(|line| line.contains(message))
+            .unwrap_or_else(|| panic!("{message} in the trace"))
     };
-    // The supervisor tells before it sends PrepareHandoff, and after it has read Ready.
-    let pause = &lines[at("Phase(Draining)")..at("Ready(")];
+    let (prepare, ready) = (at(r"\1\0\2\20"), at(r"\1\0\t\20"));
+    let pause = &lines[prepare..ready];
     let loud: Vec<_> = pause
         .iter()
         .filter(|line| LOUD.iter().any(|call| line.contains(&format!(" {call}"))))

@@ -63,7 +63,12 @@ fn an_incumbent_and_a_successor_killed_in_open_leave_nobody_serving() {
     let dir = world.path("");
     let mut supervisor = on_phase(world.supervisor(), Phase::Opening, move || {
         let dir = dir.clone();
-        later(ms(100), move || named(&dir).into_iter().for_each(kill));
+        later(ms(100), move || {
+            // The incumbent first: one that dies after it was told to come back is another story.
+            kill(old);
+            assert!(old.wait_dead(PATIENCE));
+            named(&dir).into_iter().for_each(kill);
+        });
     });
     let spec = quick(world.kvd(&["--open-delay-ms", "600000"]));
     let report = world.handoff(&mut supervisor, &spec);
