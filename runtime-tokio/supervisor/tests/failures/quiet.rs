@@ -48,7 +48,7 @@ fn the_pause_holds_an_fsync_or_a_spawn() {
     let mut args = vec![
         "-f".into(),
         "-qq".into(),
-        "-s200".into(),
+        "-xx".into(),
         "-e".into(),
         "trace=write,sendto,sendmsg,fsync,fdatasync,sync_file_range,msync,sync,syncfs,clone,clone3,fork,vfork,execve"
             .into(),
@@ -78,7 +78,7 @@ fn the_pause_holds_an_fsync_or_a_spawn() {
             .position(|line| line.contains(message))
             .unwrap_or_else(|| panic!("{message} in the trace"))
     };
-    let (prepare, ready) = (at(r"\1\0\2\20"), at(r"\1\0\t\20"));
+    let (prepare, ready) = (at(r"\x01\x00\x02\x10"), at(r"\x01\x00\x09\x10"));
     let pause = &lines[prepare..ready];
     let loud: Vec<_> = pause
         .iter()

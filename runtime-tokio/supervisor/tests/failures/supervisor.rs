@@ -65,6 +65,10 @@ fn frozen_at(event: &str, incumbent: &[&str]) {
     let old = world.start(&world.kvd(incumbent));
     let supervisor = world.launch(&world.supervisor_apart(&[], &[(stand_in::TIME, "1500")]));
     world.wait_event(event);
+    // The supervisor tells of a phase before it sends anything; this is the sign that it has.
+    assert!(wait_until(PATIENCE, || {
+        client::set_within(world.address(), "k", "v", ms(50)).is_err()
+    }));
     freeze(supervisor);
     let frozen = Instant::now();
     assert!(
