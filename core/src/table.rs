@@ -29,6 +29,31 @@ pub fn find<'t, P: PartialEq, C: PartialEq, A>(
         .find(|row| row.from.contains(phase) && row.on.contains(cue))
 }
 
+/// Which rows of a table were ever taken, in this process: for tests that want every row taken.
+#[cfg(feature = "trace")]
+#[derive(Debug)]
+pub struct Taken([core::sync::atomic::AtomicBool; 128]);
+
+#[cfg(feature = "trace")]
+impl Taken {
+    pub(crate) const fn new() -> Self {
+        Self([const { core::sync::atomic::AtomicBool::new(false) }; 128])
+    }
+
+    pub(crate) fn mark<P, C, A>(&self, table: &[Row<P, C, A>], row: &Row<P, C, A>) {
+        let at = table.iter().position(|other| core::ptr::eq(other, row));
+        if let Some(flag) = at.and_then(|at| self.0.get(at)) {
+            flag.store(true, core::sync::atomic::Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the row at this place of the table was taken.
+    pub fn was(&self, at: usize) -> bool {
+        let flag = self.0.get(at);
+        flag.is_some_and(|flag| flag.load(core::sync::atomic::Ordering::Relaxed))
+    }
+}
+
 /// Writes a table as Markdown, a row each.
 ///
 /// # Errors

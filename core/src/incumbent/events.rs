@@ -54,11 +54,24 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
             Report::Lock(LockReport::Taken { .. }) => Cue::LockFree,
             Report::Lock(LockReport::Held) => Cue::LockHeld,
             Report::Path(PathOwner::Ours) => Cue::PathOurs,
-            Report::Path(PathOwner::Theirs) => Cue::PathTheirs,
+            Report::Path(PathOwner::Theirs) => self.theirs(),
             Report::Path(PathOwner::Nobody) => Cue::PathUnbound,
             Report::Opened(_) | Report::Linked(_) | Report::Started(_) | Report::Scene(_) => return,
         };
         self.cue(cue);
+    }
+
+    /// The control path is another process's: time to leave (`C2`)? Not as long as the supervisor can
+    /// kill that process for being late, nor when that may just have happened: what was seen of it is
+    /// then seen once more, with a pause in between.
+    fn theirs(&mut self) -> Cue {
+        let before = self.state.taken_over;
+        self.state.taken_over = self.state.former.is_none();
+        if self.state.phase == Phase::Returning || before && self.state.taken_over {
+            Cue::PathTheirs
+        } else {
+            Cue::PathUnsure
+        }
     }
 
     fn failed(&mut self, why: &str) -> Cue {

@@ -22,6 +22,8 @@ mod table;
 use core::fmt;
 use core::time::Duration;
 
+#[cfg(feature = "trace")]
+pub use self::table::TAKEN;
 pub use self::table::{INCUMBENT, IncumbentRow};
 use crate::cause::{Cause, Reason};
 use crate::identity::Identity;
@@ -178,6 +180,9 @@ labels! {
         PathOurs,
         /// The control path leads to another process.
         PathTheirs,
+        /// The same while we try for the lock, but the supervisor may still be about to kill it, or
+        /// it may be dying.
+        PathUnsure,
         /// The control path leads nowhere.
         PathUnbound,
         /// The control path is bound.
@@ -351,6 +356,11 @@ pub struct IncumbentState<const L: usize> {
     beat: Option<Instant>,
     rebind: Rebind,
     resume_failures: u8,
+    /// The session whose handoff was given up last, until it ends. Its supervisor may still decide
+    /// to kill the successor (`C8`).
+    former: Option<usize>,
+    /// The last look at the control path found another process's, and no `former`.
+    taken_over: bool,
     cause: Reason,
 }
 

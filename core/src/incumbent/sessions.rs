@@ -35,6 +35,9 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
         if let Some(session) = self.state.sessions.get_mut(at) {
             *session = Session::Vacant;
         }
+        if self.state.former == Some(at) {
+            self.state.former = None;
+        }
         if self.state.owns(at) {
             self.state.cause = Reason::SessionLost;
             self.cue(Cue::OwnerLost);

@@ -40,6 +40,8 @@ impl<const L: usize> Role<L> for Incumbent {
             beat: None,
             rebind: Rebind::Bound,
             resume_failures: 0,
+            former: None,
+            taken_over: false,
             cause: Reason::SessionLost,
         }
     }
@@ -166,6 +168,8 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
         let Some(row) = table::find(INCUMBENT, &self.state.phase, &cue) else {
             return false;
         };
+        #[cfg(feature = "trace")]
+        super::TAKEN.mark(INCUMBENT, row);
         if let Some(to) = row.to {
             self.state.phase = to;
             self.state.retry = None;
@@ -182,11 +186,13 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
         match act {
             Act::TakeOwner => self.take_owner(),
             Act::Disown => {
+                self.state.taken_over = false;
                 if let Some(owner) = self.state.owner.take()
                     && let Some(Session::Acknowledged { given_up, .. }) =
                         self.state.sessions.get_mut(owner.session)
                 {
                     *given_up = true;
+                    self.state.former = Some(owner.session);
                 }
             }
             Act::StartDrain => {

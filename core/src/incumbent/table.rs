@@ -20,7 +20,7 @@ use Act::{
 };
 use Cue::{
     Abort, BindDone, BindFailed, Commit, DrainDone, DrainFailed, HookLate, LockFree, LockHeld,
-    OwnerLost, OwnerSilent, PathOurs, PathTheirs, PathUnbound, Prepare, RebindDue, ReleaseDone,
+    OwnerLost, OwnerSilent, PathOurs, PathTheirs, PathUnbound, PathUnsure, Prepare, RebindDue, ReleaseDone,
     ReleaseFailed, Resume, ResumeDone, ResumeFailed, ResumeSpent, RetryDue, SealDone, SealFailed,
     SealRequest, SealTooLarge,
 };
@@ -114,7 +114,7 @@ pub static INCUMBENT: &[IncumbentRow] = &[
     row(&[Reclaiming],  &[LockHeld],      &[StartInspect],                  Watching,   "C2"),
     row(&[Reclaiming],  &[HookLate],      &[ArmRetry],                      Pausing,    "C2"),
     row(&[Watching],    &[PathTheirs],    &[LeaveSuperseded],               Superseded, "C2"),
-    row(&[Watching],    &[PathOurs, PathUnbound, HookLate],
+    row(&[Watching],    &[PathOurs, PathUnbound, PathUnsure, HookLate],
                                           &[ArmRetry],                      Pausing,    "C2"),
     row(&[Pausing],     &[RetryDue],      &[StartLock],                     Reclaiming, "C2"),
     row(&[Returning],   &[PathOurs],      &[StartResume],                   Resuming,   "C2"),
@@ -132,3 +132,7 @@ pub static INCUMBENT: &[IncumbentRow] = &[
     // A control path that could not be bound is tried again, while the daemon serves.
     stay(&[Serving],    &[RebindDue],     &[StartBind],                                 "C2"),
 ];
+
+/// Which of them were taken.
+#[cfg(feature = "trace")]
+pub static TAKEN: crate::table::Taken = crate::table::Taken::new();

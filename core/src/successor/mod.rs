@@ -9,6 +9,8 @@ mod table;
 use core::fmt;
 use core::time::Duration;
 
+#[cfg(feature = "trace")]
+pub use self::table::TAKEN;
 pub use self::table::{SUCCESSOR, SuccessorRow};
 use crate::cause::{Cause, Reason};
 use crate::identity::Identity;

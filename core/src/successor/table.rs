@@ -107,3 +107,7 @@ pub static SUCCESSOR: &[SuccessorRow] = &[
     row(&[Parting],      &[Written, Lost, WriteLate, Abort],
                                            &[Fail],                       Failed,       "C8"),
 ];
+
+/// Which of them were taken.
+#[cfg(feature = "trace")]
+pub static TAKEN: crate::table::Taken = crate::table::Taken::new();

@@ -14,6 +14,8 @@ use core::fmt;
 use core::time::Duration;
 
 pub use self::call::{SupervisorCall, SupervisorOp};
+#[cfg(feature = "trace")]
+pub use self::table::TAKEN;
 pub use self::table::{SUPERVISOR, SupervisorRow};
 use crate::cause::{Cause, Reason};
 use crate::journal::{Entry, Stage};

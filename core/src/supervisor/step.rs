@@ -132,6 +132,8 @@ impl<B: Room> Step<'_, '_, B> {
         let Some(row) = table::find(SUPERVISOR, &self.state.phase, &cue) else {
             return false;
         };
+        #[cfg(feature = "trace")]
+        super::TAKEN.mark(SUPERVISOR, row);
         if let Some(to) = row.to {
             self.state.phase = to;
             self.state.timer = None;

@@ -177,3 +177,7 @@ pub static SUPERVISOR: &[SupervisorRow] = &[
     row(&[Probing],       &[Occupied],       &[Fail],                               Done,       "C9"),
     row(&[Probing],       &[Vacant],         &[StartColdStart],                   ColdStarting, "C9"),
 ];
+
+/// Which of them were taken.
+#[cfg(feature = "trace")]
+pub static TAKEN: crate::table::Taken = crate::table::Taken::new();

@@ -1,0 +1,80 @@
+//! Explores every interleaving of one handoff, with as many faults as asked for, and says what it saw.
+//!
+//! Exits with 1 and the shortest trace when a promise of the protocol is broken.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Parser;
+use handoff_model_tests::explore::explore;
+use handoff_model_tests::world::{Mutation, Setup};
+
+/// Explore every interleaving of one handoff.
+#[derive(Parser)]
+struct Arguments {
+    /// How many faults may happen in all: kills, and what the other options allow.
+    #[arg(long, default_value_t = 1)]
+    kills: u8,
+    /// The supervisor may be frozen, and thaw at any time or never; each is a fault.
+    #[arg(long)]
+    freezes: bool,
+    /// The daemons may be frozen, too; what is left frozen is not asked to serve.
+    #[arg(long)]
+    freeze_daemons: bool,
+    /// Hooks and other operations may fail; each failure is a fault.
+    #[arg(long)]
+    hooks_fail: bool,
+    /// A killed supervisor is started again.
+    #[arg(long)]
+    restart: bool,
+    /// The supervisor kills an incumbent that misses its deadline.
+    #[arg(long)]
+    kill_stuck: bool,
+    /// A rule to switch off.
+    #[arg(long, value_parser = mutation)]
+    mutation: Option<Mutation>,
+    /// Stop after this many states.
+    #[arg(long, default_value_t = 50_000_000)]
+    limit: usize,
+}
+
+fn mutation(name: &str) -> Result<Mutation, String> {
+    Mutation::ALL
+        .into_iter()
+        .find(|mutation| format!("{mutation:?}") == name)
+        .ok_or_else(|| format!("one of {:?}", Mutation::ALL))
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let started = Instant::now();
+    let found = explore(
+        Setup {
+            faults: arguments.kills,
+            freezes: arguments.freezes,
+            freeze_daemons: arguments.freeze_daemons,
+            failures: arguments.hooks_fail,
+            restart: arguments.restart,
+            kill_stuck: arguments.kill_stuck,
+            mutation: arguments.mutation,
+        },
+        arguments.limit,
+    );
+    if let Some(violation) = &found.violation {
+        for line in &violation.story {
+            println!("{line}");
+        }
+        println!("VIOLATION: {}", violation.what);
+    }
+    println!(
+        "{} states, {} moves, depth {}, {} ends, {} violations, {:.1} s{}",
+        found.states,
+        found.moves,
+        found.depth,
+        found.ends,
+        u8::from(found.violation.is_some()),
+        started.elapsed().as_secs_f64(),
+        if found.cut { ", CUT at the limit" } else { "" },
+    );
+    ExitCode::from(u8::from(found.violation.is_some()))
+}

@@ -1,0 +1,8 @@
+//! The handoff state machines in a simulated operating system, explored exhaustively.
+//!
+//! [`world`] runs the real machines of `handoff-core` in processes that can be killed or frozen, and
+//! implements what an operating system does for them, and nothing of the protocol. [`explore`] visits
+//! every state that such a world can reach, and holds each against what the protocol promises.
+
+pub mod explore;
+pub mod world;

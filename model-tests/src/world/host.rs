@@ -1,0 +1,129 @@
+//! What operations do, and what comes of them.
+
+use handoff_core::op::Scene;
+
+use super::{Body, Call, Life, Mutation, Result, World};
+
+impl World {
+    /// What an operation may come to, now: at least one thing, and more where failures are allowed.
+    pub(crate) fn prospects(&self, at: usize, call: Call) -> Vec<Result> {
+        let mut prospects = vec![self.prospect(at, call)];
+        let may_fail = !matches!(
+            call,
+            Call::TryLock | Call::Inspect | Call::Probe(_) | Call::ClearJournal
+        );
+        if self.setup.failures && self.faults < self.setup.faults && may_fail {
+            if prospects[0] != Result::Failed {
+                prospects.push(Result::Failed);
+            }
+            if call == Call::Open {
+                prospects.push(Result::Opened { healthy: false });
+            }
+        }
+        prospects
+    }
+
+    fn prospect(&self, at: usize, call: Call) -> Result {
+        match call {
+            Call::Drain => Result::Drained,
+            Call::Seal => Result::Sealed,
+            Call::Open => Result::Opened { healthy: true },
+            Call::TryLock if self.can_take(at) => Result::Taken(self.generation + 1),
+            Call::TryLock => Result::Held,
+            Call::Inspect => match self.path {
+                Some(owner) if owner == at => Result::Ours,
+                Some(_) => Result::Theirs,
+                None => Result::Nobody,
+            },
+            Call::Connect => match self.path {
+                Some(owner) if self.lives(owner) => Result::Linked {
+                    conn: self.conns.len(),
+                    pid: self.processes[owner].pid,
+                },
+                _ => Result::Failed,
+            },
+            Call::Spawn => Result::Linked {
+                conn: self.conns.len(),
+                pid: self.next_pid(),
+            },
+            Call::ColdStart if self.lock.is_none() => Result::Started(self.next_pid()),
+            Call::ColdStart => Result::Failed,
+            Call::Probe(entry) => Result::Scene(Scene {
+                incumbent_alive: entry.is_some_and(|entry| self.pid_lives(entry.incumbent.pid)),
+                successor_alive: entry.is_some_and(|entry| self.pid_lives(entry.successor.pid)),
+                lock_free: self.lock.is_none(),
+            }),
+            Call::Resume
+            | Call::Release
+            | Call::Bind
+            | Call::Stage
+            | Call::Publish
+            | Call::Kill(_)
+            | Call::WriteJournal(_)
+            | Call::ClearJournal => Result::Done,
+        }
+    }
+
+    fn next_pid(&self) -> u32 {
+        super::PIDS + u32::try_from(self.processes.len()).expect("few processes")
+    }
+
+    fn can_take(&self, at: usize) -> bool {
+        self.lock.is_none_or(|holder| holder == at)
+            || self.setup.mutation == Some(Mutation::OpenLock)
+    }
+
+    /// An operation takes effect.
+    pub(crate) fn effect(&mut self, at: usize, call: Call, result: Result) {
+        match (call, result) {
+            (Call::Seal, Result::Sealed) => self.processes[at].writer = false,
+            (Call::Resume, Result::Done) => self.processes[at].serving = true,
+            (Call::Release, Result::Done) if self.lock == Some(at) => self.lock = None,
+            (Call::TryLock, Result::Taken(generation)) => {
+                self.lock = Some(at);
+                self.generation = generation;
+            }
+            (Call::Bind, Result::Done) => self.path = Some(at),
+            (Call::Stage, Result::Done) => self.processes[at].staged = true,
+            (Call::Publish, Result::Done) => {
+                self.processes[at].staged = false;
+                self.path = Some(at);
+            }
+            (Call::Connect, Result::Linked { pid, .. }) => {
+                let owner = self.by_pid(pid).expect("it listens");
+                self.connect([owner, at], [false, false]);
+            }
+            (Call::Spawn, Result::Linked { conn, .. }) => {
+                let child = self.spawn("N", Body::Idle);
+                self.connect([at, child], [false, true]);
+                self.become_successor(child, conn);
+            }
+            (Call::ColdStart, Result::Started(_)) => {
+                let child = self.spawn("C", Body::Idle);
+                self.lock = Some(child);
+                self.generation += 1;
+                self.path = Some(child);
+                self.become_incumbent(child, true);
+            }
+            (Call::Kill(pid), Result::Done) => {
+                if let Some(target) = self.by_pid(pid).filter(|target| self.lives(*target)) {
+                    self.exit(target);
+                }
+            }
+            (Call::WriteJournal(entry), Result::Done) => self.journal = Some(entry),
+            (Call::ClearJournal, Result::Done) => self.journal = None,
+            _ => {}
+        }
+    }
+
+    /// Whether what came of an operation can be reported yet: a kill is done when the process is
+    /// gone for good.
+    pub(crate) fn reportable(&self, call: Call, result: Result) -> bool {
+        match call {
+            Call::Kill(pid) if result == Result::Done => self
+                .by_pid(pid)
+                .is_none_or(|target| self.processes[target].life == Life::Dead),
+            _ => true,
+        }
+    }
+}

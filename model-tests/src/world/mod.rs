@@ -1,0 +1,323 @@
+//! A simulated operating system: processes, the writer lock, the control path, byte channels, a clock.
+//!
+//! The machines in it are the real ones. The world does for them what a kernel and a thin adapter do,
+//! and decides nothing: whatever could happen next is a [`Move`], and the explorer tries them all.
+//!
+//! | here | stands for |
+//! |---|---|
+//! | [`Process`] | a process with one machine in it; killed, frozen, or at work |
+//! | `lock` | the writer lock L; the kernel frees it when its holder is gone |
+//! | `path` | the control path P; who bound it last. A dead owner refuses connections |
+//! | [`Conn`] | a stream between two processes; what was sent before a death is still delivered |
+//! | [`Pending`] | an operation that a machine started: first it takes effect, then it is reported, so that a process can die in between |
+//! | `now` | the clock. It moves only when nothing that takes no time is left to do: hooks may be slow, everything else is quick |
+//!
+//! Two things belong to every adapter and are modelled too: a supervisor that has no task left watches
+//! the daemon and looks around when it dies, and a daemon that is started afresh takes the lock first.
+
+mod canon;
+mod host;
+mod moves;
+mod process;
+mod verdict;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use handoff_core::journal::Entry;
+use handoff_core::op::Scene;
+use handoff_core::wire::{HandoffId, MessageKind};
+use handoff_core::{IncumbentMachine, Inline, Instant, SuccessorMachine, SupervisorMachine, Task};
+
+pub use moves::Move;
+
+/// The least memory that links can do with, so that states stay small.
+pub(crate) type Room = Inline<512, 512>;
+
+/// Sessions of an incumbent.
+pub(crate) const SESSIONS: usize = 3;
+
+/// The machine in a process.
+#[derive(Clone, Debug)]
+pub(crate) enum Body {
+    Incumbent(Arc<IncumbentMachine<Room, SESSIONS>>),
+    Successor(Arc<SuccessorMachine<Room>>),
+    Supervisor(Arc<SupervisorMachine<Room>>),
+    /// A supervisor without a task, or a process that is gone.
+    Idle,
+}
+
+/// Whether a process runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Life {
+    Running,
+    Frozen,
+    /// Its sockets are closed, its lock file is not.
+    Dying,
+    Dead,
+}
+
+/// What an operation asks of the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Call {
+    Drain,
+    Seal,
+    Resume,
+    Release,
+    TryLock,
+    Inspect,
+    Bind,
+    Stage,
+    Open,
+    Publish,
+    Connect,
+    Spawn,
+    Kill(u32),
+    WriteJournal(Entry),
+    ClearJournal,
+    ColdStart,
+    Probe(Option<Entry>),
+}
+
+impl Call {
+    /// Whether it is the daemon's own code, which takes the time it takes.
+    const fn is_hook(self) -> bool {
+        matches!(self, Self::Drain | Self::Seal | Self::Resume | Self::Open)
+    }
+}
+
+/// What came of an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Result {
+    Failed,
+    Done,
+    Drained,
+    Sealed,
+    Taken(u64),
+    Held,
+    Ours,
+    Theirs,
+    Nobody,
+    Opened { healthy: bool },
+    Linked { conn: usize, pid: u32 },
+    Started(u32),
+    Scene(Scene),
+}
+
+/// An operation that was started and is not reported yet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pending {
+    pub(crate) op: u32,
+    pub(crate) call: Call,
+    /// Set once it has taken effect.
+    pub(crate) result: Option<Result>,
+}
+
+/// A process.
+#[derive(Clone, Debug)]
+pub(crate) struct Process {
+    pub(crate) name: &'static str,
+    pub(crate) pid: u32,
+    pub(crate) life: Life,
+    pub(crate) body: Body,
+    /// The deadline of the machine's last wait.
+    pub(crate) due: Option<Instant>,
+    pub(crate) pending: Vec<Pending>,
+    /// The connection at each of the machine's links.
+    pub(crate) slots: [Option<usize>; SESSIONS],
+    /// The daemon's writer is open: it may write.
+    pub(crate) writer: bool,
+    /// The daemon takes and acknowledges writes.
+    pub(crate) serving: bool,
+    /// A control socket is bound under a temporary name.
+    pub(crate) staged: bool,
+    /// For a supervisor without a task: the daemon it watches.
+    pub(crate) watch: Option<u32>,
+    /// For a supervisor: its last task failed, so it tries again when the scene has changed.
+    pub(crate) retry: bool,
+}
+
+/// A whole frame on its way.
+#[derive(Clone, Debug)]
+pub(crate) struct Frame {
+    pub(crate) kind: MessageKind,
+    pub(crate) bytes: Arc<[u8]>,
+}
+
+/// A connection. End 0 belongs to the process that serves, or to the supervisor of a channel.
+#[derive(Clone, Debug)]
+pub(crate) struct Conn {
+    pub(crate) ends: [usize; 2],
+    pub(crate) open: [bool; 2],
+    /// Whether the machine at that end knows of it yet.
+    pub(crate) known: [bool; 2],
+    /// What each end has still to read.
+    pub(crate) unread: [VecDeque<Frame>; 2],
+}
+
+/// How a world is set up.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup {
+    /// How many faults may happen, all in all.
+    pub faults: u8,
+    /// Whether S may be frozen, and thaw at any time or never.
+    pub freezes: bool,
+    /// Whether the daemons may be frozen, too. States with a frozen daemon are held to safety alone.
+    pub freeze_daemons: bool,
+    /// Whether hooks and other operations may fail; each failure is a fault.
+    pub failures: bool,
+    /// Whether a killed S is started again, some time.
+    pub restart: bool,
+    /// Kill an incumbent that misses its deadline (`C10`).
+    pub kill_stuck: bool,
+    /// A rule that is switched off, to see that it is missed.
+    pub mutation: Option<Mutation>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            faults: 0,
+            freezes: false,
+            freeze_daemons: false,
+            failures: false,
+            restart: false,
+            kill_stuck: false,
+            mutation: None,
+        }
+    }
+}
+
+/// A rule of the protocol that is broken on purpose, outside the machines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mutation {
+    /// A successor fails when its session is lost while it opens, and an incumbent gives up after it
+    /// has tried for the lock once more: the outage of section 7.1.
+    Impatient,
+    /// Deadlines are looked at before what was received.
+    TimeoutsFirst,
+    /// A seal that failed is taken for one that worked.
+    FailedSealCounts,
+    /// A supervisor without a task does not watch the daemon.
+    Unwatched,
+    /// A process that takes the lock is not held up by the process that has it.
+    OpenLock,
+}
+
+impl Mutation {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Impatient,
+        Self::TimeoutsFirst,
+        Self::FailedSealCounts,
+        Self::Unwatched,
+        Self::OpenLock,
+    ];
+}
+
+/// The whole of it.
+#[derive(Clone, Debug)]
+pub struct World {
+    pub(crate) setup: Setup,
+    pub(crate) now: Instant,
+    pub(crate) processes: Vec<Process>,
+    pub(crate) conns: Vec<Conn>,
+    /// Who holds the lock.
+    pub(crate) lock: Option<usize>,
+    pub(crate) generation: u64,
+    /// Who bound the control path last.
+    pub(crate) path: Option<usize>,
+    pub(crate) journal: Option<Entry>,
+    pub(crate) faults: u8,
+    /// What the last move did, in words, when somebody wants to know.
+    pub(crate) story: Option<Vec<String>>,
+}
+
+/// Numbers of pids start here, so that no other number in a state looks like one.
+pub(crate) const PIDS: u32 = 1_000_000;
+/// The same for links.
+pub(crate) const LINKS: u32 = 2_000_000;
+/// The clock starts here, so that no other number in a state looks like a moment.
+pub(crate) const EPOCH: u64 = 1 << 60;
+
+/// The one handoff of a world.
+pub(crate) const HANDOFF: HandoffId = HandoffId::from_bytes([7; 16]);
+
+/// The supervisor and the incumbent of the beginning.
+pub(crate) const SUPERVISOR: usize = 0;
+pub(crate) const INCUMBENT: usize = 1;
+
+impl World {
+    /// An incumbent that serves, and a supervisor that is about to hand it over.
+    pub fn new(setup: Setup) -> Self {
+        let mut world = Self {
+            setup,
+            now: Instant::from_nanos(EPOCH),
+            processes: Vec::new(),
+            conns: Vec::new(),
+            lock: Some(INCUMBENT),
+            generation: 1,
+            path: Some(INCUMBENT),
+            journal: None,
+            faults: 0,
+            story: None,
+        };
+        world.spawn("S", Body::Idle);
+        world.spawn("O", Body::Idle);
+        world.processes[SUPERVISOR].watch = Some(world.processes[INCUMBENT].pid);
+        world.become_incumbent(INCUMBENT, true);
+        world.become_supervisor(SUPERVISOR, Task::Handoff(HANDOFF));
+        world
+    }
+
+    /// Keeps an account of each move from here on.
+    pub fn tell(&mut self) {
+        self.story = Some(Vec::new());
+    }
+
+    /// What happened since this was asked last.
+    pub fn story(&mut self) -> Vec<String> {
+        self.story.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    pub(crate) fn note(&mut self, words: impl FnOnce() -> String) {
+        if let Some(story) = &mut self.story {
+            story.push(words());
+        }
+    }
+
+    pub(crate) fn spawn(&mut self, name: &'static str, body: Body) -> usize {
+        let at = self.processes.len();
+        let pid = PIDS + u32::try_from(at).expect("few processes");
+        self.processes.push(Process {
+            name,
+            pid,
+            life: Life::Running,
+            body,
+            due: None,
+            pending: Vec::new(),
+            slots: [None; SESSIONS],
+            writer: false,
+            serving: false,
+            staged: false,
+            watch: None,
+            retry: false,
+        });
+        at
+    }
+
+    pub(crate) fn by_pid(&self, pid: u32) -> Option<usize> {
+        self.processes
+            .iter()
+            .position(|process| process.pid == pid)
+    }
+
+    /// Whether the process exists, at work or frozen.
+    pub(crate) fn lives(&self, at: usize) -> bool {
+        matches!(self.processes[at].life, Life::Running | Life::Frozen)
+    }
+
+    pub(crate) fn pid_lives(&self, pid: u32) -> bool {
+        self.by_pid(pid).is_some_and(|at| self.lives(at))
+    }
+}

@@ -1,0 +1,519 @@
+//! The adapter of each process: hands inputs to its machine, and does what the machine says.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use handoff_core::op::{LinkReport, LockReport, OpenReport, PathOwner, Process as Named, Report};
+use handoff_core::op::{DrainReport, SealReport};
+use handoff_core::record::decode_input;
+use handoff_core::wire::{MessageKind, Names, Revisions, decode};
+use handoff_core::{
+    Action, Identity, IncumbentConfig, IncumbentMachine, IncumbentOp, IncumbentOutcome, Input,
+    Instant, LinkId, Machine, Role, Step, Storage, Successor, SuccessorConfig, SuccessorMachine,
+    SuccessorOp, SuccessorOutcome, SupervisorConfig, SupervisorMachine, SupervisorOp,
+    SupervisorOutcome, Task,
+};
+
+use super::{Body, Call, Conn, Frame, LINKS, Life, Mutation, Pending, Result, SESSIONS, World};
+
+/// Times are whole seconds and few, so that few different sums of them exist.
+const fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+/// What nothing is to be bounded by.
+const NEVER: Duration = Duration::MAX;
+
+/// What the machine of any role asked for in one turn.
+enum Asked<P> {
+    Send(LinkId, Vec<u8>),
+    Start(u32, Call),
+    Close(LinkId),
+    Cancel(u32),
+    Seen(P),
+}
+
+struct Turned<O> {
+    asked: Vec<Asked<String>>,
+    end: std::result::Result<Option<Instant>, O>,
+}
+
+fn turn<R: Role<L>, S: Storage, const L: usize>(
+    machine: &mut Machine<R, S, L>,
+    now: Instant,
+    input: Input<'_>,
+    call: impl Fn(R::Op) -> (u32, Call),
+    tell: bool,
+) -> Turned<R::Outcome> {
+    let mut turn = machine
+        .handle(now, input)
+        .unwrap_or_else(|misuse| panic!("the world misuses a machine: {misuse}"));
+    let mut asked = Vec::new();
+    let end = loop {
+        let action = match turn.next() {
+            Step::Do(action) => action,
+            Step::Wait(wait) => {
+                // After a deadline was answered the next one is later: no busy loop.
+                assert!(
+                    !matches!(input, Input::Deadline) || wait.deadline.is_none_or(|at| at > now),
+                    "a deadline was answered and is still due"
+                );
+                break Ok(wait.deadline);
+            }
+            Step::Done(outcome) => break Err(outcome),
+        };
+        asked.push(match action {
+            Action::Send { link, bytes } => Asked::Send(link, bytes.to_vec()),
+            Action::Start(op) => {
+                let (id, call) = call(op);
+                Asked::Start(id, call)
+            }
+            Action::Cancel(op) => Asked::Cancel(op.number()),
+            Action::Close { link } => Asked::Close(link),
+            Action::Observe(seen) if tell => Asked::Seen(format!("{seen:?}")),
+            Action::Observe(_) => continue,
+        });
+    };
+    Turned { asked, end }
+}
+
+fn incumbent_call(op: IncumbentOp) -> (u32, Call) {
+    match op {
+        IncumbentOp::Drain { ticket, .. } => (ticket.id().number(), Call::Drain),
+        IncumbentOp::Seal { ticket, .. } => (ticket.id().number(), Call::Seal),
+        IncumbentOp::Resume(ticket) => (ticket.id().number(), Call::Resume),
+        IncumbentOp::ReleaseLock(ticket) => (ticket.id().number(), Call::Release),
+        IncumbentOp::TryLock(ticket) => (ticket.id().number(), Call::TryLock),
+        IncumbentOp::InspectPath(ticket) => (ticket.id().number(), Call::Inspect),
+        IncumbentOp::BindPath(ticket) => (ticket.id().number(), Call::Bind),
+    }
+}
+
+fn successor_call(op: SuccessorOp) -> (u32, Call) {
+    match op {
+        SuccessorOp::StagePath(ticket) => (ticket.id().number(), Call::Stage),
+        SuccessorOp::TryLock(ticket) => (ticket.id().number(), Call::TryLock),
+        SuccessorOp::Open(ticket) => (ticket.id().number(), Call::Open),
+        SuccessorOp::PublishPath(ticket) => (ticket.id().number(), Call::Publish),
+    }
+}
+
+fn supervisor_call(op: SupervisorOp) -> (u32, Call) {
+    match op {
+        SupervisorOp::Connect(ticket) => (ticket.id().number(), Call::Connect),
+        SupervisorOp::Spawn(ticket) => (ticket.id().number(), Call::Spawn),
+        SupervisorOp::Kill { ticket, process } => (ticket.id().number(), Call::Kill(process.pid)),
+        SupervisorOp::WriteJournal { ticket, entry } => {
+            (ticket.id().number(), Call::WriteJournal(entry))
+        }
+        SupervisorOp::ClearJournal(ticket) => (ticket.id().number(), Call::ClearJournal),
+        SupervisorOp::ColdStart(ticket) => (ticket.id().number(), Call::ColdStart),
+        SupervisorOp::Probe { ticket, entry } => (ticket.id().number(), Call::Probe(entry)),
+    }
+}
+
+/// How a machine ended, as far as its process has to know.
+enum End {
+    Leave,
+    GiveUp,
+    Serve { published: bool },
+    Idle { watch: Option<u32>, retry: bool },
+}
+
+impl World {
+    pub(crate) fn become_incumbent(&mut self, at: usize, bound: bool) {
+        let config = IncumbentConfig {
+            identity: self.identity(at),
+            bound,
+            hello: seconds(2),
+            heartbeat: seconds(2),
+            wire_slack: seconds(1),
+            dead_peer: seconds(4),
+            longest_deadline: seconds(60),
+            cancel_grace: seconds(2),
+            patience: seconds(8),
+            host_limit: seconds(8),
+            lock_retry: seconds(1),
+            host_retry: seconds(1),
+            resume_tries: 2,
+            ..IncumbentConfig::default()
+        };
+        let process = &mut self.processes[at];
+        process.body = Body::Incumbent(Arc::new(IncumbentMachine::new(config)));
+        process.pending.clear();
+        process.slots = [None; SESSIONS];
+        process.writer = true;
+        process.serving = true;
+        self.input(at, Input::Start);
+    }
+
+    pub(crate) fn become_successor(&mut self, at: usize, conn: usize) {
+        let config = SuccessorConfig {
+            identity: self.identity(at),
+            hello: seconds(2),
+            begin: seconds(12),
+            heartbeat: seconds(2),
+            lock_grace: seconds(2),
+            lock_retry: seconds(1),
+            wire_slack: seconds(1),
+            patience: NEVER,
+            host_limit: seconds(8),
+            ..SuccessorConfig::default()
+        };
+        let process = &mut self.processes[at];
+        process.body = Body::Successor(Arc::new(SuccessorMachine::new(config)));
+        process.slots[0] = Some(conn);
+        self.input(at, Input::Start);
+    }
+
+    pub(crate) fn become_supervisor(&mut self, at: usize, task: Task) {
+        let config = SupervisorConfig {
+            deadline: seconds(6),
+            drain_grace: seconds(3),
+            kill_stuck_incumbent: self.setup.kill_stuck,
+            hello: seconds(2),
+            connect: seconds(2),
+            connect_retry: seconds(1),
+            dead_peer: seconds(4),
+            wire_slack: seconds(1),
+            settle: seconds(4),
+            host_limit: seconds(8),
+            ..SupervisorConfig::new(task)
+        };
+        let process = &mut self.processes[at];
+        process.body = Body::Supervisor(Arc::new(SupervisorMachine::new(config)));
+        process.slots = [None; SESSIONS];
+        self.input(at, Input::Start);
+    }
+
+    fn identity(&self, at: usize) -> Identity {
+        Identity {
+            pid: self.processes[at].pid,
+            ..Identity::default()
+        }
+    }
+
+    /// Gives an input to the machine of a process, and does what it says.
+    pub(crate) fn input(&mut self, at: usize, input: Input<'_>) {
+        let (now, tell) = (self.now, self.story.is_some());
+        let process = &mut self.processes[at];
+        let (asked, end) = match &mut process.body {
+            Body::Incumbent(machine) => {
+                let machine = Arc::make_mut(machine);
+                let turned = turn(machine, now, input, incumbent_call, tell);
+                let end = turned.end.map_err(|outcome| {
+                    (
+                        outcome.to_string(),
+                        match outcome {
+                            IncumbentOutcome::Committed(_) | IncumbentOutcome::Superseded => {
+                                End::Leave
+                            }
+                            IncumbentOutcome::Failed(_) => End::GiveUp,
+                        },
+                    )
+                });
+                (turned.asked, end)
+            }
+            Body::Successor(machine) => {
+                let machine = Arc::make_mut(machine);
+                let turned = turn(machine, now, input, successor_call, tell);
+                let end = turned.end.map_err(|outcome| {
+                    (
+                        outcome.to_string(),
+                        match outcome {
+                            SuccessorOutcome::Serving { published, .. } => End::Serve { published },
+                            SuccessorOutcome::Failed(_) => End::Leave,
+                        },
+                    )
+                });
+                (turned.asked, end)
+            }
+            Body::Supervisor(machine) => {
+                let machine = Arc::make_mut(machine);
+                let turned = turn(machine, now, input, supervisor_call, tell);
+                let watch = process.watch;
+                let idle = |watch, retry| End::Idle { watch, retry };
+                let end = turned.end.map_err(|outcome| {
+                    (
+                        outcome.to_string(),
+                        match outcome {
+                            SupervisorOutcome::Committed { successor, .. } => {
+                                idle(Some(successor.pid), false)
+                            }
+                            SupervisorOutcome::RolledBack { .. } => idle(watch, false),
+                            SupervisorOutcome::ColdStarted { process, .. } => {
+                                idle(Some(process.pid), false)
+                            }
+                            SupervisorOutcome::Found { pid } => idle(Some(pid), false),
+                            SupervisorOutcome::Failed(_) => idle(watch, true),
+                        },
+                    )
+                });
+                (turned.asked, end)
+            }
+            Body::Idle => return,
+        };
+        let name = process.name;
+        if let Ok(due) = end {
+            process.due = due;
+        }
+        let mut wrote = Vec::new();
+        for ask in asked {
+            match ask {
+                Asked::Send(link, bytes) => {
+                    if self.transmit(at, link, &bytes) {
+                        wrote.push((link, bytes.len()));
+                    }
+                }
+                Asked::Start(op, call) => {
+                    self.note(|| format!("    {name} starts {call:?}"));
+                    self.begin(at, op, call);
+                }
+                Asked::Cancel(op) => self.note(|| format!("    {name} cancels operation {op}")),
+                Asked::Close(link) => self.close(at, link),
+                Asked::Seen(seen) => self.note(|| format!("    {name}: {seen}")),
+            }
+        }
+        match end {
+            Ok(_) => {
+                for (link, count) in wrote {
+                    self.input(at, Input::Wrote { link, count });
+                }
+            }
+            Err((words, end)) => {
+                self.note(|| format!("    {name} ends: {words}"));
+                self.end(at, &end);
+            }
+        }
+    }
+
+    fn end(&mut self, at: usize, end: &End) {
+        match *end {
+            End::Leave => self.exit(at),
+            End::GiveUp => {
+                // Only a hook that fails again and again, or never returns, makes an incumbent do this:
+                // a fault of the daemon, beside those that were asked for.
+                self.faults += 1;
+                self.exit(at);
+            }
+            End::Serve { published } => {
+                self.close(at, Successor::CHANNEL);
+                self.become_incumbent(at, published);
+            }
+            End::Idle { watch, retry } => {
+                for slot in 0..SESSIONS {
+                    if let Some(conn) = self.processes[at].slots[slot].take() {
+                        self.close_end(conn, at);
+                    }
+                }
+                let process = &mut self.processes[at];
+                process.body = Body::Idle;
+                process.due = None;
+                process.watch = watch;
+                process.retry = retry;
+            }
+        }
+    }
+
+    /// The process is gone: its sockets are closed at once, its lock file a moment later.
+    pub(crate) fn exit(&mut self, at: usize) {
+        let process = &mut self.processes[at];
+        process.life = Life::Dying;
+        process.body = Body::Idle;
+        process.due = None;
+        process.pending.clear();
+        process.slots = [None; SESSIONS];
+        process.writer = false;
+        process.serving = false;
+        process.staged = false;
+        for conn in 0..self.conns.len() {
+            self.close_end(conn, at);
+        }
+    }
+
+    fn begin(&mut self, at: usize, op: u32, call: Call) {
+        let process = &mut self.processes[at];
+        match call {
+            Call::Drain => process.serving = false,
+            Call::Resume | Call::Open => process.writer = true,
+            _ => {}
+        }
+        process.pending.push(Pending {
+            op,
+            call,
+            result: None,
+        });
+    }
+
+    pub(crate) fn slot_of(&self, at: usize, link: LinkId) -> Option<usize> {
+        let process = &self.processes[at];
+        if matches!(process.body, Body::Successor(_)) {
+            return (link == Successor::CHANNEL).then_some(0);
+        }
+        process
+            .slots
+            .iter()
+            .position(|slot| slot.is_some_and(|conn| link_name(conn) == link))
+    }
+
+    fn close(&mut self, at: usize, link: LinkId) {
+        if let Some(slot) = self.slot_of(at, link)
+            && let Some(conn) = self.processes[at].slots[slot].take()
+        {
+            self.close_end(conn, at);
+        }
+    }
+
+    fn close_end(&mut self, conn: usize, at: usize) {
+        let conn = &mut self.conns[conn];
+        for end in 0..2 {
+            if conn.ends[end] == at {
+                conn.open[end] = false;
+                conn.unread[end].clear();
+            }
+        }
+    }
+
+    /// Puts bytes on a link; false when nobody is at its other end.
+    fn transmit(&mut self, at: usize, link: LinkId, bytes: &[u8]) -> bool {
+        let Some(conn) = self
+            .slot_of(at, link)
+            .and_then(|slot| self.processes[at].slots[slot])
+        else {
+            return false;
+        };
+        let Conn {
+            ends, open, unread, ..
+        } = &mut self.conns[conn];
+        let other = usize::from(ends[0] == at);
+        if !open[other] {
+            return false;
+        }
+        let mut rest = bytes;
+        let mut kinds = Vec::new();
+        while let Some((header, body)) = rest.split_first_chunk::<4>() {
+            let length = usize::try_from(u32::from_le_bytes(*header)).expect("small");
+            let message = decode(1, &body[2..length]).expect("machines send what can be read");
+            kinds.push(message);
+            // A second heartbeat right after one that is still unread says nothing new; without this
+            // the world of a frozen process would grow without end.
+            let beats = |frame: &Frame| frame.kind == MessageKind::Heartbeat;
+            if !(message.kind() == MessageKind::Heartbeat && unread[other].back().is_some_and(beats)) {
+                unread[other].push_back(Frame {
+                    kind: message.kind(),
+                    bytes: rest[..length + 4].into(),
+                });
+            }
+            rest = &body[length..];
+        }
+        let (from, to) = (self.processes[at].name, self.processes[ends[other]].name);
+        for kind in kinds {
+            self.note(|| format!("    {from} → {to}: {kind:?}"));
+        }
+        true
+    }
+
+    /// A new connection; its ends are known to their machines later.
+    pub(crate) fn connect(&mut self, ends: [usize; 2], known: [bool; 2]) -> usize {
+        self.conns.push(Conn {
+            ends,
+            open: [true; 2],
+            known,
+            unread: [VecDeque::new(), VecDeque::new()],
+        });
+        self.conns.len() - 1
+    }
+
+    /// What a process that has accepted a connection tells its machine.
+    pub(crate) fn accept(&mut self, at: usize, conn: usize) {
+        self.conns[conn].known[0] = true;
+        let free = self.processes[at].slots.iter().position(Option::is_none);
+        // The machine makes room for a newer connection; none of our worlds needs that.
+        let free = free.expect("a world with few connections");
+        self.processes[at].slots[free] = Some(conn);
+        self.input(
+            at,
+            Input::Opened {
+                link: link_name(conn),
+            },
+        );
+    }
+
+    /// Reports the end of an operation to the machine that started it.
+    pub(crate) fn report(&mut self, at: usize, op: u32, call: Call, result: Result) {
+        if let Result::Linked { conn, .. } = result {
+            let (end, slot) = match call {
+                Call::Spawn => (0, 1),
+                _ => (1, 0),
+            };
+            if matches!(self.processes[at].body, Body::Supervisor(_)) {
+                self.conns[conn].known[end] = true;
+                if let Some(old) = self.processes[at].slots[slot].replace(conn) {
+                    self.close_end(old, at);
+                }
+            } else {
+                self.close_end(conn, at);
+            }
+        }
+        let names = ["main"];
+        let revisions = [3];
+        let report = match result {
+            Result::Failed => Report::Failed("failed"),
+            Result::Done => Report::Done,
+            Result::Drained => Report::Drained(DrainReport::default()),
+            Result::Sealed => Report::Sealed(SealReport {
+                revisions: Revisions::from(&revisions[..]),
+                fingerprint: [0; 32],
+            }),
+            Result::Taken(generation) => Report::Lock(LockReport::Taken { generation }),
+            Result::Held => Report::Lock(LockReport::Held),
+            Result::Ours => Report::Path(PathOwner::Ours),
+            Result::Theirs => Report::Path(PathOwner::Theirs),
+            Result::Nobody => Report::Path(PathOwner::Nobody),
+            Result::Opened { healthy } => Report::Opened(OpenReport {
+                listening_on: Names::from(&names[..]),
+                healthy,
+                revisions: Revisions::from(&revisions[..]),
+            }),
+            Result::Linked { conn, pid } => Report::Linked(LinkReport {
+                link: link_name(conn),
+                process: named(pid),
+            }),
+            Result::Started(pid) => Report::Started(named(pid)),
+            Result::Scene(scene) => Report::Scene(scene),
+        };
+        // A ticket cannot be copied as a world is; a recorded completion can.
+        let mut room = [0; 256];
+        let bytes = postcard::to_slice(&(self.now, 5_u32, op, report), &mut room).expect("short");
+        let (_, input, _) = decode_input(bytes).expect("the format of a record");
+        self.input(at, input);
+    }
+
+    /// The rule that a mutation breaks when a process hears that its peer is gone.
+    pub(crate) fn impatient(&mut self, at: usize) -> bool {
+        if self.setup.mutation != Some(Mutation::Impatient) {
+            return false;
+        }
+        let opening = match &self.processes[at].body {
+            Body::Successor(machine) => {
+                machine.state().phase() == handoff_core::successor::Phase::Opening
+            }
+            _ => false,
+        };
+        if opening {
+            self.exit(at);
+        }
+        opening
+    }
+}
+
+/// The name of a connection at the machines that hold it by a number.
+pub(crate) fn link_name(conn: usize) -> LinkId {
+    LinkId(LINKS + u32::try_from(conn).expect("few connections"))
+}
+
+/// A process as operations report it.
+pub(crate) const fn named(pid: u32) -> Named {
+    Named { pid, start: 1 }
+}

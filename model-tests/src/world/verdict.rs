@@ -1,0 +1,53 @@
+//! What the protocol promises, asked of one state.
+
+use super::{Body, Life, World};
+
+impl World {
+    /// The promise that this state breaks, whatever happens next.
+    pub fn broken(&self) -> Option<String> {
+        for (at, process) in self.processes.iter().enumerate() {
+            // Promises 1, 2 and 5: a daemon that may write holds the lock. Since one process at most
+            // holds it, nobody opens the state while another still may write to it.
+            if process.writer && self.lock != Some(at) {
+                let holder = self.lock.map_or("nobody", |at| self.processes[at].name);
+                return Some(format!(
+                    "{} may write, but the lock is held by {holder}",
+                    process.name
+                ));
+            }
+        }
+        None
+    }
+
+    /// Whether the daemon serves, and can be handed over.
+    pub fn serves(&self) -> bool {
+        self.processes.iter().enumerate().any(|(at, process)| {
+            process.life == Life::Running
+                && process.serving
+                && self.path == Some(at)
+                && matches!(&process.body, Body::Incumbent(machine)
+                    if machine.state().phase() == handoff_core::incumbent::Phase::Serving)
+        })
+    }
+
+    /// Promise 4, of a state in which nothing is left to happen.
+    pub fn failed(&self) -> Option<String> {
+        let daemon = |life| {
+            self.processes
+                .iter()
+                .any(|process| process.name != "S" && process.life == life)
+        };
+        if self.serves() || daemon(Life::Frozen) {
+            return None;
+        }
+        let supervised = self
+            .processes
+            .iter()
+            .any(|process| process.name == "S" && process.life == Life::Running);
+        // Without a supervisor nobody starts the daemon again, so two faults may take them all.
+        if self.faults > 1 && !supervised && !daemon(Life::Running) {
+            return None;
+        }
+        Some("nobody serves, or the control path leads nowhere".to_owned())
+    }
+}
