@@ -27,7 +27,8 @@ impl Hasher for AsIs {
         unreachable!("fingerprints are whole numbers");
     }
     fn write_u128(&mut self, value: u128) {
-        self.0 = value as u64 ^ (value >> 64) as u64;
+        let folded = (value ^ value >> 64) & u128::from(u64::MAX);
+        self.0 = u64::try_from(folded).unwrap_or_default();
     }
 }
 
@@ -115,7 +116,7 @@ impl Search {
         next: &mut Vec<(u32, World)>,
     ) -> Result<(), Broken> {
         let moves = world.moves();
-        if world.serves() {
+        if world.is_well() {
             self.good.push(id);
         }
         if moves.iter().all(|step| step.is_optional()) {

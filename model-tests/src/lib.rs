@@ -3,6 +3,12 @@
 //! [`world`] runs the real machines of `handoff-core` in processes that can be killed or frozen, and
 //! implements what an operating system does for them, and nothing of the protocol. [`explore`] visits
 //! every state that such a world can reach, and holds each against what the protocol promises.
+//!
+//! The tests do so for one fault of any kind. For more of them:
+//!
+//! ```text
+//! cargo run -p handoff-model-tests --bin explore -- --kills 2 --freezes --restart --hooks-fail
+//! ```
 
 pub mod explore;
 pub mod world;

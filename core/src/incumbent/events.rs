@@ -187,6 +187,7 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
     pub(super) fn arm_patience(&mut self) {
         let limit = match self.state.phase {
             Phase::Undraining => self.config.cancel_grace,
+            Phase::Unreleasing => self.config.host_limit,
             _ => self.config.patience,
         };
         self.state.op_limit = Some(self.now.after(limit));

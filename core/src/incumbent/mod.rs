@@ -239,7 +239,7 @@ labels! {
         TellSealFailed,
         /// Send Abort to the owner.
         AbortOwner,
-        /// Wait this long for a hook that is no longer wanted.
+        /// Wait this long for an operation that is no longer wanted.
         ArmPatience,
         /// Wait before the next try.
         ArmRetry,

@@ -187,6 +187,7 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
             Act::TakeOwner => self.take_owner(),
             Act::Disown => {
                 self.state.taken_over = false;
+                self.state.former = None;
                 if let Some(owner) = self.state.owner.take()
                     && let Some(Session::Acknowledged { given_up, .. }) =
                         self.state.sessions.get_mut(owner.session)

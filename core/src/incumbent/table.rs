@@ -20,9 +20,9 @@ use Act::{
 };
 use Cue::{
     Abort, BindDone, BindFailed, Commit, DrainDone, DrainFailed, HookLate, LockFree, LockHeld,
-    OwnerLost, OwnerSilent, PathOurs, PathTheirs, PathUnbound, PathUnsure, Prepare, RebindDue, ReleaseDone,
-    ReleaseFailed, Resume, ResumeDone, ResumeFailed, ResumeSpent, RetryDue, SealDone, SealFailed,
-    SealRequest, SealTooLarge,
+    OwnerLost, OwnerSilent, PathOurs, PathTheirs, PathUnbound, PathUnsure, Prepare, RebindDue,
+    ReleaseDone, ReleaseFailed, Resume, ResumeDone, ResumeFailed, ResumeSpent, RetryDue, SealDone,
+    SealFailed, SealRequest, SealTooLarge,
 };
 use Phase::{
     Drained, Draining, Failed, Pausing, Rebinding, Reclaiming, Releasing, Resuming, Retired,
@@ -97,14 +97,14 @@ pub static INCUMBENT: &[IncumbentRow] = &[
     row(&[Releasing],   &[ReleaseFailed], &[Unstage, TellSealFailed, Disown, StartResume],
                                                                             Resuming,   "C1"),
     row(&[Releasing],   &[Abort, Resume, OwnerLost],
-                                          &[Unstage, Disown],               Unreleasing, "C2"),
-    row(&[Releasing],   &[OwnerSilent],   &[Unstage, AbortOwner, Disown],   Unreleasing, "C11"),
+                                          &[Unstage, Disown, ArmPatience],  Unreleasing, "C2"),
+    row(&[Releasing],   &[OwnerSilent, HookLate],
+                                          &[Unstage, AbortOwner, Disown, ArmPatience],
+                                                                            Unreleasing, "C11"),
     row(&[Unreleasing], &[ReleaseDone],   &[StartLock],                     Reclaiming, "C2"),
     row(&[Unreleasing], &[ReleaseFailed], &[StartResume],                   Resuming,   "C1"),
-    // A ticket that was dropped: nobody knows whose the lock is, so the lock is asked.
-    row(&[Releasing],   &[HookLate],      &[Unstage, AbortOwner, Disown, StartLock],
-                                                                            Reclaiming, "C2"),
-    row(&[Unreleasing], &[HookLate],      &[StartLock],                     Reclaiming, "C2"),
+    // The lock may be let go at any moment from here on, so nothing may be written ever again.
+    row(&[Unreleasing], &[HookLate],      &[FailStop],                      Failed,     "5"),
 
     // Given up when the lock is gone: the lock decides.
     row(&[Sealed],      &[Abort, Resume, OwnerLost],

@@ -180,6 +180,10 @@ impl<B: Room> Step<'_, '_, B> {
             Report::Failed(why) => self.failed(why),
             Report::Done => match self.state.phase {
                 Phase::Journaling => self.journaled(),
+                Phase::KillingIncumbent => {
+                    self.state.incumbent_lost = true;
+                    Cue::KillAlone
+                }
                 _ if self.state.incumbent_lost => Cue::KillAlone,
                 _ => Cue::KillDone,
             },

@@ -11,6 +11,7 @@ use handoff_model_tests::world::{Mutation, Setup};
 
 /// Explore every interleaving of one handoff.
 #[derive(Parser)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 struct Arguments {
     /// How many faults may happen in all: kills, and what the other options allow.
     #[arg(long, default_value_t = 1)]
@@ -30,6 +31,12 @@ struct Arguments {
     /// The supervisor kills an incumbent that misses its deadline.
     #[arg(long)]
     kill_stuck: bool,
+    /// Other operations than hooks may be stalled; each is a fault.
+    #[arg(long)]
+    stalls: bool,
+    /// How many handoffs the supervisor performs, one after the other.
+    #[arg(long, default_value_t = 1)]
+    handoffs: u8,
     /// A rule to switch off.
     #[arg(long, value_parser = mutation)]
     mutation: Option<Mutation>,
@@ -56,6 +63,8 @@ fn main() -> ExitCode {
             failures: arguments.hooks_fail,
             restart: arguments.restart,
             kill_stuck: arguments.kill_stuck,
+            stalls: arguments.stalls,
+            handoffs: arguments.handoffs,
             mutation: arguments.mutation,
         },
         arguments.limit,

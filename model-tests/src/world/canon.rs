@@ -21,7 +21,7 @@ struct Canon<'w> {
 /// A number for what does not exist any more.
 const GONE: u64 = 0xdead;
 
-impl Canon<'_> {
+impl<'w> Canon<'w> {
     fn mix(&mut self, value: u64) {
         // An odd multiplier with its bits well spread, and a fold of the upper half: every bit of
         // the value reaches every bit of the sum within two rounds.
@@ -44,6 +44,49 @@ impl Canon<'_> {
     fn conn(&mut self, at: Option<usize>) {
         let place = at.map_or(GONE + 1, |at| self.world.conn_place(at));
         self.mix(place);
+    }
+
+    fn process_in_full(&mut self, process: &'w Process) {
+        self.process = Some(process);
+        process.name.hash(self);
+        process.life.hash(self);
+        (process.writer, process.serving, process.staged).hash(self);
+        (process.watch, process.retired, process.retry).hash(self);
+        process.due.hash(self);
+        for slot in process.slots {
+            self.conn(slot);
+        }
+        self.write_usize(process.pending.len());
+        for pending in &process.pending {
+            pending.call.hash(self);
+            pending.stalled.hash(self);
+            match pending.result {
+                Some(Result::Linked { conn, pid }) => {
+                    self.conn(Some(conn));
+                    pid.hash(self);
+                }
+                // The number itself means nothing to a machine.
+                Some(Result::Taken(_)) => self.write_u8(1),
+                other => other.hash(self),
+            }
+        }
+        match &process.body {
+            Body::Incumbent(machine) => {
+                self.write_u8(0);
+                machine.state().hash(self);
+            }
+            Body::Successor(machine) => {
+                self.write_u8(1);
+                machine.state().hash(self);
+            }
+            Body::Supervisor(machine) => {
+                self.write_u8(2);
+                machine.config().task.hash(self);
+                machine.state().hash(self);
+            }
+            Body::Idle => self.write_u8(3),
+        }
+        self.process = None;
     }
 }
 
@@ -124,9 +167,10 @@ impl World {
         canon.process(self.path);
         self.journal.hash(&mut canon);
         canon.write_u8(self.faults);
+        canon.write_u8(self.begun);
         for process in &self.processes {
             if process.life != Life::Dead {
-                self.hash_process(&mut canon, process);
+                canon.process_in_full(process);
             }
         }
         for at in (0..self.conns.len()).filter(|at| self.conn_lives(*at)) {
@@ -137,6 +181,7 @@ impl World {
                 canon.write_usize(conn.unread[end].len());
                 for frame in &conn.unread[end] {
                     frame.kind.hash(&mut canon);
+                    frame.id.hash(&mut canon);
                     // Of what a frame says beside its kind only this is ever looked at.
                     if frame.kind == handoff_core::wire::MessageKind::Ready {
                         frame.bytes.hash(&mut canon);
@@ -145,47 +190,5 @@ impl World {
             }
         }
         canon.sum
-    }
-
-    fn hash_process<'w>(&'w self, canon: &mut Canon<'w>, process: &'w Process) {
-        canon.process = Some(process);
-        process.name.hash(canon);
-        process.life.hash(canon);
-        (process.writer, process.serving, process.staged).hash(canon);
-        (process.watch, process.retry).hash(canon);
-        process.due.hash(canon);
-        for slot in process.slots {
-            canon.conn(slot);
-        }
-        canon.write_usize(process.pending.len());
-        for pending in &process.pending {
-            pending.call.hash(canon);
-            match pending.result {
-                Some(Result::Linked { conn, pid }) => {
-                    canon.conn(Some(conn));
-                    pid.hash(canon);
-                }
-                // The number itself means nothing to a machine.
-                Some(Result::Taken(_)) => canon.write_u8(1),
-                other => other.hash(canon),
-            }
-        }
-        match &process.body {
-            Body::Incumbent(machine) => {
-                canon.write_u8(0);
-                machine.state().hash(canon);
-            }
-            Body::Successor(machine) => {
-                canon.write_u8(1);
-                machine.state().hash(canon);
-            }
-            Body::Supervisor(machine) => {
-                canon.write_u8(2);
-                machine.config().task.hash(canon);
-                machine.state().hash(canon);
-            }
-            Body::Idle => canon.write_u8(3),
-        }
-        canon.process = None;
     }
 }

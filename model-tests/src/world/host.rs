@@ -2,7 +2,10 @@
 
 use handoff_core::op::Scene;
 
-use super::{Body, Call, Life, Mutation, Result, World};
+use super::{Body, Call, Conn, Life, Mutation, Result, World};
+
+/// How many connections wait to be accepted; a frozen process would collect them without end.
+const BACKLOG: usize = 2;
 
 impl World {
     /// What an operation may come to, now: at least one thing, and more where failures are allowed.
@@ -36,10 +39,12 @@ impl World {
                 None => Result::Nobody,
             },
             Call::Connect => match self.path {
-                Some(owner) if self.lives(owner) => Result::Linked {
-                    conn: self.conns.len(),
-                    pid: self.processes[owner].pid,
-                },
+                Some(owner) if self.lives(owner) && self.backlog(owner) < BACKLOG => {
+                    Result::Linked {
+                        conn: self.conns.len(),
+                        pid: self.processes[owner].pid,
+                    }
+                }
                 _ => Result::Failed,
             },
             Call::Spawn => Result::Linked {
@@ -62,6 +67,12 @@ impl World {
             | Call::WriteJournal(_)
             | Call::ClearJournal => Result::Done,
         }
+    }
+
+    /// Connections that a process has not accepted yet.
+    fn backlog(&self, at: usize) -> usize {
+        let waits = |conn: &&Conn| conn.ends[0] == at && conn.open[0] && !conn.known[0];
+        self.conns.iter().filter(waits).count()
     }
 
     fn next_pid(&self) -> u32 {
@@ -107,6 +118,8 @@ impl World {
             }
             (Call::Kill(pid), Result::Done) => {
                 if let Some(target) = self.by_pid(pid).filter(|target| self.lives(*target)) {
+                    // A daemon that misses its deadline is at fault, and its supervisor is told to kill it.
+                    self.faults += u8::from(self.processes[target].name == "O");
                     self.exit(target);
                 }
             }

@@ -5,20 +5,22 @@
 //!
 //! | here | stands for |
 //! |---|---|
-//! | [`Process`] | a process with one machine in it; killed, frozen, or at work |
+//! | `Process` | a process with one machine in it; killed, frozen, or at work |
 //! | `lock` | the writer lock L; the kernel frees it when its holder is gone |
 //! | `path` | the control path P; who bound it last. A dead owner refuses connections |
-//! | [`Conn`] | a stream between two processes; what was sent before a death is still delivered |
-//! | [`Pending`] | an operation that a machine started: first it takes effect, then it is reported, so that a process can die in between |
+//! | `Conn` | a stream between two processes; what was sent before a death is still delivered |
+//! | `Pending` | an operation that a machine started: first it takes effect, then it is reported, so that a process can die in between |
 //! | `now` | the clock. It moves only when nothing that takes no time is left to do: hooks may be slow, everything else is quick |
 //!
 //! Two things belong to every adapter and are modelled too: a supervisor that has no task left watches
 //! the daemon and looks around when it dies, and a daemon that is started afresh takes the lock first.
 
+mod birth;
 mod canon;
 mod host;
 mod moves;
 mod process;
+mod turn;
 mod verdict;
 
 use std::collections::VecDeque;
@@ -111,10 +113,13 @@ pub(crate) struct Pending {
     pub(crate) call: Call,
     /// Set once it has taken effect.
     pub(crate) result: Option<Result>,
+    /// It takes time although it is no hook.
+    pub(crate) stalled: bool,
 }
 
 /// A process.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct Process {
     pub(crate) name: &'static str,
     pub(crate) pid: u32,
@@ -123,8 +128,8 @@ pub(crate) struct Process {
     /// The deadline of the machine's last wait.
     pub(crate) due: Option<Instant>,
     pub(crate) pending: Vec<Pending>,
-    /// The connection at each of the machine's links.
-    pub(crate) slots: [Option<usize>; SESSIONS],
+    /// The connection at each of the machine's links, and one that is about to get there.
+    pub(crate) slots: [Option<usize>; SESSIONS + 1],
     /// The daemon's writer is open: it may write.
     pub(crate) writer: bool,
     /// The daemon takes and acknowledges writes.
@@ -133,6 +138,8 @@ pub(crate) struct Process {
     pub(crate) staged: bool,
     /// For a supervisor without a task: the daemon it watches.
     pub(crate) watch: Option<u32>,
+    /// For a supervisor: the daemon that it watched before.
+    pub(crate) retired: Option<u32>,
     /// For a supervisor: its last task failed, so it tries again when the scene has changed.
     pub(crate) retry: bool,
 }
@@ -141,6 +148,7 @@ pub(crate) struct Process {
 #[derive(Clone, Debug)]
 pub(crate) struct Frame {
     pub(crate) kind: MessageKind,
+    pub(crate) id: Option<HandoffId>,
     pub(crate) bytes: Arc<[u8]>,
 }
 
@@ -157,6 +165,7 @@ pub(crate) struct Conn {
 
 /// How a world is set up.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Setup {
     /// How many faults may happen, all in all.
     pub faults: u8,
@@ -170,6 +179,10 @@ pub struct Setup {
     pub restart: bool,
     /// Kill an incumbent that misses its deadline (`C10`).
     pub kill_stuck: bool,
+    /// An operation that is no hook may be stalled, and end at any time later or never; a fault.
+    pub stalls: bool,
+    /// How many handoffs S performs, one after the other.
+    pub handoffs: u8,
     /// A rule that is switched off, to see that it is missed.
     pub mutation: Option<Mutation>,
 }
@@ -183,6 +196,8 @@ impl Default for Setup {
             failures: false,
             restart: false,
             kill_stuck: false,
+            stalls: false,
+            handoffs: 1,
             mutation: None,
         }
     }
@@ -202,16 +217,19 @@ pub enum Mutation {
     Unwatched,
     /// A process that takes the lock is not held up by the process that has it.
     OpenLock,
+    /// An incumbent that tries for the lock leaves as soon as it sees another's control path.
+    LeavesAtOnce,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Impatient,
         Self::TimeoutsFirst,
         Self::FailedSealCounts,
         Self::Unwatched,
         Self::OpenLock,
+        Self::LeavesAtOnce,
     ];
 }
 
@@ -229,6 +247,10 @@ pub struct World {
     pub(crate) path: Option<usize>,
     pub(crate) journal: Option<Entry>,
     pub(crate) faults: u8,
+    /// Handoffs that were begun.
+    pub(crate) begun: u8,
+    /// A handoff that failed though nothing was wrong.
+    pub(crate) failed: Option<String>,
     /// What the last move did, in words, when somebody wants to know.
     pub(crate) story: Option<Vec<String>>,
 }
@@ -239,9 +261,6 @@ pub(crate) const PIDS: u32 = 1_000_000;
 pub(crate) const LINKS: u32 = 2_000_000;
 /// The clock starts here, so that no other number in a state looks like a moment.
 pub(crate) const EPOCH: u64 = 1 << 60;
-
-/// The one handoff of a world.
-pub(crate) const HANDOFF: HandoffId = HandoffId::from_bytes([7; 16]);
 
 /// The supervisor and the incumbent of the beginning.
 pub(crate) const SUPERVISOR: usize = 0;
@@ -260,14 +279,23 @@ impl World {
             path: Some(INCUMBENT),
             journal: None,
             faults: 0,
+            begun: 0,
+            failed: None,
             story: None,
         };
         world.spawn("S", Body::Idle);
         world.spawn("O", Body::Idle);
         world.processes[SUPERVISOR].watch = Some(world.processes[INCUMBENT].pid);
         world.become_incumbent(INCUMBENT, true);
-        world.become_supervisor(SUPERVISOR, Task::Handoff(HANDOFF));
+        world.hand_over(SUPERVISOR);
         world
+    }
+
+    /// A supervisor begins the next handoff.
+    pub(crate) fn hand_over(&mut self, at: usize) {
+        self.begun += 1;
+        let id = HandoffId::from_bytes([self.begun; 16]);
+        self.become_supervisor(at, Task::Handoff(id));
     }
 
     /// Keeps an account of each move from here on.
@@ -296,20 +324,19 @@ impl World {
             body,
             due: None,
             pending: Vec::new(),
-            slots: [None; SESSIONS],
+            slots: [None; SESSIONS + 1],
             writer: false,
             serving: false,
             staged: false,
             watch: None,
+            retired: None,
             retry: false,
         });
         at
     }
 
     pub(crate) fn by_pid(&self, pid: u32) -> Option<usize> {
-        self.processes
-            .iter()
-            .position(|process| process.pid == pid)
+        self.processes.iter().position(|process| process.pid == pid)
     }
 
     /// Whether the process exists, at work or frozen.

@@ -1,9 +1,10 @@
 //! Everything that can happen next.
 
+use handoff_core::incumbent::Phase;
 use handoff_core::{Input, Successor, Task};
 
 use super::process::link_name;
-use super::{Body, Call, Life, Mutation, Result, SUPERVISOR, World};
+use super::{Body, Call, Life, Mutation, Result, World};
 
 /// One thing that happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,10 +21,14 @@ pub enum Move {
     Reap(u8),
     /// A supervisor without a task looks around.
     Look(u8),
+    /// A supervisor without a task begins the next handoff.
+    HandOver(u8),
     /// Time passes, up to the next deadline.
     Tick,
     /// S is started again.
     Restart,
+    /// An operation is stalled.
+    Stall(u8, u8),
     /// A process is killed.
     Kill(u8),
     /// A process is stopped.
@@ -35,7 +40,10 @@ pub enum Move {
 impl Move {
     /// Faults, and what may as well never happen: an end is good or bad without them.
     pub const fn is_optional(self) -> bool {
-        matches!(self, Self::Kill(_) | Self::Freeze(_) | Self::Thaw(_))
+        matches!(
+            self,
+            Self::Stall(..) | Self::Kill(_) | Self::Freeze(_) | Self::Thaw(_)
+        )
     }
 }
 
@@ -78,13 +86,17 @@ impl World {
                 moves.extend(
                     (0..prospects.len()).map(|n| Move::Effect(small(at), small(op), small(n))),
                 );
-                quick |= !pending.call.is_hook();
+                quick |= !pending.call.is_hook() && !pending.stalled;
             }
             // Bytes come before timeouts.
             let first = self.setup.mutation == Some(Mutation::TimeoutsFirst);
             if process.due.is_some_and(|due| due <= self.now) && (first || !unread) {
                 moves.push(Move::Clock(small(at)));
                 quick = true;
+            }
+            let idle = process.name == "S" && self.idle(at);
+            if idle && process.watch.is_some() && self.begun < self.setup.handoffs {
+                moves.push(Move::HandOver(small(at)));
             }
             if self.has_to_look(at) {
                 moves.push(Move::Look(small(at)));
@@ -114,6 +126,12 @@ impl World {
                 continue;
             }
             moves.push(Move::Kill(small(at)));
+            for (op, pending) in process.pending.iter().enumerate() {
+                let quick = !pending.call.is_hook() && pending.result.is_none();
+                if self.setup.stalls && quick && !pending.stalled {
+                    moves.push(Move::Stall(small(at), small(op)));
+                }
+            }
             let may_freeze = if process.name == "S" {
                 self.setup.freezes
             } else {
@@ -137,12 +155,15 @@ impl World {
         !conn.unread[end].is_empty() || !conn.open[1 - end]
     }
 
+    /// Whether the process has neither a machine nor an operation left.
+    fn idle(&self, at: usize) -> bool {
+        let process = &self.processes[at];
+        matches!(process.body, Body::Idle) && process.pending.is_empty()
+    }
+
     fn has_to_look(&self, at: usize) -> bool {
         let process = &self.processes[at];
-        if process.name != "S"
-            || !matches!(process.body, Body::Idle)
-            || !process.pending.is_empty()
-            || self.setup.mutation == Some(Mutation::Unwatched)
+        if process.name != "S" || !self.idle(at) || self.setup.mutation == Some(Mutation::Unwatched)
         {
             return false;
         }
@@ -154,11 +175,11 @@ impl World {
     }
 
     fn next_due(&self) -> Option<handoff_core::Instant> {
+        // Time passes for the frozen, too; what is due meanwhile they find when they thaw.
         self.processes
             .iter()
-            .filter(|process| process.life == Life::Running)
             .filter_map(|process| process.due)
-            .filter(|due| due.as_nanos() < u64::MAX)
+            .filter(|due| *due > self.now && due.as_nanos() < u64::MAX)
             .min()
     }
 
@@ -209,11 +230,17 @@ impl World {
                 self.processes[at].retry = false;
                 self.become_supervisor(at, Task::Recover(entry));
             }
+            Move::HandOver(at) => self.hand_over(usize::from(at)),
             Move::Tick => self.now = self.next_due().unwrap_or(self.now).max(self.now),
             Move::Restart => {
                 let at = self.spawn("S", Body::Idle);
                 let entry = self.journal;
                 self.become_supervisor(at, Task::Recover(entry));
+            }
+            Move::Stall(at, op) => {
+                self.faults += 1;
+                let pending = &mut self.processes[usize::from(at)].pending;
+                pending[usize::from(op)].stalled = true;
             }
             Move::Kill(at) => {
                 self.faults += 1;
@@ -230,6 +257,9 @@ impl World {
     fn finish(&mut self, at: usize, op: usize) {
         let pending = self.processes[at].pending.remove(op);
         let result = pending.result.expect("it took effect");
+        if result == Result::Theirs && self.leaves_at_once(at) {
+            return self.exit(at);
+        }
         self.report(at, pending.op, pending.call, result);
     }
 
@@ -254,13 +284,17 @@ impl World {
 
     /// The mutated incumbent leaves instead of trying for the lock again.
     fn gives_up(&self, at: usize) -> bool {
-        self.setup.mutation == Some(Mutation::Impatient)
-            && match &self.processes[at].body {
-                Body::Incumbent(machine) => {
-                    machine.state().phase() == handoff_core::incumbent::Phase::Pausing
-                }
-                _ => false,
-            }
+        self.setup.mutation == Some(Mutation::Impatient) && self.is_incumbent(at, Phase::Pausing)
+    }
+
+    fn leaves_at_once(&self, at: usize) -> bool {
+        self.setup.mutation == Some(Mutation::LeavesAtOnce)
+            && self.is_incumbent(at, Phase::Watching)
+    }
+
+    fn is_incumbent(&self, at: usize, phase: Phase) -> bool {
+        matches!(&self.processes[at].body, Body::Incumbent(machine)
+            if machine.state().phase() == phase)
     }
 
     fn describe(&self, step: Move) -> String {
@@ -290,17 +324,19 @@ impl World {
             Move::Clock(at) => format!("{} looks at the clock", name(at)),
             Move::Reap(at) => format!("{} is gone, and its lock", name(at)),
             Move::Look(at) => format!("{} looks around", name(at)),
+            Move::HandOver(at) => format!("{} begins another handoff", name(at)),
             Move::Tick => {
                 let by = self.next_due().unwrap_or(self.now).since(self.now);
                 format!("{} s pass", by.as_secs())
             }
             Move::Restart => "S is started again".to_owned(),
+            Move::Stall(at, op) => {
+                let call = self.processes[usize::from(at)].pending[usize::from(op)].call;
+                format!("{}: {call:?} is STALLED", name(at))
+            }
             Move::Kill(at) => format!("{} is KILLED", name(at)),
             Move::Freeze(at) => format!("{} is FROZEN", name(at)),
             Move::Thaw(at) => format!("{} THAWS", name(at)),
         }
     }
-
-    /// The first supervisor; the one that a handoff starts with.
-    pub const FIRST_SUPERVISOR: usize = SUPERVISOR;
 }

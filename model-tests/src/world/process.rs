@@ -2,116 +2,19 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
-use handoff_core::op::{LinkReport, LockReport, OpenReport, PathOwner, Process as Named, Report};
-use handoff_core::op::{DrainReport, SealReport};
+use handoff_core::op::{
+    DrainReport, LinkReport, LockReport, OpenReport, PathOwner, Process as Named, Report,
+    SealReport,
+};
 use handoff_core::record::decode_input;
 use handoff_core::wire::{MessageKind, Names, Revisions, decode};
 use handoff_core::{
-    Action, Identity, IncumbentConfig, IncumbentMachine, IncumbentOp, IncumbentOutcome, Input,
-    Instant, LinkId, Machine, Role, Step, Storage, Successor, SuccessorConfig, SuccessorMachine,
-    SuccessorOp, SuccessorOutcome, SupervisorConfig, SupervisorMachine, SupervisorOp,
-    SupervisorOutcome, Task,
+    IncumbentOutcome, Input, LinkId, Successor, SuccessorOutcome, SupervisorOutcome,
 };
 
+use super::turn::{Asked, incumbent_call, successor_call, supervisor_call, turn};
 use super::{Body, Call, Conn, Frame, LINKS, Life, Mutation, Pending, Result, SESSIONS, World};
-
-/// Times are whole seconds and few, so that few different sums of them exist.
-const fn seconds(count: u64) -> Duration {
-    Duration::from_secs(count)
-}
-
-/// What nothing is to be bounded by.
-const NEVER: Duration = Duration::MAX;
-
-/// What the machine of any role asked for in one turn.
-enum Asked<P> {
-    Send(LinkId, Vec<u8>),
-    Start(u32, Call),
-    Close(LinkId),
-    Cancel(u32),
-    Seen(P),
-}
-
-struct Turned<O> {
-    asked: Vec<Asked<String>>,
-    end: std::result::Result<Option<Instant>, O>,
-}
-
-fn turn<R: Role<L>, S: Storage, const L: usize>(
-    machine: &mut Machine<R, S, L>,
-    now: Instant,
-    input: Input<'_>,
-    call: impl Fn(R::Op) -> (u32, Call),
-    tell: bool,
-) -> Turned<R::Outcome> {
-    let mut turn = machine
-        .handle(now, input)
-        .unwrap_or_else(|misuse| panic!("the world misuses a machine: {misuse}"));
-    let mut asked = Vec::new();
-    let end = loop {
-        let action = match turn.next() {
-            Step::Do(action) => action,
-            Step::Wait(wait) => {
-                // After a deadline was answered the next one is later: no busy loop.
-                assert!(
-                    !matches!(input, Input::Deadline) || wait.deadline.is_none_or(|at| at > now),
-                    "a deadline was answered and is still due"
-                );
-                break Ok(wait.deadline);
-            }
-            Step::Done(outcome) => break Err(outcome),
-        };
-        asked.push(match action {
-            Action::Send { link, bytes } => Asked::Send(link, bytes.to_vec()),
-            Action::Start(op) => {
-                let (id, call) = call(op);
-                Asked::Start(id, call)
-            }
-            Action::Cancel(op) => Asked::Cancel(op.number()),
-            Action::Close { link } => Asked::Close(link),
-            Action::Observe(seen) if tell => Asked::Seen(format!("{seen:?}")),
-            Action::Observe(_) => continue,
-        });
-    };
-    Turned { asked, end }
-}
-
-fn incumbent_call(op: IncumbentOp) -> (u32, Call) {
-    match op {
-        IncumbentOp::Drain { ticket, .. } => (ticket.id().number(), Call::Drain),
-        IncumbentOp::Seal { ticket, .. } => (ticket.id().number(), Call::Seal),
-        IncumbentOp::Resume(ticket) => (ticket.id().number(), Call::Resume),
-        IncumbentOp::ReleaseLock(ticket) => (ticket.id().number(), Call::Release),
-        IncumbentOp::TryLock(ticket) => (ticket.id().number(), Call::TryLock),
-        IncumbentOp::InspectPath(ticket) => (ticket.id().number(), Call::Inspect),
-        IncumbentOp::BindPath(ticket) => (ticket.id().number(), Call::Bind),
-    }
-}
-
-fn successor_call(op: SuccessorOp) -> (u32, Call) {
-    match op {
-        SuccessorOp::StagePath(ticket) => (ticket.id().number(), Call::Stage),
-        SuccessorOp::TryLock(ticket) => (ticket.id().number(), Call::TryLock),
-        SuccessorOp::Open(ticket) => (ticket.id().number(), Call::Open),
-        SuccessorOp::PublishPath(ticket) => (ticket.id().number(), Call::Publish),
-    }
-}
-
-fn supervisor_call(op: SupervisorOp) -> (u32, Call) {
-    match op {
-        SupervisorOp::Connect(ticket) => (ticket.id().number(), Call::Connect),
-        SupervisorOp::Spawn(ticket) => (ticket.id().number(), Call::Spawn),
-        SupervisorOp::Kill { ticket, process } => (ticket.id().number(), Call::Kill(process.pid)),
-        SupervisorOp::WriteJournal { ticket, entry } => {
-            (ticket.id().number(), Call::WriteJournal(entry))
-        }
-        SupervisorOp::ClearJournal(ticket) => (ticket.id().number(), Call::ClearJournal),
-        SupervisorOp::ColdStart(ticket) => (ticket.id().number(), Call::ColdStart),
-        SupervisorOp::Probe { ticket, entry } => (ticket.id().number(), Call::Probe(entry)),
-    }
-}
 
 /// How a machine ended, as far as its process has to know.
 enum End {
@@ -122,78 +25,6 @@ enum End {
 }
 
 impl World {
-    pub(crate) fn become_incumbent(&mut self, at: usize, bound: bool) {
-        let config = IncumbentConfig {
-            identity: self.identity(at),
-            bound,
-            hello: seconds(2),
-            heartbeat: seconds(2),
-            wire_slack: seconds(1),
-            dead_peer: seconds(4),
-            longest_deadline: seconds(60),
-            cancel_grace: seconds(2),
-            patience: seconds(8),
-            host_limit: seconds(8),
-            lock_retry: seconds(1),
-            host_retry: seconds(1),
-            resume_tries: 2,
-            ..IncumbentConfig::default()
-        };
-        let process = &mut self.processes[at];
-        process.body = Body::Incumbent(Arc::new(IncumbentMachine::new(config)));
-        process.pending.clear();
-        process.slots = [None; SESSIONS];
-        process.writer = true;
-        process.serving = true;
-        self.input(at, Input::Start);
-    }
-
-    pub(crate) fn become_successor(&mut self, at: usize, conn: usize) {
-        let config = SuccessorConfig {
-            identity: self.identity(at),
-            hello: seconds(2),
-            begin: seconds(12),
-            heartbeat: seconds(2),
-            lock_grace: seconds(2),
-            lock_retry: seconds(1),
-            wire_slack: seconds(1),
-            patience: NEVER,
-            host_limit: seconds(8),
-            ..SuccessorConfig::default()
-        };
-        let process = &mut self.processes[at];
-        process.body = Body::Successor(Arc::new(SuccessorMachine::new(config)));
-        process.slots[0] = Some(conn);
-        self.input(at, Input::Start);
-    }
-
-    pub(crate) fn become_supervisor(&mut self, at: usize, task: Task) {
-        let config = SupervisorConfig {
-            deadline: seconds(6),
-            drain_grace: seconds(3),
-            kill_stuck_incumbent: self.setup.kill_stuck,
-            hello: seconds(2),
-            connect: seconds(2),
-            connect_retry: seconds(1),
-            dead_peer: seconds(4),
-            wire_slack: seconds(1),
-            settle: seconds(4),
-            host_limit: seconds(8),
-            ..SupervisorConfig::new(task)
-        };
-        let process = &mut self.processes[at];
-        process.body = Body::Supervisor(Arc::new(SupervisorMachine::new(config)));
-        process.slots = [None; SESSIONS];
-        self.input(at, Input::Start);
-    }
-
-    fn identity(&self, at: usize) -> Identity {
-        Identity {
-            pid: self.processes[at].pid,
-            ..Identity::default()
-        }
-    }
-
     /// Gives an input to the machine of a process, and does what it says.
     pub(crate) fn input(&mut self, at: usize, input: Input<'_>) {
         let (now, tell) = (self.now, self.story.is_some());
@@ -302,7 +133,7 @@ impl World {
                 self.become_incumbent(at, published);
             }
             End::Idle { watch, retry } => {
-                for slot in 0..SESSIONS {
+                for slot in 0..=SESSIONS {
                     if let Some(conn) = self.processes[at].slots[slot].take() {
                         self.close_end(conn, at);
                     }
@@ -310,8 +141,14 @@ impl World {
                 let process = &mut self.processes[at];
                 process.body = Body::Idle;
                 process.due = None;
+                if watch != process.watch {
+                    process.retired = process.watch;
+                }
                 process.watch = watch;
                 process.retry = retry;
+                if retry && self.faults == 0 {
+                    self.failed = Some("a task failed though nobody died".to_owned());
+                }
             }
         }
     }
@@ -323,7 +160,7 @@ impl World {
         process.body = Body::Idle;
         process.due = None;
         process.pending.clear();
-        process.slots = [None; SESSIONS];
+        process.slots = [None; SESSIONS + 1];
         process.writer = false;
         process.serving = false;
         process.staged = false;
@@ -343,6 +180,7 @@ impl World {
             op,
             call,
             result: None,
+            stalled: false,
         });
     }
 
@@ -399,9 +237,12 @@ impl World {
             // A second heartbeat right after one that is still unread says nothing new; without this
             // the world of a frozen process would grow without end.
             let beats = |frame: &Frame| frame.kind == MessageKind::Heartbeat;
-            if !(message.kind() == MessageKind::Heartbeat && unread[other].back().is_some_and(beats)) {
+            if !(message.kind() == MessageKind::Heartbeat
+                && unread[other].back().is_some_and(beats))
+            {
                 unread[other].push_back(Frame {
                     kind: message.kind(),
+                    id: message.id(),
                     bytes: rest[..length + 4].into(),
                 });
             }
@@ -428,20 +269,23 @@ impl World {
     /// What a process that has accepted a connection tells its machine.
     pub(crate) fn accept(&mut self, at: usize, conn: usize) {
         self.conns[conn].known[0] = true;
-        let free = self.processes[at].slots.iter().position(Option::is_none);
-        // The machine makes room for a newer connection; none of our worlds needs that.
-        let free = free.expect("a world with few connections");
-        self.processes[at].slots[free] = Some(conn);
-        self.input(
-            at,
-            Input::Opened {
-                link: link_name(conn),
-            },
-        );
+        // Beyond the last slot it waits until the machine has made room for it, or closed it.
+        let slots = &mut self.processes[at].slots;
+        let free = slots.iter().position(Option::is_none).unwrap_or(SESSIONS);
+        slots[free] = Some(conn);
+        let link = link_name(conn);
+        self.input(at, Input::Opened { link });
+        let slots = &mut self.processes[at].slots;
+        if let Some(late) = slots[SESSIONS].take()
+            && let Some(free) = slots.iter_mut().find(|slot| slot.is_none())
+        {
+            *free = Some(late);
+        }
     }
 
     /// Reports the end of an operation to the machine that started it.
     pub(crate) fn report(&mut self, at: usize, op: u32, call: Call, result: Result) {
+        let mut taken = SESSIONS;
         if let Result::Linked { conn, .. } = result {
             let (end, slot) = match call {
                 Call::Spawn => (0, 1),
@@ -449,9 +293,9 @@ impl World {
             };
             if matches!(self.processes[at].body, Body::Supervisor(_)) {
                 self.conns[conn].known[end] = true;
-                if let Some(old) = self.processes[at].slots[slot].replace(conn) {
-                    self.close_end(old, at);
-                }
+                // Beside the others until the machine has taken it, or closed it.
+                self.processes[at].slots[SESSIONS] = Some(conn);
+                taken = slot;
             } else {
                 self.close_end(conn, at);
             }
@@ -488,6 +332,10 @@ impl World {
         let bytes = postcard::to_slice(&(self.now, 5_u32, op, report), &mut room).expect("short");
         let (_, input, _) = decode_input(bytes).expect("the format of a record");
         self.input(at, input);
+        let slots = &mut self.processes[at].slots;
+        if let Some(conn) = slots[SESSIONS].take() {
+            slots[taken] = Some(conn);
+        }
     }
 
     /// The rule that a mutation breaks when a process hears that its peer is gone.

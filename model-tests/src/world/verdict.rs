@@ -16,7 +16,7 @@ impl World {
                 ));
             }
         }
-        None
+        self.failed.clone()
     }
 
     /// Whether the daemon serves, and can be handed over.
@@ -30,14 +30,22 @@ impl World {
         })
     }
 
+    /// Whether a daemon is in that way alive. As long as one is frozen nothing is promised but safety:
+    /// it may hold the lock.
+    pub(crate) fn daemon(&self, life: Life) -> bool {
+        self.processes
+            .iter()
+            .any(|process| process.name != "S" && process.life == life)
+    }
+
+    /// Whether there is nothing to wish for, or nothing that anybody could do about it.
+    pub fn is_well(&self) -> bool {
+        self.serves() || self.daemon(Life::Frozen)
+    }
+
     /// Promise 4, of a state in which nothing is left to happen.
     pub fn failed(&self) -> Option<String> {
-        let daemon = |life| {
-            self.processes
-                .iter()
-                .any(|process| process.name != "S" && process.life == life)
-        };
-        if self.serves() || daemon(Life::Frozen) {
+        if self.is_well() {
             return None;
         }
         let supervised = self
@@ -45,7 +53,7 @@ impl World {
             .iter()
             .any(|process| process.name == "S" && process.life == Life::Running);
         // Without a supervisor nobody starts the daemon again, so two faults may take them all.
-        if self.faults > 1 && !supervised && !daemon(Life::Running) {
+        if self.faults > 1 && !supervised && !self.daemon(Life::Running) {
             return None;
         }
         Some("nobody serves, or the control path leads nowhere".to_owned())
