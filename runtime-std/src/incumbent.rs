@@ -338,7 +338,9 @@ impl<D: Drainable> Host<handoff_core::Incumbent, SESSIONS> for IncumbentHost<D> 
             return Accepted::Nothing;
         };
         match listener.accept(&self.allowed) {
-            Accept::Accepted(stream, _) => Accepted::Link(links.adopt(stream)),
+            Accept::Accepted(stream, peer) => {
+                Accepted::Link(links.adopt(stream), peer.pid.unwrap_or_default())
+            }
             Accept::WouldBlock | Accept::Retry => Accepted::Nothing,
             Accept::Refused { uid } => {
                 tracing::warn!(uid, "a peer of a foreign user was turned away");
