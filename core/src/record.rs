@@ -102,7 +102,10 @@ impl<'b> Fields<'b> {
     fn input(&mut self) -> Result<Input<'b>, Unreadable> {
         Ok(match self.take::<u32>()? {
             0 => Input::Start,
-            1 => Input::Opened { link: self.take()? },
+            1 => Input::Opened {
+                link: self.take()?,
+                peer: self.take()?,
+            },
             2 => Input::Bytes {
                 link: self.take()?,
                 bytes: self.take()?,
@@ -204,7 +207,10 @@ mod tests {
 
     const OTHERS: &[Input<'static>] = &[
         Input::Start,
-        Input::Opened { link: LINK },
+        Input::Opened {
+            link: LINK,
+            peer: u32::MAX,
+        },
         Input::Bytes {
             link: LINK,
             bytes: b"some bytes",

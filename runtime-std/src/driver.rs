@@ -73,7 +73,7 @@ pub(crate) trait Host<R: Role<L>, const L: usize> {
 /// What accepting came to.
 pub(crate) enum Accepted {
     Nothing,
-    Link(LinkId),
+    Link(LinkId, u32),
     /// The control path no longer leads to a listener of ours.
     Unbound,
     /// Leave the listener alone for so long.
@@ -373,8 +373,8 @@ impl<R: Role<L>, const L: usize> Driver<R, L> {
         self.listen_after = None;
         match host.accept(&mut self.links) {
             Accepted::Nothing => {}
-            Accepted::Link(link) => {
-                self.give(host, Input::Opened { link });
+            Accepted::Link(link, peer) => {
+                self.give(host, Input::Opened { link, peer });
             }
             Accepted::Unbound => {
                 self.give(host, Input::Unbound);

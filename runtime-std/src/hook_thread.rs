@@ -21,13 +21,11 @@ impl HookThread {
     pub(crate) fn start() -> io::Result<Self> {
         let (jobs, queue) = mpsc::channel::<Job>();
         let busy = Arc::new(AtomicBool::new(false));
-        let done = Arc::clone(&busy);
         thread::Builder::new()
             .name("handoff-hooks".into())
             .spawn(move || {
                 while let Ok(job) = queue.recv() {
                     job();
-                    done.store(false, Ordering::Release);
                 }
             })?;
         Ok(Self { jobs, busy })
@@ -48,8 +46,12 @@ impl HookThread {
             }
         }
         self.busy.store(true, Ordering::Release);
+        let done = Arc::clone(&self.busy);
         let job = Box::new(move || {
             let result = catch_unwind(AssertUnwindSafe(hook));
+            // Before the report: whoever hears it may have the next hook at once, and that one must not
+            // find the thread busy and start another.
+            done.store(false, Ordering::Release);
             report(result.unwrap_or_else(|panic| Err(format!("panicked: {}", words(&*panic)))));
         });
         // The thread ends only with its sender, so the job arrives.
@@ -63,4 +65,20 @@ fn words(panic: &(dyn Any + Send)) -> &str {
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("no message")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hook_that_is_reported_does_not_keep_the_thread_busy() {
+        let mut hooks = HookThread::start().unwrap();
+        let (busy, (report, reports)) = (Arc::clone(&hooks.busy), mpsc::channel());
+        hooks.run(
+            || Ok(()),
+            move |_| report.send(busy.load(Ordering::Acquire)).unwrap(),
+        );
+        assert_eq!(reports.recv(), Ok(false));
+    }
 }

@@ -34,8 +34,8 @@ pub enum Retirement {
     Committed(HandoffId),
     /// Another process took over without a word, since the supervisor was gone (`C2`).
     Superseded,
-    /// [`IncumbentHandle::stop`] was called. The control socket is removed; the lock stays ours until
-    /// the process ends.
+    /// [`IncumbentHandle::stop`] was called. The control socket is removed, unless the lock was
+    /// released to a successor already; otherwise the lock stays ours until the process ends.
     Stopped,
 }
 
@@ -182,7 +182,9 @@ impl Incumbent {
                 Err(ServeError::CannotServe(Box::new(cause)))
             }
             Flow::Stopped => {
-                if let Some(listener) = &host.listener
+                // Once the lock is released a successor may be renaming its own socket into place.
+                if host.lock.generation() != 0
+                    && let Some(listener) = &host.listener
                     && let Err(error) = listener.unlink_if_ours()
                 {
                     tracing::warn!(%error, "the control socket could not be removed");
@@ -336,7 +338,9 @@ impl<D: Drainable> Host<handoff_core::Incumbent, SESSIONS> for IncumbentHost<D> 
             return Accepted::Nothing;
         };
         match listener.accept(&self.allowed) {
-            Accept::Accepted(stream, _) => Accepted::Link(links.adopt(stream)),
+            Accept::Accepted(stream, peer) => {
+                Accepted::Link(links.adopt(stream), peer.pid.unwrap_or_default())
+            }
             Accept::WouldBlock | Accept::Retry => Accepted::Nothing,
             Accept::Refused { uid } => {
                 tracing::warn!(uid, "a peer of a foreign user was turned away");

@@ -145,7 +145,7 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
     pub(super) fn due(&mut self) {
         let past = |at: Option<Instant>| at.is_some_and(|at| at <= self.now);
         if let Some(at) = self.state.sessions.iter().position(
-            |session| matches!(session, Session::Greeting { until } if past(Some(*until))),
+            |session| matches!(session, Session::Greeting { until, .. } if past(Some(*until))),
         ) {
             self.turn_away(at);
         } else if past(self.state.owner.map(|owner| owner.silent_at)) {

@@ -375,13 +375,25 @@ impl<const L: usize> IncumbentState<L> {
 enum Session {
     Vacant,
     Greeting {
+        peer: u32,
         until: Instant,
     },
     Acknowledged {
+        peer: u32,
         id: HandoffId,
         heard: Instant,
         given_up: bool,
     },
+}
+
+impl Session {
+    /// The process at the other end.
+    const fn peer(&self) -> Option<u32> {
+        match *self {
+            Self::Vacant => None,
+            Self::Greeting { peer, .. } | Self::Acknowledged { peer, .. } => Some(peer),
+        }
+    }
 }
 
 /// The session that owns the handoff.

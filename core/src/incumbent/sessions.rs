@@ -11,10 +11,10 @@ use crate::violation::Violation;
 use crate::wire::{HandoffId, Message, Side, VersionRange};
 
 impl<B: Room, const L: usize> Step<'_, '_, B, L> {
-    pub(super) fn greet(&mut self, at: usize) {
+    pub(super) fn greet(&mut self, at: usize, peer: u32) {
         let until = self.now.after(self.config.hello);
         if let Some(session) = self.state.sessions.get_mut(at) {
-            *session = Session::Greeting { until };
+            *session = Session::Greeting { peer, until };
         }
         self.out.send(
             at,
@@ -82,6 +82,7 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
         self.out.negotiated(at, version);
         if let Some(session) = self.state.sessions.get_mut(at) {
             *session = Session::Acknowledged {
+                peer: session.peer().unwrap_or_default(),
                 id,
                 heard: self.now,
                 given_up: false,

@@ -1,5 +1,6 @@
 //! What the rows of the incumbent's table mean.
 
+use core::cmp::Reverse;
 use core::fmt::Write;
 use core::time::Duration;
 
@@ -65,20 +66,25 @@ impl<const L: usize> Role<L> for Incumbent {
     }
 
     /// The oldest connection without HelloAck goes first; when there is none, the one heard from
-    /// longest ago that does not own the handoff.
-    fn victim(state: &Self::State) -> Option<usize> {
+    /// longest ago that does not own the handoff. Of several processes, the one with the most
+    /// connections has to give way, so that none can crowd out another.
+    fn victim(state: &Self::State, newcomer: u32) -> Option<usize> {
+        let count = |peer: u32| {
+            let theirs = state
+                .sessions
+                .iter()
+                .filter(|session| session.peer() == Some(peer));
+            theirs.count().saturating_add(usize::from(peer == newcomer))
+        };
         let rank = |(at, session): (usize, &Session)| match *session {
-            Session::Greeting { until } => Some(((false, until), at)),
-            Session::Acknowledged { heard, .. } if !state.owns(at) => Some(((true, heard), at)),
+            Session::Greeting { until, peer } => Some(((false, Reverse(count(peer)), until), at)),
+            Session::Acknowledged { heard, peer, .. } if !state.owns(at) => {
+                Some(((true, Reverse(count(peer)), heard), at))
+            }
             _ => None,
         };
-        state
-            .sessions
-            .iter()
-            .enumerate()
-            .filter_map(rank)
-            .min()
-            .map(|(_, at)| at)
+        let ranks = state.sessions.iter().enumerate().filter_map(rank);
+        ranks.min().map(|(_, at)| at)
     }
 
     fn step<B: Room>(
@@ -97,7 +103,7 @@ impl<const L: usize> Role<L> for Incumbent {
         };
         match event {
             Event::Start => step.start(),
-            Event::Opened(at) => step.greet(at),
+            Event::Opened(at, peer) => step.greet(at, peer),
             Event::Heard(at) => step.heard(at),
             Event::Message(at, message) => step.message(at, message)?,
             Event::Lost(at, _) => step.lost(at),
@@ -112,7 +118,7 @@ impl<const L: usize> Role<L> for Incumbent {
 
     fn due(_: &IncumbentConfig, state: &Self::State) -> Option<(Instant, Why)> {
         let hello = state.sessions.iter().filter_map(|session| match *session {
-            Session::Greeting { until } => Some((until, Why::HelloAck)),
+            Session::Greeting { until, .. } => Some((until, Why::HelloAck)),
             _ => None,
         });
         let rebind = match state.rebind {

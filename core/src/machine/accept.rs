@@ -15,7 +15,7 @@ impl<R: Role<L>, S: Storage, const L: usize> Machine<R, S, L> {
                 self.started = true;
                 self.step(Event::Start);
             }
-            Input::Opened { link } => self.opened(link),
+            Input::Opened { link, peer } => self.opened(link, peer),
             Input::Bytes { link, bytes } => return self.bytes(link, bytes),
             Input::Wrote { link, count } => self.wrote(link, count),
             Input::Closed { link } => {
@@ -43,21 +43,21 @@ impl<R: Role<L>, S: Storage, const L: usize> Machine<R, S, L> {
         self.links.iter().position(|link| link.life == Life::Free)
     }
 
-    fn opened(&mut self, id: LinkId) {
+    fn opened(&mut self, id: LinkId, peer: u32) {
         if self.free_link().is_none() {
             let lingers = |link: &Link<S::Tx>| matches!(link.life, Life::Closing { .. });
             let leaver = self
                 .links
                 .iter()
                 .position(lingers)
-                .or_else(|| R::victim(&self.state));
+                .or_else(|| R::victim(&self.state, peer));
             if let Some(at) = leaver {
                 self.lose(at, Loss::Evicted);
             }
         }
         if let Some(at) = self.free_link() {
             self.open(at, id);
-            self.step(Event::Opened(at));
+            self.step(Event::Opened(at, peer));
         } else {
             self.out().push(Effect::Close(id));
         }

@@ -16,6 +16,9 @@ pub enum Input<'b> {
     Opened {
         /// The adapter's name for it, new for every connection.
         link: LinkId,
+        /// The pid of the process at its other end, as the kernel says; 0 when unknown. No process
+        /// may crowd out another with its connections.
+        peer: u32,
     },
     /// Bytes arrived. At most one frame of them is taken: see [`Turn::consumed`](super::Turn::consumed).
     Bytes {

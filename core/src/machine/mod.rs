@@ -123,7 +123,7 @@ impl<R: Role<L>, S: Storage, const L: usize> Machine<R, S, L> {
         }
         match *input {
             Input::Opened { .. } if !R::SERVES => Err(Misuse::NotAServer),
-            Input::Opened { link } if self.find(link).is_some() => Err(Misuse::LinkInUse(link)),
+            Input::Opened { link, .. } if self.find(link).is_some() => Err(Misuse::LinkInUse(link)),
             Input::Wrote { link, count } => {
                 let lent = self
                     .find(link)

@@ -35,7 +35,7 @@ pub trait Role<const L: usize>: sealed::Sealed + Sized + fmt::Debug {
     /// Joins an operation's data and its ticket.
     fn issue(call: Self::Call, id: OpId) -> Self::Op;
     /// The connection that goes when there is no room for a new one.
-    fn victim(state: &Self::State) -> Option<usize>;
+    fn victim(state: &Self::State, newcomer: u32) -> Option<usize>;
     /// One event: changes the state, and says through `out` what is to be done.
     ///
     /// # Errors
@@ -66,7 +66,7 @@ pub enum Event<'a> {
     /// The machine starts.
     Start,
     /// A connection was accepted.
-    Opened(usize),
+    Opened(usize, u32),
     /// Bytes came.
     Heard(usize),
     /// A whole message came.

@@ -54,7 +54,7 @@ impl Role<1> for Successor {
         }
     }
 
-    fn victim(_: &SuccessorState) -> Option<usize> {
+    fn victim(_: &SuccessorState, _: u32) -> Option<usize> {
         None
     }
 
@@ -81,7 +81,7 @@ impl Role<1> for Successor {
             Event::Lost(_, loss) => step.lost(loss),
             Event::Completed(op, report) => step.completed(op, report),
             Event::Due => step.due(),
-            Event::Opened(_) | Event::Heard(_) | Event::Progress(..) | Event::Unbound => {}
+            Event::Opened(..) | Event::Heard(_) | Event::Progress(..) | Event::Unbound => {}
         }
         Ok(())
     }

@@ -74,7 +74,7 @@ impl Role<2> for Supervisor {
         }
     }
 
-    fn victim(_: &SupervisorState) -> Option<usize> {
+    fn victim(_: &SupervisorState, _: u32) -> Option<usize> {
         None
     }
 
@@ -104,7 +104,7 @@ impl Role<2> for Supervisor {
             Event::Lost(at, loss) => step.lost(at, loss),
             Event::Completed(op, report) => step.completed(op, report),
             Event::Due => step.due(),
-            Event::Opened(_) | Event::Progress(..) | Event::Unbound => {}
+            Event::Opened(..) | Event::Progress(..) | Event::Unbound => {}
         }
         Ok(())
     }

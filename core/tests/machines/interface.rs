@@ -40,7 +40,7 @@ fn wrote(count: usize) -> Input<'static> {
 #[test]
 fn misuse_is_named_and_leaves_the_machine_as_it_was() {
     let mut o = old();
-    o.input(Input::Opened { link: ONE });
+    o.input(Input::Opened { link: ONE, peer: 1 });
     let before = *o.machine.state();
     let mut supervisor = Bench::<handoff_core::Supervisor, 2>::new(supervisor_config());
     let Some(SupervisorOp::Connect(foreign)) = supervisor.ops.pop() else {
@@ -53,7 +53,7 @@ fn misuse_is_named_and_leaves_the_machine_as_it_was() {
     let id = foreign.op();
     for (input, misuse) in [
         (Input::Start, Misuse::StartOnce),
-        (Input::Opened { link: ONE }, Misuse::LinkInUse(ONE)),
+        (Input::Opened { link: ONE, peer: 1 }, Misuse::LinkInUse(ONE)),
         (wrote(5000), Misuse::WroteTooMuch(ONE)),
         (Input::Completed(foreign), Misuse::UnknownOperation(id)),
     ] {
@@ -62,7 +62,7 @@ fn misuse_is_named_and_leaves_the_machine_as_it_was() {
     }
 
     let mut n = Bench::<Successor, 1>::new(successor_config());
-    let not_a_server = n.offer(Input::Opened { link: ONE });
+    let not_a_server = n.offer(Input::Opened { link: ONE, peer: 1 });
     assert_eq!(not_a_server, Err(Misuse::NotAServer));
     let mut fresh = Machine::<Successor, Inline, 1>::new(successor_config());
     let early = fresh.handle(Instant::default(), Input::Deadline).err();
@@ -83,7 +83,7 @@ fn a_turn_that_was_not_drained_is_refused_and_can_be_taken_up_again() {
 #[test]
 fn what_is_not_written_is_lent_again() {
     let mut o = old();
-    let hello = lent(&mut o, Input::Opened { link: ONE }).expect("a Hello");
+    let hello = lent(&mut o, Input::Opened { link: ONE, peer: 1 }).expect("a Hello");
     assert_eq!(lent(&mut o, wrote(4)).as_deref(), Some(&hello[4..]));
     // The link was full; later it takes bytes again.
     assert_eq!(lent(&mut o, wrote(0)).as_deref(), Some(&hello[4..]));
@@ -94,7 +94,7 @@ fn what_is_not_written_is_lent_again() {
 #[test]
 fn what_is_said_meanwhile_follows_when_the_link_takes_bytes_again() {
     let mut o = old();
-    let hello = lent(&mut o, Input::Opened { link: ONE }).expect("a Hello");
+    let hello = lent(&mut o, Input::Opened { link: ONE, peer: 1 }).expect("a Hello");
     let ack = frame(&Message::HelloAck { version: 1, id: ID });
     let prepare = frame(&Message::PrepareHandoff {
         id: ID,
@@ -116,7 +116,7 @@ fn what_is_said_meanwhile_follows_when_the_link_takes_bytes_again() {
 #[test]
 fn one_frame_is_taken_per_turn() {
     let mut o = old();
-    o.input(Input::Opened { link: ONE });
+    o.input(Input::Opened { link: ONE, peer: 1 });
     let ack = frame(&Message::HelloAck { version: 1, id: ID });
     let both = [&ack[..], &frame(&Message::Heartbeat { ts_ms: 1 })].concat();
     let (_, consumed) = o
@@ -141,7 +141,7 @@ fn bytes_of_a_link_that_is_gone_are_swallowed() {
 #[test]
 fn a_link_is_closed_once_what_is_owed_is_written_or_after_a_second() {
     let mut o = old();
-    let hello = lent(&mut o, Input::Opened { link: ONE }).expect("a Hello");
+    let hello = lent(&mut o, Input::Opened { link: ONE, peer: 1 }).expect("a Hello");
     assert!(
         o.bytes(1, &[0; 8]).is_empty(),
         "a violation; the Hello is owed"
@@ -150,7 +150,7 @@ fn a_link_is_closed_once_what_is_owed_is_written_or_after_a_second() {
     assert_eq!(o.input(wrote(hello.len())), ["close 1"]);
 
     let mut o = old();
-    o.input(Input::Opened { link: ONE });
+    o.input(Input::Opened { link: ONE, peer: 1 });
     o.bytes(1, &[0; 8]);
     assert_eq!(o.sleep(), ["close 1"]);
     assert_eq!(o.wait.and_then(|wait| wait.deadline), None);
@@ -159,7 +159,7 @@ fn a_link_is_closed_once_what_is_owed_is_written_or_after_a_second() {
 #[test]
 fn a_deadline_that_comes_early_does_nothing() {
     let mut o = old();
-    o.input(Input::Opened { link: ONE });
+    o.input(Input::Opened { link: ONE, peer: 1 });
     let before = o.wait;
     assert!(o.input(Input::Deadline).is_empty());
     assert_eq!(o.wait, before);
@@ -168,9 +168,12 @@ fn a_deadline_that_comes_early_does_nothing() {
 #[test]
 fn a_clock_that_goes_backwards_stands_still() {
     let mut o = old();
-    o.input(Input::Opened { link: ONE });
+    o.input(Input::Opened { link: ONE, peer: 1 });
     let due = o.wait.and_then(|wait| wait.deadline);
     o.now = Instant::default();
-    o.input(Input::Opened { link: LinkId(2) });
+    o.input(Input::Opened {
+        link: LinkId(2),
+        peer: 1,
+    });
     assert_eq!(o.wait.and_then(|wait| wait.deadline), due);
 }

@@ -253,7 +253,10 @@ impl<R: Role<L>, const L: usize> Subject<R, L> {
                 if R::SERVES {
                     self.open.push(fresh);
                 }
-                self.input(Input::Opened { link: fresh });
+                self.input(Input::Opened {
+                    link: fresh,
+                    peer: 1,
+                });
             }
             Happening::Bytes(link, bytes) => self.bytes(self.link(link), &bytes),
             Happening::Said(link, what) => self.bytes(self.link(link), &frame(&message(what))),
@@ -342,7 +345,10 @@ fn chopping_changes_nothing<R: Role<L>, const L: usize>(
 
 fn met_incumbent() -> Bench<Incumbent, 8> {
     let mut o = Bench::new(incumbent_config());
-    o.input(Input::Opened { link: LinkId(1) });
+    o.input(Input::Opened {
+        link: LinkId(1),
+        peer: 1,
+    });
     o
 }
 

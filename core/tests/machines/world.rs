@@ -263,7 +263,8 @@ impl World {
         match op {
             SupervisorOp::Connect(ticket) => {
                 let link = FIRST;
-                self.incumbent.feed(self.now, Input::Opened { link });
+                self.incumbent
+                    .feed(self.now, Input::Opened { link, peer: 1 });
                 ticket.done(LinkReport { link, process: OLD })
             }
             SupervisorOp::Spawn(ticket) => {

@@ -275,7 +275,7 @@ impl World {
         let free = slots.iter().position(Option::is_none).unwrap_or(SESSIONS);
         slots[free] = Some(conn);
         let link = link_name(conn);
-        self.input(at, Input::Opened { link });
+        self.input(at, Input::Opened { link, peer: 1 });
         let slots = &mut self.processes[at].slots;
         if let Some(late) = slots[SESSIONS].take()
             && let Some(free) = slots.iter_mut().find(|slot| slot.is_none())

@@ -36,7 +36,7 @@ type Old = Bench<Incumbent, 8>;
 
 fn opened(o: &mut Old, link: u32) -> Vec<String> {
     let link = LinkId(link);
-    o.input(Input::Opened { link })
+    o.input(Input::Opened { link, peer: 1 })
 }
 
 fn serving() -> Old {

@@ -179,6 +179,24 @@ fn among_acknowledged_connections_the_quietest_goes_but_never_the_owner() {
 }
 
 #[test]
+fn no_process_crowds_out_another() {
+    let mut o = acknowledged();
+    for link in 2..=40 {
+        o.now = o.now.after(Duration::from_millis(1));
+        o.input(Input::Opened {
+            link: handoff_core::LinkId(link),
+            peer: 666,
+        });
+        o.hear(link, &ACK);
+    }
+    assert_eq!(
+        o.hear(1, &PREPARE),
+        ["start Drain"],
+        "the quietest is still there"
+    );
+}
+
+#[test]
 fn all_sessions_late_at_once_fit_into_one_turn() {
     let mut o = releasing();
     let late = o.now.after(Duration::from_secs(100));

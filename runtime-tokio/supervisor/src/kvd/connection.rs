@@ -22,6 +22,9 @@ use super::store::{StoreError, Write};
 const CHUNK: usize = 16 * 1024;
 /// Answers are sent once there are this many bytes of them.
 const FLUSH_AT: usize = 64 * 1024;
+/// A connection accepted so recently has its first request on the way: a client that connects for one
+/// request is answered rather than sent away.
+const FRESH: Duration = Duration::from_millis(50);
 /// How long a closed connection goes on swallowing what the client still sends.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -31,6 +34,7 @@ pub(crate) fn serve(stream: TcpStream, busy: Busy, open: Open) {
         stream,
         busy,
         parser: Parser::new(),
+        fresh_until: Some(Instant::now() + FRESH),
         answers: Vec::new(),
         writes: Vec::new(),
         forms: Vec::new(),
@@ -100,6 +104,8 @@ struct Connection {
     stream: TcpStream,
     busy: Busy,
     parser: Parser,
+    /// Until when the first request is waited for; `None` once something has come.
+    fresh_until: Option<Instant>,
     answers: Vec<u8>,
     /// Writes understood and not yet handed to the store, and how to answer them.
     writes: Vec<Write>,
@@ -144,10 +150,12 @@ impl Connection {
             };
             // A client that sends one request after the other would keep us here; what arrives
             // after the socket was found empty is left to the successor.
-            if emptied && self.parser.at_boundary() {
-                return Ok(End::Close);
-            }
-            if wait_until(&self.stream, PollFlags::IN, cutoff)? == Woken::Late {
+            let until = match self.fresh_until {
+                Some(fresh) => fresh.min(cutoff),
+                None if emptied && self.parser.at_boundary() => return Ok(End::Close),
+                None => cutoff,
+            };
+            if wait_until(&self.stream, PollFlags::IN, until)? == Woken::Late {
                 return Ok(End::Close);
             }
         }
@@ -158,6 +166,7 @@ impl Connection {
         match self.stream.read(&mut chunk) {
             Ok(0) => Ok(Got::Eof),
             Ok(count) => {
+                self.fresh_until = None;
                 self.parser.feed(chunk.get(..count).unwrap_or_default());
                 Ok(Got::Bytes(count))
             }

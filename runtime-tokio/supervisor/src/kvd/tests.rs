@@ -213,6 +213,18 @@ fn a_request_that_never_ends_does_not_hold_up_a_drain() {
 }
 
 #[test]
+fn a_connection_without_a_request_does_not_hold_up_a_drain() {
+    let daemon = daemon("--drain-grace-ms 600000");
+    let mut heard = connect(daemon.addr);
+    let mut silent = connect(daemon.addr);
+    ask(&mut heard, b"PING\r\n", b"+PONG\r\n");
+    // Connections are accepted in order: the silent one is, once a later one is answered.
+    ask(&mut connect(daemon.addr), b"PING\r\n", b"+PONG\r\n");
+    daemon.kvd.drain(&context()).unwrap();
+    expect_end(&mut silent);
+}
+
+#[test]
 fn a_client_that_reads_nothing_does_not_hold_up_a_drain() {
     let daemon = daemon("--drain-grace-ms 1");
     let mut deaf = connect(daemon.addr);
