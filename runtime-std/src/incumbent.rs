@@ -284,6 +284,10 @@ impl<D: Drainable> IncumbentHost<D> {
     }
 
     fn bind(&mut self) -> Result<(), String> {
+        // A bind that comes too late must not take the path from whoever holds the lock by now.
+        if self.lock.generation() == 0 {
+            return Err("the writer lock is not ours any more".into());
+        }
         self.listener = Some(ControlListener::bind(&self.control).map_err(|e| e.to_string())?);
         Ok(())
     }
