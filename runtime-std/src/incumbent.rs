@@ -18,14 +18,13 @@ use crate::hooks::{DrainReport, Drainable, HookContext, SealReport};
 use crate::host::{Accept, Clock, ControlError, ControlListener, DataDirLock};
 use crate::identity;
 use crate::lock_keeper::LockKeeper;
+use crate::observer::Observer;
 
 /// How many connections to the control socket are held at once.
 pub const SESSIONS: usize = 8;
 
 /// What an incumbent lets be seen, for logs and metrics.
 pub type IncumbentEvent = Observation<Phase>;
-
-type Observer = Box<dyn FnMut(IncumbentEvent) + Send>;
 
 /// Why [`Incumbent::serve`] returned: the process is to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +58,7 @@ pub struct Incumbent {
     lock: LockKeeper,
     config: IncumbentConfig,
     allowed: Vec<u32>,
-    observer: Option<Observer>,
+    observer: Observer<IncumbentEvent>,
     driver: Driver<handoff_core::Incumbent, SESSIONS>,
 }
 
@@ -98,7 +97,7 @@ impl Incumbent {
             lock,
             config,
             allowed: Vec::new(),
-            observer: None,
+            observer: Observer::none(),
             driver,
         })
     }
@@ -129,8 +128,8 @@ impl Incumbent {
 
     /// Be told of phases, lost sessions and troubles. Called on the control thread: be quick.
     #[must_use]
-    pub fn with_observer(mut self, observer: impl FnMut(IncumbentEvent) + Send + 'static) -> Self {
-        self.observer = Some(Box::new(observer));
+    pub fn with_observer(mut self, observer: impl FnMut(&IncumbentEvent) + Send + 'static) -> Self {
+        self.observer = Observer::new(observer);
         self
     }
 
@@ -231,7 +230,7 @@ struct IncumbentHost<D> {
     listener: Option<ControlListener>,
     lock: LockKeeper,
     allowed: Vec<u32>,
-    observer: Option<Observer>,
+    observer: Observer<IncumbentEvent>,
 }
 
 impl<D: Drainable> IncumbentHost<D> {
@@ -326,9 +325,7 @@ impl<D: Drainable> Host<handoff_core::Incumbent, SESSIONS> for IncumbentHost<D> 
 
     fn observe(&mut self, seen: IncumbentEvent) {
         log(&seen);
-        if let Some(observer) = &mut self.observer {
-            observer(seen);
-        }
+        self.observer.tell(&seen);
     }
 
     fn listener(&self) -> Option<BorrowedFd<'_>> {

@@ -33,6 +33,7 @@ pub mod host;
 mod identity;
 mod incumbent;
 mod lock_keeper;
+mod observer;
 mod role;
 mod room;
 mod successor;

@@ -70,3 +70,48 @@ impl LockKeeper {
         kept.as_ref().map_or(0, DataDirLock::generation)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_release_frees_the_lock() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let taken = DataDirLock::acquire(dir.path()).expect("nobody holds it");
+        let keeper = LockKeeper::holding(taken);
+        assert_eq!(keeper.generation(), 1);
+
+        let unwound = std::thread::spawn({
+            let keeper = keeper.clone();
+            move || {
+                let _keeper = keeper;
+                panic!("as the test wants it");
+            }
+        });
+        assert!(unwound.join().is_err());
+        drop(keeper);
+        assert!(matches!(
+            DataDirLock::acquire(dir.path()),
+            Err(LockError::Held { .. })
+        ));
+    }
+
+    #[test]
+    fn a_lock_that_is_ours_is_taken_again_under_the_same_generation() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let keeper = LockKeeper::empty(dir.path());
+        let first = LockReport::Taken { generation: 1 };
+        assert_eq!(keeper.try_lock().expect("nobody holds it"), first);
+        assert_eq!(keeper.try_lock().expect("it is ours"), first);
+        keeper.release();
+        assert_eq!(keeper.generation(), 0);
+
+        let other = DataDirLock::acquire(dir.path()).expect("it was released");
+        assert_eq!(keeper.try_lock().expect("no failure"), LockReport::Held);
+        other.release();
+        let third = LockReport::Taken { generation: 3 };
+        assert_eq!(keeper.try_lock().expect("it was released"), third);
+        keeper.release();
+    }
+}

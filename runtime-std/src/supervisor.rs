@@ -24,6 +24,7 @@ use crate::host::{
     ControlError, JournalFile, Process, Signal, SpawnError, SpawnSpec, Spawned, boot_id,
 };
 use crate::incumbent::plain;
+use crate::observer::Observer;
 use crate::successor::Readiness;
 
 /// How long a killed process may take to be gone.
@@ -48,8 +49,6 @@ pub enum SupervisorEvent {
     /// Something went wrong that may not end the handoff by itself, or the reason why it ends.
     Trouble(Cause),
 }
-
-type Observer = Box<dyn FnMut(&SupervisorEvent) + Send>;
 
 /// What a handoff is to start, and how long it may take.
 #[derive(Debug, Clone)]
@@ -153,7 +152,7 @@ pub struct Supervisor {
     daemon: SpawnSpec,
     listeners: Vec<(String, OwnedFd)>,
     journal: Option<JournalFile>,
-    observer: Option<Observer>,
+    observer: Observer<SupervisorEvent>,
     times: SupervisorConfig,
     retired: Option<u32>,
 }
@@ -176,7 +175,7 @@ impl Supervisor {
             daemon,
             listeners: Vec::new(),
             journal: None,
-            observer: None,
+            observer: Observer::none(),
             times: SupervisorConfig::new(Task::Recover(None)),
             retired: None,
         })
@@ -212,7 +211,7 @@ impl Supervisor {
         mut self,
         observer: impl FnMut(&SupervisorEvent) + Send + 'static,
     ) -> Self {
-        self.observer = Some(Box::new(observer));
+        self.observer = Observer::new(observer);
         self
     }
 
@@ -285,7 +284,7 @@ impl Supervisor {
                 .collect(),
             journal: self.journal.as_ref(),
             boot: boot_id(),
-            observer: self.observer.as_mut(),
+            observer: &mut self.observer,
             started,
             child: None,
             incumbent: None,
@@ -369,7 +368,7 @@ struct SupervisorHost<'a> {
     listeners: Vec<(&'a str, BorrowedFd<'a>)>,
     journal: Option<&'a JournalFile>,
     boot: [u8; 16],
-    observer: Option<&'a mut Observer>,
+    observer: &'a mut Observer<SupervisorEvent>,
     started: Instant,
     /// The process that was started last, as long as it is ours to reap.
     child: Option<Child>,
@@ -383,9 +382,7 @@ struct SupervisorHost<'a> {
 
 impl SupervisorHost<'_> {
     fn see(&mut self, event: &SupervisorEvent) {
-        if let Some(observer) = &mut self.observer {
-            observer(event);
-        }
+        self.observer.tell(event);
     }
 
     fn connect(&self, links: &mut Links) -> Result<LinkReport, String> {

@@ -1,0 +1,49 @@
+//! Calls the user's observer from a control loop.
+//!
+//! An observer that panics must not take the loop with it: an incumbent without a control loop can
+//! never be handed over again, and a handoff that unwinds leaves its successor behind.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// An observer, for as long as it behaves.
+pub(crate) struct Observer<E: ?Sized>(Option<Box<dyn FnMut(&E) + Send>>);
+
+impl<E: ?Sized> Observer<E> {
+    pub(crate) const fn none() -> Self {
+        Self(None)
+    }
+
+    pub(crate) fn new(observer: impl FnMut(&E) + Send + 'static) -> Self {
+        Self(Some(Box::new(observer)))
+    }
+
+    pub(crate) fn tell(&mut self, event: &E) {
+        if let Some(observer) = &mut self.0
+            && catch_unwind(AssertUnwindSafe(|| observer(event))).is_err()
+        {
+            tracing::error!("the observer has panicked and is told nothing any more");
+            self.0 = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_observer_that_panics_is_called_once() {
+        let mut calls = 0;
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let mut observer = Observer::new(move |event: &u32| {
+            sender.send(*event).expect("the test listens");
+            panic!("as the test wants it");
+        });
+        observer.tell(&1);
+        observer.tell(&2);
+        while receiver.try_recv().is_ok() {
+            calls += 1;
+        }
+        assert_eq!(calls, 1);
+    }
+}
