@@ -5,10 +5,12 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// An observer, for as long as it behaves.
-pub(crate) struct Observer<E: ?Sized>(Option<Box<dyn FnMut(&E) + Send>>);
+type Callback<E> = Box<dyn FnMut(&E) + Send>;
 
-impl<E: ?Sized> Observer<E> {
+/// An observer, for as long as it behaves.
+pub(crate) struct Observer<E>(Option<Callback<E>>);
+
+impl<E> Observer<E> {
     pub(crate) const fn none() -> Self {
         Self(None)
     }
