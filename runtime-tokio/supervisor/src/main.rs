@@ -1,16 +1,22 @@
-//! The `handoff` binary: `kvd`, the daemon of the demo, and `load`, which puts it under load.
+//! The `handoff` binary: `supervise`, which replaces a daemon's binary while it runs; `kvd`, the daemon
+//! of the demo; and `load`, which puts it under load.
 
 mod kvd;
 mod load;
+mod supervise;
 
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use kvd::args::KvdArgs;
 use load::{Load, LoadConfig};
+use supervise::args::SuperviseArgs;
 
 #[derive(Debug, Parser)]
 #[command(version, about)]
@@ -23,6 +29,7 @@ struct Cli {
 enum Command {
     /// Run the key-value daemon.
     Kvd(KvdArgs),
+    Supervise(SuperviseArgs),
     /// Write and read for a while, then look for everything that was acknowledged.
     Load {
         /// A RESP server on this machine.
@@ -34,11 +41,19 @@ enum Command {
 }
 
 fn main() -> anyhow::Result<()> {
+    let command = Cli::parse().command;
+    let level = match command {
+        Command::Supervise(_) => LevelFilter::INFO,
+        _ => LevelFilter::ERROR,
+    };
+    let filter = EnvFilter::builder().with_default_directive(level.into());
     tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_env_filter(filter.from_env_lossy())
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
-    match Cli::parse().command {
+    match command {
+        Command::Supervise(args) => supervise::run(&args),
         Command::Kvd(args) => kvd::run(&args),
         Command::Load { addr, seconds } => run_load(addr, Duration::from_secs(seconds)),
     }
