@@ -227,10 +227,10 @@ fn a_daemon_that_cannot_start_is_tried_again_and_again() {
     let lock = handoff_std::DataDirLock::acquire(&world.path("d")).unwrap();
     let broken = world.script("a", "exit 3\n");
     let supervisor = world.supervise(&broken, &ANY_PORT, &held.pass());
+    let answer = world.trigger_once("handoff");
     assert!(
-        world
-            .trigger("handoff")
-            .starts_with("err: it is not known yet who serves")
+        answer.starts_with("err: it is not known yet who serves"),
+        "{answer}"
     );
     lock.release();
     supervisor.wait_log("pause=400ms");
@@ -279,16 +279,16 @@ fn a_supervisor_killed_in_a_handoff_finds_the_successor_and_its_binary() {
     let first = info(port);
     let old = first.process();
     assert_set(port, "k");
-    let slow = world.binary("b", "--open-delay-ms 500");
+    let slow = world.binary("b", "--open-delay-ms 1000");
     let mut client = UnixStream::connect(world.path("t")).unwrap();
     writeln!(client, "handoff {}", slow.display()).unwrap();
-    supervisor.wait_log("phase=Opening");
+    // The successor has the lock, so it goes on alone.
+    wait_for("Begin", || (world.lock_holder() != old).then_some(()));
     supervisor.kill();
 
-    // The successor has Begin, so it goes on alone.
     let supervisor = world.supervise(&a, &ANY_PORT, &held.pass());
-    supervisor.wait_log("a handoff that was interrupted serves");
     let second = info_of_another(port, first.pid);
+    supervisor.wait_log(&format!("pid {} serves", second.pid));
     assert_eq!(second.version, "b");
     assert_kept(port, "k");
     // Until then the old one could come back, and rightly so.
@@ -312,10 +312,7 @@ fn a_restarted_supervisor_without_its_listeners_says_so_and_watches() {
     let mut supervisor = world.supervise(&a, &["--listener", &listener], &[]);
     supervisor.wait_log("LISTENER MISSING");
     supervisor.wait_log(&format!("pid {} serves", first.pid));
-    let answer = wait_for("the end of the recovery", || {
-        let answer = world.trigger("handoff");
-        (!answer.contains("not known yet")).then_some(answer)
-    });
+    let answer = world.trigger("handoff");
     assert!(
         answer.starts_with("err: the listener `resp` is missing"),
         "{answer}"

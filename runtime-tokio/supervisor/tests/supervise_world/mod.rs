@@ -119,8 +119,17 @@ impl World {
         }
     }
 
-    /// Sends a line to the trigger socket and returns the answer.
+    /// The same as [`trigger_once`](Self::trigger_once), once it is known who serves: a daemon answers
+    /// its clients before its supervisor has taken note of that.
     pub(crate) fn trigger(&self, line: &str) -> String {
+        wait_for("end of the recovery", || {
+            let answer = self.trigger_once(line);
+            (!answer.contains("not known yet")).then_some(answer)
+        })
+    }
+
+    /// Sends a line to the trigger socket and returns the answer.
+    pub(crate) fn trigger_once(&self, line: &str) -> String {
         let mut client = wait_for("trigger socket", || {
             UnixStream::connect(self.path("t")).ok()
         });
