@@ -80,6 +80,8 @@ impl HandoffSpec {
 #[derive(Debug)]
 #[must_use]
 pub struct Report {
+    /// The handoff, whatever became of it; `None` for a recovery.
+    pub id: Option<HandoffId>,
     /// The outcome.
     pub outcome: SupervisorOutcome,
     /// The new incumbent, if this call started it: watch it, and reap it when it ends.
@@ -220,6 +222,11 @@ impl Supervisor {
         &self.daemon
     }
 
+    /// Start this one instead when nobody serves. Nothing happens to a daemon that runs.
+    pub fn set_daemon(&mut self, daemon: SpawnSpec) {
+        self.daemon = daemon;
+    }
+
     /// Start the daemon afresh. It fails by itself if another process holds the writer lock.
     ///
     /// # Errors
@@ -270,6 +277,10 @@ impl Supervisor {
         config: SupervisorConfig,
         successor: Option<&SpawnSpec>,
     ) -> Result<Report, SupervisorError> {
+        let id = match config.task {
+            Task::Handoff(id) => Some(id),
+            Task::Recover(_) => None,
+        };
         let mut driver: Driver<handoff_core::Supervisor, 2> = Driver::new(config)?;
         let started = Instant::now();
         let mut host = SupervisorHost {
@@ -321,6 +332,7 @@ impl Supervisor {
         }
         tracing::info!(target: "handoff.outcome", %outcome, ?took);
         Ok(Report {
+            id,
             outcome,
             child,
             timeline,

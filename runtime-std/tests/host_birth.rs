@@ -47,6 +47,8 @@ fn successor() {
     let names: Vec<_> = listeners.names().collect();
     writeln!(report, "names {names:?}").unwrap();
     writeln!(report, "channel at {}", channel.as_raw_fd()).unwrap();
+    let leads = rustix::process::getpgrp() == rustix::process::getpid();
+    writeln!(report, "own group {leads}").unwrap();
     writeln!(
         report,
         "duplicates {}",
@@ -133,6 +135,7 @@ fn spec(part: &str) -> SpawnSpec {
             .into(),
         env: vec![(PART.into(), part.into())],
         current_dir: None,
+        own_group: true,
     }
 }
 
@@ -177,6 +180,7 @@ fn a_successor_finds_everything_in_its_place() {
     let expected = format!(
         "names [\"web\", \"admin\", \"web\", \"plain\", \"spare\"]\n\
          channel at 8\n\
+         own group true\n\
          duplicates 5\n\
          the inherited listener `admin` is a Unix stream listener, not a TCP listener\n\
          the inherited listener `plain` is a stream socket that does not listen, \

@@ -7,6 +7,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -95,6 +96,9 @@ pub struct SpawnSpec {
     pub env: Vec<(OsString, OsString)>,
     /// The directory it starts in; ours if `None`.
     pub current_dir: Option<PathBuf>,
+    /// Whether it gets a process group of its own. A Ctrl-C at the terminal then reaches its
+    /// supervisor alone, which can stop it in order; otherwise it reaches both.
+    pub own_group: bool,
 }
 
 /// A daemon that was started.
@@ -177,6 +181,9 @@ impl SpawnSpec {
             .args(&self.args)
             .envs(self.env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null());
+        if self.own_group {
+            command.process_group(0);
+        }
         if let Some(path) = &self.current_dir {
             if !path.is_dir() {
                 return Err(SpawnError::NoDirectory { path: path.clone() });

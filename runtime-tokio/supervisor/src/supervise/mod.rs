@@ -1,0 +1,175 @@
+//! `handoff supervise`: starts a daemon, keeps it running, and replaces its binary when asked to.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | [`args`] | the command line, and in its help what an operator must know |
+//! | [`overseer`] | the loop: who is watched, what is in flight, what is due |
+//! | [`worker`] | the thread that a handoff runs on |
+//! | [`trigger`] | the socket on which handoffs are asked for |
+//! | [`daemon`] | a process that is watched, child of ours or not |
+//! | [`listeners`] | inherited, bound, or missing |
+//! | [`binary`] | which binary is the current one, remembered across restarts |
+
+pub(crate) mod args;
+mod backoff;
+mod binary;
+mod daemon;
+mod listeners;
+mod overseer;
+mod signals;
+mod trigger;
+mod worker;
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use handoff_std::host::{Inherited, JournalFile, NamedListener, SpawnSpec, control, lock};
+use handoff_std::{Supervisor, SupervisorEvent};
+
+use args::SuperviseArgs;
+use binary::BinaryRecord;
+use listeners::Listeners;
+use overseer::Overseer;
+use signals::Signals;
+use trigger::Trigger;
+use worker::Worker;
+
+/// Supervises until it is told to end.
+///
+/// # Errors
+/// Whatever keeps it from starting, in words for the operator; or what made it end.
+pub(crate) fn run(args: &SuperviseArgs) -> anyhow::Result<()> {
+    // First of all, while there is but one thread.
+    let inherited = Inherited::from_env()?;
+    if inherited.successor_channel.is_some() {
+        bail!("a supervisor cannot be started as the successor of a daemon");
+    }
+    let signals = Signals::register().context("cannot catch signals")?;
+    fs::create_dir_all(&args.data_dir)
+        .with_context(|| format!("cannot create {}", args.data_dir.display()))?;
+    let _in_charge = take_charge(&args.data_dir)?;
+
+    let listeners = Listeners::open(&args.listeners, inherited.listeners)?;
+    let occupied = is_occupied(&args.control_socket, &args.data_dir);
+    if let Some((_, error)) = listeners.missing.first()
+        && !occupied
+    {
+        bail!("{error}");
+    }
+    let (daemon, record) = daemon_to_start(args)?;
+    if let Err(error) = daemon.check() {
+        if !occupied {
+            return Err(error.into());
+        }
+        tracing::error!(%error, "the daemon that runs could not be started again");
+    }
+
+    let journal = args.journal();
+    let mut supervisor = Supervisor::new(&args.control_socket, &args.data_dir, daemon)?
+        .with_journal(&journal)
+        .with_observer(log);
+    let names = |listeners: &[NamedListener]| listeners.iter().map(|l| l.name.clone()).collect();
+    let fresh = names(&listeners.bound);
+    for listener in listeners.inherited.into_iter().chain(listeners.bound) {
+        supervisor = supervisor.with_listener(listener.name, listener.fd);
+    }
+    let trigger = match &args.trigger_socket {
+        Some(path) => Some(Trigger::bind(path, &args.allowed_uids).context("trigger socket")?),
+        None => None,
+    };
+    let worker = Worker::start(JournalFile::new(journal), record)
+        .context("cannot start the handoff thread")?;
+    Overseer::new(args, supervisor, worker, signals, trigger)
+        .with_listeners(listeners.missing, fresh)
+        .run()
+}
+
+/// Keeps a second supervisor away from the same daemon, for as long as the file is open.
+fn take_charge(data_dir: &Path) -> anyhow::Result<File> {
+    let path = data_dir.join(".handoff.supervisor");
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)
+        .with_context(|| format!("cannot open {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => bail!(
+            "another supervisor is in charge of {}; stop it first, with --keep-daemon in its \
+             arguments the daemon goes on meanwhile",
+            data_dir.display()
+        ),
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("cannot lock {}", path.display()))
+        }
+    }
+}
+
+/// Whether a daemon seems to be there: somebody answers on the control path, or holds the writer
+/// lock.
+fn is_occupied(control_path: &Path, data_dir: &Path) -> bool {
+    let answers = match control::connect(control_path) {
+        Ok(_) => true,
+        // Its queue is full, so somebody lives who is to empty it.
+        Err(error) => error.kind() == std::io::ErrorKind::WouldBlock,
+    };
+    answers || lock::lock_is_free(data_dir).is_ok_and(|free| !free)
+}
+
+/// The daemon that is started when nobody serves.
+fn daemon_to_start(args: &SuperviseArgs) -> anyhow::Result<(SpawnSpec, BinaryRecord)> {
+    let Some((named, rest)) = args.command.split_first() else {
+        bail!("no binary is given; write it after --");
+    };
+    let record = BinaryRecord::new(&args.data_dir, named);
+    let spec = |binary| SpawnSpec {
+        binary,
+        args: rest.to_vec(),
+        own_group: true,
+        ..SpawnSpec::default()
+    };
+    let current = spec(record.current());
+    if current.binary != record.named()
+        && let Err(error) = current.check()
+    {
+        tracing::error!(
+            %error, instead = %record.named().display(),
+            "the binary that replaced the command line's is gone; going back to that one"
+        );
+        return Ok((spec(record.named().to_path_buf()), record));
+    }
+    Ok((current, record))
+}
+
+/// What a handoff comes by. Troubles, lost sessions and the outcome are logged by the library.
+fn log(event: &SupervisorEvent) {
+    use handoff_std::core::supervisor::Phase::{
+        ColdStarting, Committing, Draining, Evicting, Killing, KillingIncumbent, Opening, Sealing,
+        Spawning, Undoing,
+    };
+    match event {
+        // The others are looks and pauses that may come by many times a second.
+        SupervisorEvent::Phase(
+            phase @ (Spawning | Draining | Sealing | Opening | Committing | KillingIncumbent
+            | Killing | Undoing | ColdStarting | Evicting),
+        ) => tracing::info!(%phase, "supervisor"),
+        SupervisorEvent::Drained(report) => {
+            tracing::info!(
+                open_connections = report.open_connections,
+                "incumbent drained"
+            );
+        }
+        SupervisorEvent::Sealed(report) => {
+            tracing::info!(revisions = ?report.revisions, "incumbent sealed");
+        }
+        SupervisorEvent::Ready(readiness) => {
+            tracing::info!(
+                listening_on = ?readiness.listening_on, healthy = readiness.healthy,
+                revisions = ?readiness.revisions, "successor ready"
+            );
+        }
+        _ => {}
+    }
+}
