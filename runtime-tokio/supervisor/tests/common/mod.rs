@@ -110,7 +110,7 @@ impl World {
             .map(Into::into)
             .into(),
             env,
-            current_dir: None,
+            ..SpawnSpec::default()
         }
     }
 

@@ -176,7 +176,7 @@ pub(crate) fn successor() -> SpawnSpec {
             binary: env::current_exe().unwrap(),
             args: env::args_os().skip(1).collect(),
             env: vec![(ROLE.into(), role.into()), (FLAGS.into(), flags.into())],
-            current_dir: None,
+            ..SpawnSpec::default()
         };
     }
     SpawnSpec {

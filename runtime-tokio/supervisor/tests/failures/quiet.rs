@@ -61,7 +61,7 @@ fn the_pause_holds_an_fsync_or_a_spawn() {
         binary: "strace".into(),
         args,
         env: supervisor.env,
-        current_dir: None,
+        ..SpawnSpec::default()
     });
     world.wait_event("Outcome(");
     let events = fs::read_to_string(world.path("events")).unwrap();
