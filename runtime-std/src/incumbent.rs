@@ -46,9 +46,6 @@ pub enum ServeError {
     /// an error: that frees the lock, and the supervisor starts the daemon afresh.
     #[error("the daemon cannot go on serving: {0}")]
     CannotServe(Box<Cause>),
-    /// The control loop could not be set up. The lock stays ours until the process ends.
-    #[error("the control loop cannot be started: {0}")]
-    Setup(#[from] io::Error),
 }
 
 /// A daemon that holds the writer lock and the control path, ready to be handed over.
@@ -60,6 +57,7 @@ pub struct Incumbent {
     allowed: Vec<u32>,
     observer: Observer<IncumbentEvent>,
     driver: Driver<handoff_core::Incumbent, SESSIONS>,
+    hooks: HookThread,
 }
 
 impl Incumbent {
@@ -71,35 +69,37 @@ impl Incumbent {
     /// # Errors
     /// [`BindError`]; the lock is given back.
     pub fn bind(control: impl AsRef<Path>, lock: DataDirLock) -> Result<Self, BindError> {
-        let control = control.as_ref();
-        let listener = ControlListener::bind(control)?;
-        Ok(Self::new(
-            control,
-            Some(listener),
-            LockKeeper::holding(lock),
-        )?)
+        let keeper = LockKeeper::new(lock.data_dir());
+        let mut incumbent = Self::prepare(control.as_ref(), keeper)?;
+        incumbent.listen(Some(ControlListener::bind(control.as_ref())?));
+        // Last, since it is not given back from here on, and nothing fails any more.
+        incumbent.lock.keep(lock);
+        Ok(incumbent)
     }
 
-    pub(crate) fn new(
-        control: &Path,
-        listener: Option<ControlListener>,
-        lock: LockKeeper,
-    ) -> io::Result<Self> {
+    /// All that can fail of an incumbent-to-be, but the control path: descriptors and threads.
+    pub(crate) fn prepare(control: &Path, lock: LockKeeper) -> io::Result<Self> {
         let config = IncumbentConfig {
             identity: identity::this_process(&[]),
-            bound: listener.is_some(),
+            bound: false,
             ..IncumbentConfig::default()
         };
-        let driver = Driver::new(config.clone())?;
         Ok(Self {
             control: control.to_path_buf(),
-            listener,
+            listener: None,
             lock,
+            driver: Driver::new(config.clone())?,
             config,
             allowed: Vec::new(),
             observer: Observer::none(),
-            driver,
+            hooks: HookThread::start()?,
         })
+    }
+
+    /// The control path leads to this listener; without one it is still to be bound.
+    pub(crate) fn listen(&mut self, listener: Option<ControlListener>) {
+        self.config.bound = listener.is_some();
+        self.listener = listener;
     }
 
     /// Say this build id in Hello. At most 64 bytes are used.
@@ -160,11 +160,12 @@ impl Incumbent {
             allowed,
             observer,
             mut driver,
+            hooks,
         } = self;
         driver.configure(config);
         let mut host = IncumbentHost {
             drainable: Arc::new(drainable),
-            hooks: HookThread::start()?,
+            hooks,
             running: None,
             caller: driver.caller(),
             clock: driver.clock(),
@@ -201,7 +202,7 @@ pub enum BindError {
     /// It cannot be bound.
     #[error(transparent)]
     Control(#[from] ControlError),
-    /// The control loop could not be set up.
+    /// The threads or descriptors of the control loop are not to be had.
     #[error("the control loop cannot be set up: {0}")]
     Setup(#[from] io::Error),
 }

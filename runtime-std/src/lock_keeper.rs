@@ -20,22 +20,21 @@ struct Kept {
 }
 
 impl LockKeeper {
-    pub(crate) fn empty(data_dir: &Path) -> Self {
-        Self::new(data_dir.to_path_buf(), None)
-    }
-
-    pub(crate) fn holding(lock: DataDirLock) -> Self {
-        Self::new(lock.data_dir().to_path_buf(), Some(lock))
-    }
-
-    fn new(data_dir: PathBuf, lock: Option<DataDirLock>) -> Self {
+    /// Keeps the lock of this directory, once there is one to keep.
+    pub(crate) fn new(data_dir: &Path) -> Self {
         let kept = Arc::new(Kept {
-            data_dir,
-            lock: Mutex::new(lock),
+            data_dir: data_dir.to_path_buf(),
+            lock: Mutex::new(None),
         });
         // One owner never goes away, so nothing is ever dropped.
         std::mem::forget(Arc::clone(&kept));
         Self(kept)
+    }
+
+    /// Keeps this lock of the directory, which was taken elsewhere.
+    pub(crate) fn keep(&self, lock: DataDirLock) {
+        let mut kept = self.0.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        *kept = Some(lock);
     }
 
     /// One try for the lock. Answers the same again when it is ours already.
@@ -79,7 +78,8 @@ mod tests {
     fn only_a_release_frees_the_lock() {
         let dir = tempfile::tempdir().expect("a directory");
         let taken = DataDirLock::acquire(dir.path()).expect("nobody holds it");
-        let keeper = LockKeeper::holding(taken);
+        let keeper = LockKeeper::new(dir.path());
+        keeper.keep(taken);
         assert_eq!(keeper.generation(), 1);
 
         let unwound = std::thread::spawn({
@@ -100,7 +100,7 @@ mod tests {
     #[test]
     fn a_lock_that_is_ours_is_taken_again_under_the_same_generation() {
         let dir = tempfile::tempdir().expect("a directory");
-        let keeper = LockKeeper::empty(dir.path());
+        let keeper = LockKeeper::new(dir.path());
         let first = LockReport::Taken { generation: 1 };
         assert_eq!(keeper.try_lock().expect("nobody holds it"), first);
         assert_eq!(keeper.try_lock().expect("it is ours"), first);

@@ -104,7 +104,10 @@ impl Successor {
         driver.links.adopt(self.channel);
 
         let (report, milestones) = mpsc::channel();
-        let lock = LockKeeper::empty(&setup.data_dir);
+        let lock = LockKeeper::new(&setup.data_dir);
+        // Now, not after Ready: what could fail then would leave nobody to serve.
+        let incumbent =
+            Incumbent::prepare(&setup.control, lock.clone())?.with_build_id(&setup.build_id);
         let cancelled = Arc::new(AtomicBool::new(false));
         let mut control = Control {
             caller: driver.caller(),
@@ -113,10 +116,10 @@ impl Successor {
             thread: None,
         };
         let mut host = SuccessorHost {
-            control: setup.control.clone(),
+            control: setup.control,
             staged: None,
             listener: None,
-            lock: lock.clone(),
+            lock,
             report,
             cancelled,
         };
@@ -136,9 +139,7 @@ impl Successor {
         let mut standing = Standing {
             control,
             listeners: self.listeners,
-            path: setup.control,
-            build_id: setup.build_id,
-            lock,
+            incumbent,
             opened: None,
         };
         match standing.control.next()? {
@@ -156,9 +157,7 @@ impl Successor {
 pub struct Standing {
     control: Control,
     listeners: InheritedListeners,
-    path: PathBuf,
-    build_id: Vec<u8>,
-    lock: LockKeeper,
+    incumbent: Incumbent,
     opened: Option<Ticket<op::Open>>,
 }
 
@@ -186,18 +185,16 @@ impl Standing {
         let Self {
             control,
             listeners,
-            path,
-            build_id,
-            lock,
+            incumbent,
             ..
         } = self;
         Ok(Begun {
-            ticket: Some(ticket),
-            control,
+            opening: Opening {
+                ticket: Some(ticket),
+                control,
+            },
             listeners,
-            path,
-            build_id,
-            lock,
+            incumbent,
         })
     }
 }
@@ -206,23 +203,26 @@ impl Standing {
 ///
 /// If it is dropped instead, the supervisor is told that the successor gave up.
 pub struct Begun {
+    opening: Opening,
+    listeners: InheritedListeners,
+    incumbent: Incumbent,
+}
+
+/// The open operation and the thread that waits for its end. Dropping it reports a failure.
+struct Opening {
     ticket: Option<Ticket<op::Open>>,
     control: Control,
-    listeners: InheritedListeners,
-    path: PathBuf,
-    build_id: Vec<u8>,
-    lock: LockKeeper,
 }
 
 impl Begun {
     /// The generation under which the lock was taken: a fencing token.
     pub fn generation(&self) -> u64 {
-        self.lock.generation()
+        self.incumbent.generation()
     }
 
     /// Whether the handoff was given up meanwhile. [`announce`](Self::announce) will fail then.
     pub fn is_cancelled(&self) -> bool {
-        self.control.cancelled.load(Ordering::Acquire)
+        self.opening.control.cancelled.load(Ordering::Acquire)
     }
 
     /// The inherited TCP listener of this name. Its status flags are as the incumbent left them.
@@ -251,7 +251,25 @@ impl Begun {
     /// # Errors
     /// [`SuccessorError`]: the handoff was given up, or `readiness` says that the daemon is not
     /// healthy. Do not serve then.
-    pub fn announce(mut self, readiness: Readiness) -> Result<Incumbent, SuccessorError> {
+    pub fn announce(self, readiness: Readiness) -> Result<Incumbent, SuccessorError> {
+        let Self {
+            opening,
+            mut incumbent,
+            ..
+        } = self;
+        incumbent.listen(opening.announce(readiness)?);
+        Ok(incumbent)
+    }
+
+    /// Give up: the data could not be opened. The supervisor is told why.
+    pub fn give_up(mut self, why: &str) {
+        self.opening.fail(why);
+    }
+}
+
+impl Opening {
+    /// Says Ready and sees the machine to its end; the control socket that is in place then.
+    fn announce(mut self, readiness: Readiness) -> Result<Option<ControlListener>, SuccessorError> {
         let Some(ticket) = self.ticket.take() else {
             return Err(io::Error::other("announced twice").into());
         };
@@ -263,23 +281,17 @@ impl Begun {
                 revisions: Revisions::from(&*readiness.revisions),
             }));
         })));
-        let outcome = self.control.next()?;
+        let milestone = self.control.next()?;
         self.control.join();
-        let Milestone::Ended(outcome, listener) = outcome else {
-            return Err(io::Error::other("out of order").into());
-        };
-        match *outcome {
-            SuccessorOutcome::Serving { .. } => {
-                let incumbent = Incumbent::new(&self.path, listener, self.lock.clone())?;
-                Ok(incumbent.with_build_id(&self.build_id))
+        match milestone {
+            Milestone::Ended(outcome, listener) => match *outcome {
+                SuccessorOutcome::Serving { .. } => Ok(listener),
+                SuccessorOutcome::Failed(_) => Err(gave_up(&outcome)),
+            },
+            Milestone::Standing | Milestone::Begun(_) => {
+                Err(io::Error::other("out of order").into())
             }
-            SuccessorOutcome::Failed(_) => Err(gave_up(&outcome)),
         }
-    }
-
-    /// Give up: the data could not be opened. The supervisor is told why.
-    pub fn give_up(mut self, why: &str) {
-        self.fail(why);
     }
 
     fn fail(&mut self, why: &str) {
@@ -292,7 +304,7 @@ impl Begun {
     }
 }
 
-impl Drop for Begun {
+impl Drop for Opening {
     fn drop(&mut self) {
         self.fail("the daemon left before it was ready");
     }
