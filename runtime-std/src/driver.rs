@@ -5,12 +5,12 @@
 //! 3. Poll the links, the doorbell and the control listener, no longer than until the deadline.
 //! 4. Hand in what was read. Only when nothing is left to be read is a deadline declared.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use handoff_core::op::{Completion, OpId};
@@ -30,7 +30,8 @@ pub(crate) type Ended = Box<dyn FnOnce(&mut dyn FnMut(Completion<'_>)) + Send>;
 /// What reaches the loop from other threads.
 pub(crate) enum Call {
     Ended(Ended),
-    Progress(Progress),
+    /// A hook has come further; how far is in the caller's `latest`.
+    Progress,
     Stop,
 }
 
@@ -39,6 +40,8 @@ pub(crate) enum Call {
 pub(crate) struct Caller {
     calls: Sender<Call>,
     bell: Arc<UnixStream>,
+    /// Progress that the loop has not looked at yet.
+    latest: Arc<Mutex<Option<Progress>>>,
 }
 
 impl Caller {
@@ -47,6 +50,18 @@ impl Caller {
         if self.calls.send(call).is_ok() {
             let _ = (&*self.bell).write(&[1]);
         }
+    }
+
+    /// Reports progress. However often a hook does, one call at most is under way, and the last
+    /// report counts.
+    pub(crate) fn progress(&self, progress: Progress) {
+        if self.latest().replace(progress).is_none() {
+            self.call(Call::Progress);
+        }
+    }
+
+    fn latest(&self) -> MutexGuard<'_, Option<Progress>> {
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -82,7 +97,7 @@ pub(crate) enum Accepted {
 
 /// The open links, and what has ended since the machine was last asked.
 pub(crate) struct Links {
-    open: HashMap<LinkId, Stream>,
+    open: BTreeMap<LinkId, Stream>,
     next: u32,
     ended: VecDeque<Ended>,
     wrote: VecDeque<(LinkId, usize)>,
@@ -97,7 +112,7 @@ impl Links {
     /// Adopt a non-blocking stream and name it.
     pub(crate) fn adopt(&mut self, socket: UnixStream) -> LinkId {
         let link = LinkId(self.next);
-        self.next += 1;
+        self.next = self.next.wrapping_add(1);
         self.open.insert(
             link,
             Stream {
@@ -161,7 +176,7 @@ impl<R: Role<L>, const L: usize> Driver<R, L> {
         Ok(Self {
             machine: Machine::new(config),
             links: Links {
-                open: HashMap::new(),
+                open: BTreeMap::new(),
                 next: 0,
                 ended: VecDeque::new(),
                 wrote: VecDeque::new(),
@@ -171,6 +186,7 @@ impl<R: Role<L>, const L: usize> Driver<R, L> {
             caller: Caller {
                 calls: sender,
                 bell: Arc::new(ring),
+                latest: Arc::default(),
             },
             bell,
             wait: None,
@@ -385,22 +401,26 @@ impl<R: Role<L>, const L: usize> Driver<R, L> {
     }
 
     fn answer_calls(&mut self, host: &mut impl Host<R, L>) {
-        while let Ok(call) = self.calls.try_recv() {
+        // What comes while these are answered rings anew, so a busy caller cannot hold the loop here.
+        let calls: Vec<Call> = self.calls.try_iter().collect();
+        for call in calls {
             match call {
                 Call::Ended(ended) => self.links.end(ended),
-                Call::Progress(Progress {
-                    sealed,
-                    total,
-                    revision,
-                }) => {
-                    self.give(
-                        host,
-                        Input::Progress {
+                Call::Progress => {
+                    let latest = self.caller.latest().take();
+                    if let Some(Progress {
+                        sealed,
+                        total,
+                        revision,
+                    }) = latest
+                    {
+                        let input = Input::Progress {
                             sealed,
                             total,
                             revision,
-                        },
-                    );
+                        };
+                        self.give(host, input);
+                    }
                 }
                 Call::Stop => self.stopped = true,
             }
@@ -438,10 +458,32 @@ fn report(misuse: Misuse) -> usize {
     0
 }
 
-/// Rounded up, so that a wait never ends before its deadline.
+/// As exact as the clock. A wait that ends early all the same finds no deadline due, and goes on.
 fn timespec(duration: Duration) -> Timespec {
     Timespec {
         tv_sec: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
         tv_nsec: duration.subsec_nanos().into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use handoff_core::IncumbentConfig;
+
+    use super::*;
+
+    #[test]
+    fn a_hook_that_reports_without_end_fills_the_queue() {
+        let config = IncumbentConfig::default();
+        let driver = Driver::<handoff_core::Incumbent, 1>::new(config).unwrap();
+        let caller = driver.caller();
+        for sealed in 0..1000 {
+            caller.progress(Progress {
+                sealed,
+                ..Progress::default()
+            });
+        }
+        assert_eq!(driver.calls.try_iter().count(), 1);
+        assert_eq!(caller.latest().take().map(|last| last.sealed), Some(999));
     }
 }

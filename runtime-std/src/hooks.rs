@@ -180,7 +180,7 @@ impl HookContext {
     }
 
     /// Report how far the seal has come. It is sent on to the supervisor, unless an earlier report is
-    /// still on its way.
+    /// still on its way; so it may be called as often as is convenient.
     pub fn progress(&self, progress: Progress) {
         if let Some(report) = &self.progress {
             report(progress);

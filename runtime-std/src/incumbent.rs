@@ -238,7 +238,7 @@ impl<D: Drainable> IncumbentHost<D> {
     fn context(&mut self, op: OpId, deadline: Instant) -> HookContext {
         let caller = self.caller.clone();
         let context = HookContext::new(self.clock.instant(deadline.as_nanos()))
-            .with_progress(move |progress| caller.call(Call::Progress(progress)));
+            .with_progress(move |progress| caller.progress(progress));
         self.running = Some((op, context.clone()));
         context
     }
