@@ -3,6 +3,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -268,7 +269,8 @@ impl<D: Drainable> IncumbentHost<D> {
             move || {
                 drainable.generation(generation);
                 drainable.resume().map_err(|e| e.to_string())?;
-                let now = drainable.snapshot();
+                // For the log alone: it must not make a failure of what has worked.
+                let now = catch_unwind(AssertUnwindSafe(|| drainable.snapshot())).ok();
                 tracing::info!(target: "handoff.resume", generation, ?now, "serving again");
                 Ok(())
             },
