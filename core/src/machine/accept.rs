@@ -87,9 +87,13 @@ impl<R: Role<L>, S: Storage, const L: usize> Machine<R, S, L> {
         };
         self.step(Event::Heard(at));
         if pushed.complete {
-            self.fresh = Some(at);
             if let Err(violation) = self.message(at) {
+                if let Some(inbox) = self.inboxes.get_mut(at) {
+                    inbox.reader.clear();
+                }
                 self.fail(at, violation);
+            } else {
+                self.fresh = Some(at);
             }
         }
         pushed.consumed

@@ -112,7 +112,8 @@ impl<R: Role<L>, S: Storage, const L: usize> Turn<'_, R, S, L> {
         self.consumed
     }
 
-    /// The message that this input completed, if it did: for logs, metrics and reports.
+    /// The message that this input completed, if it did and was allowed to come: for logs, metrics
+    /// and reports.
     pub fn message(&self) -> Option<Message<'_>> {
         let at = self.machine.fresh?;
         let frame = self.machine.inboxes.get(at)?.frame()?;

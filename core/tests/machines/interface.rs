@@ -177,3 +177,21 @@ fn a_clock_that_goes_backwards_stands_still() {
     });
     assert_eq!(o.wait.and_then(|wait| wait.deadline), due);
 }
+
+#[test]
+fn a_message_is_shown_unless_it_breaks_the_protocol() {
+    let mut o = old();
+    o.input(Input::Opened { link: ONE, peer: 1 });
+    let ack = Message::HelloAck { version: 1, id: ID };
+    for (message, allowed) in [(ack, true), (Message::Begin { id: ID }, false)] {
+        let bytes = frame(&message);
+        let link = ONE;
+        let input = Input::Bytes {
+            link,
+            bytes: &bytes,
+        };
+        let mut turn = o.machine.handle(o.now, input).expect("a legal input");
+        assert_eq!(turn.message(), allowed.then_some(message));
+        while let Step::Do(_) = turn.next() {}
+    }
+}
