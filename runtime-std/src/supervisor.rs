@@ -156,7 +156,8 @@ pub struct Supervisor {
     journal: Option<JournalFile>,
     observer: Observer<SupervisorEvent>,
     times: SupervisorConfig,
-    retired: Option<u32>,
+    /// The incumbent of the last handoff that committed. It may still answer for a moment.
+    retired: Option<Process>,
 }
 
 impl Supervisor {
@@ -164,7 +165,8 @@ impl Supervisor {
     /// binary that is started when nobody serves; a committed handoff replaces it.
     ///
     /// # Errors
-    /// [`SupervisorError::Control`] when the control path is too long or its directory is not there.
+    /// [`SupervisorError::Control`] when the control path is too long or names no file. Whether its
+    /// directory is there is for the daemon to say.
     pub fn new(
         control: impl AsRef<Path>,
         data_dir: impl AsRef<Path>,
@@ -198,8 +200,8 @@ impl Supervisor {
         self
     }
 
-    /// Change the times that the protocol leaves to the caller. `task`, `deadline`, `drain_grace` and
-    /// `kill_stuck_incumbent` come from elsewhere and are ignored.
+    /// Change the times that the protocol leaves to the caller. `task`, `deadline`, `drain_grace`,
+    /// `kill_stuck_incumbent` and `retired` come from elsewhere and are ignored.
     #[must_use]
     pub fn with_times(mut self, times: SupervisorConfig) -> Self {
         self.times = times;
@@ -262,7 +264,11 @@ impl Supervisor {
             deadline: spec.deadline,
             drain_grace: spec.drain_grace,
             kill_stuck_incumbent: spec.kill_stuck_incumbent,
-            retired: self.retired,
+            // Once it is dead its pid may become anybody's.
+            retired: self
+                .retired
+                .filter(|process| process.is_alive())
+                .map(|process| process.pid),
             ..self.times.clone()
         };
         let report = self.run(config, Some(&spec.successor))?;
@@ -384,8 +390,8 @@ struct SupervisorHost<'a> {
     started: Instant,
     /// The process that was started last, as long as it is ours to reap.
     child: Option<Child>,
-    /// The pid that the incumbent's Hello named.
-    incumbent: Option<u32>,
+    /// Who the incumbent's Hello says it is.
+    incumbent: Option<Process>,
     timeline: Vec<(Phase, Duration)>,
     drained: Option<DrainReport>,
     sealed: Option<SealReport>,
@@ -547,7 +553,7 @@ impl Host<handoff_core::Supervisor, 2> for SupervisorHost<'_> {
     fn message(&mut self, message: &Message<'_>) {
         match *message {
             Message::Hello(hello) if hello.side == Side::Incumbent => {
-                self.incumbent = Some(hello.pid);
+                self.incumbent = Process::of(hello.pid);
             }
             Message::Drained {
                 open_connections,
@@ -610,4 +616,54 @@ where
         Ok(report) => feed(ticket.done(report)),
         Err(why) => feed(ticket.failed(&why)),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use handoff_core::Reason;
+
+    use super::*;
+    use crate::{DataDirLock, Drainable, HookContext, HookError, Incumbent};
+
+    struct Idle;
+
+    impl Drainable for Idle {
+        fn drain(&self, _: &HookContext) -> Result<DrainReport, HookError> {
+            Ok(DrainReport::default())
+        }
+
+        fn seal(&self, _: &HookContext) -> Result<SealReport, HookError> {
+            Ok(SealReport::default())
+        }
+
+        fn resume(&self) -> Result<(), HookError> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn an_incumbent_with_the_pid_of_a_retired_process_is_taken_for_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("control");
+        let lock = DataDirLock::acquire(dir.path()).unwrap();
+        let incumbent = Incumbent::bind(&path, lock).unwrap();
+        let handle = incumbent.handle();
+        let serving = std::thread::spawn(move || incumbent.serve(Idle));
+
+        let spec = SpawnSpec {
+            binary: "true".into(),
+            ..SpawnSpec::default()
+        };
+        let mut supervisor = Supervisor::new(&path, dir.path(), spec.clone()).unwrap();
+        let mut earlier = Process::current();
+        earlier.start -= 1;
+        supervisor.retired = Some(earlier);
+        let report = supervisor.handoff(&HandoffSpec::new(spec)).unwrap();
+        let SupervisorOutcome::RolledBack { cause, .. } = report.outcome else {
+            panic!("{}", report.outcome);
+        };
+        assert_eq!(cause.reason, Reason::SuccessorLost);
+        handle.stop();
+        serving.join().unwrap().unwrap();
+    }
 }
