@@ -49,9 +49,9 @@ pub trait Drainable: Send + Sync + 'static {
     /// told to leave, so that its supervisor can start it afresh.
     fn resume(&self) -> Result<(), HookError>;
 
-    /// The writer lock has been taken again, under this generation: a fencing token, higher than
-    /// every earlier one, to be stamped on what is written outside the data directory. Called
-    /// before `resume` when a handoff is undone that had gone as far as the lock (`C2`).
+    /// The generation under which the writer lock is held: a fencing token, to be stamped on what is
+    /// written outside the data directory. Called before every `resume`. It is higher than every
+    /// earlier one if the lock had been given back (`C2`), and the same as before if not (`C1`).
     fn generation(&self, generation: u64) {
         let _ = generation;
     }

@@ -6,8 +6,9 @@
 //! | something that replaces it | [`Supervisor`], [`SpawnSpec`], [`HandoffSpec`] |
 //! | an adapter for another event loop | [`host`], the Unix layer, and [`handoff_core`] itself |
 //!
-//! Three threads at the most belong to a daemon's side: the control loop (the thread that calls
-//! [`Incumbent::serve`], or one of the library's own while it is a successor), and one for hooks.
+//! On a daemon's side there are two threads: the control loop (the thread that calls
+//! [`Incumbent::serve`], or one of the library's own while it is a successor), and one for hooks. A
+//! hook that never comes back keeps its thread, and the next one gets another.
 //! The control loop goes on reading while hooks run, so heartbeats go out, and an abort or a lost
 //! session is acted on at once (`C1`, `C2`).
 //!
