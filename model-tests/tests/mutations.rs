@@ -20,7 +20,7 @@ fn says(violation: &Violation, line: &str) -> bool {
     violation.story.iter().any(|told| told.contains(line))
 }
 
-/// Section 7.1: S is killed after Begin, N fails on its lost session and O gives up.
+/// Section 12, failure 1: S is killed after Begin, N fails on its lost session and O gives up.
 #[test]
 fn impatience_on_both_sides_leaves_nobody() {
     let violation = missed_without(Mutation::Impatient, one_kill());

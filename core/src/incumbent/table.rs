@@ -73,7 +73,7 @@ pub static INCUMBENT: &[IncumbentRow] = &[
     row(&[Unreleasing], &[ReleaseDone],   &[StartLock],                     Reclaiming, "C2"),
     row(&[Unreleasing], &[ReleaseFailed], &[StartResume],                   Resuming,   "C1"),
     // The lock may be let go at any moment from here on, so nothing may be written ever again.
-    row(&[Unreleasing], &[HookLate],      &[FailStop],                      Failed,     "5"),
+    row(&[Unreleasing], &[HookLate],      &[FailStop],                      Failed,     "8"),
 
     // Given up when the lock is gone: the lock decides.
     row(&[Sealed],      &[Abort, Resume, OwnerLost],

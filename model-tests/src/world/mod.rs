@@ -212,7 +212,7 @@ impl Default for Setup {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mutation {
     /// A successor fails when its session is lost while it opens, and an incumbent gives up after it
-    /// has tried for the lock once more: the outage of section 7.1.
+    /// has tried for the lock once more: failure 1 of section 12.
     Impatient,
     /// Deadlines are looked at before what was received.
     TimeoutsFirst,

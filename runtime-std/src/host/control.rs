@@ -2,7 +2,7 @@
 //!
 //! It is bound under a temporary sibling name, given mode 0600 before anybody can connect, and
 //! renamed into place, so that P always leads to somebody who listens. [`ControlListener::stage`]
-//! does everything that can fail; [`StagedControl::publish`] is one rename (protocol, section 5: a
+//! does everything that can fail; [`StagedControl::publish`] is one rename (protocol, section 3: a
 //! bind that fails is found before Ready, not after).
 //!
 //! Whose P is, is told by the file's device and inode, which a rename keeps: an incumbent that finds

@@ -147,7 +147,7 @@ impl InheritedListeners {
     }
 
     /// A duplicate of each one not taken yet, in order: what an incumbent keeps to answer
-    /// `ListenersRequest` (protocol, section 8).
+    /// `ListenersRequest` (protocol, section 13).
     ///
     /// # Errors
     /// The system's, when it is out of descriptors.

@@ -1,5 +1,5 @@
 //! The supervisor's journal as a file: a small record, replaced whole, that survives the supervisor
-//! and need not survive the machine (protocol, section 6, "The journal").
+//! and need not survive the machine (protocol, section 11).
 //!
 //! Written to a temporary name and renamed, so a reader sees the old record or the new one; never
 //! synced, since after a reboot the record is void anyway, which [`boot_id`] tells. What the record

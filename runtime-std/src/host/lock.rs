@@ -3,7 +3,7 @@
 //! The kernel drops it when its holder dies, however it dies. Beside it lies
 //! `<data_dir>/.handoff.pidfile`, a hint for people and error messages, and inside it the
 //! *generation*, a number that grows with every acquisition: a fencing token for anything that the
-//! daemon touches outside its data directory (protocol, section 6, "Generations").
+//! daemon touches outside its data directory (protocol, section 10).
 //!
 //! Taking the lock is inside the pause that users see, so it costs a handful of system calls and no
 //! fsync. The lock file is never renamed or removed: a lock on a file that has no name excludes

@@ -1,5 +1,5 @@
 //! Who is at the other end of a Unix socket, as the kernel knows it, and who may talk to us
-//! (protocol, section 5).
+//! (protocol, section 6).
 //!
 //! Read through nix, not rustix: a peer from another pid namespace has pid 0, which rustix's type
 //! for credentials cannot hold.

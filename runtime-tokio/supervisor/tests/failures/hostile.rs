@@ -37,7 +37,7 @@ fn connect(control: &Path) -> UnixStream {
     UnixStream::connect(control).unwrap()
 }
 
-// Section 5: several sessions at a time, and the oldest idle ones go first.
+// Section 6: several sessions at a time, and the oldest idle ones go first.
 #[test]
 fn stalled_dripping_and_crowding_peers_block_a_handoff() {
     let world = World::new();
@@ -70,7 +70,7 @@ fn stalled_dripping_and_crowding_peers_block_a_handoff() {
     drop((silent, hanging, liars));
 }
 
-// Section 5: the session that owns the handoff is never the one that goes.
+// Section 6: the session that owns the handoff is never the one that goes.
 #[test]
 fn peers_that_crowd_in_during_a_drain_push_the_supervisor_out() {
     let world = World::new();
@@ -90,7 +90,7 @@ fn peers_that_crowd_in_during_a_drain_push_the_supervisor_out() {
     world.assert_serves(committed(&report));
 }
 
-// Section 5: the error ends the session that made it, and no other.
+// Section 6: the error ends the session that made it, and no other.
 #[test]
 fn a_malformed_frame_ends_more_than_its_session() {
     let world = World::new();

@@ -142,7 +142,7 @@ fn a_daemon_out_of_descriptors_gives_up_its_lock_or_its_control_path() {
     world.assert_next_handoff_works();
 }
 
-// Section 5: Abort and ResumeAfterAbort are acted on while drain runs.
+// Section 6: Abort and ResumeAfterAbort are acted on while drain runs.
 #[test]
 fn an_aborted_drain_goes_on_to_its_end() {
     let world = World::new();
@@ -163,7 +163,7 @@ fn an_aborted_drain_goes_on_to_its_end() {
     }
 }
 
-// Section 5: a message that the state does not allow ends the session, in the hook and after it.
+// Section 6: a message that the state does not allow ends the session, in the hook and after it.
 #[test]
 fn a_second_seal_request_seals_twice() {
     for flags in ["", "slow-seal"] {

@@ -22,7 +22,7 @@ const LOUD: &[&str] = &[
     "execve(",
 ];
 
-// Section 4, "The pause". The daemons' hooks do nothing here, so whatever is seen is ours.
+// Section 5: nothing of the kind is in the pause. The daemons' hooks do nothing here, so whatever is seen is ours.
 #[test]
 fn the_pause_holds_an_fsync_or_a_spawn() {
     let strace = Command::new("strace")

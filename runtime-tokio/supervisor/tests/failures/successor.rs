@@ -19,7 +19,7 @@ fn drained(report: &Report) -> bool {
         .any(|(phase, _)| *phase == Phase::Draining)
 }
 
-// Section 5: a bind that fails is found before Ready; here even before Hello.
+// Section 3: a bind that fails is found before Ready; here even before Hello.
 #[test]
 fn a_control_path_that_cannot_be_bound_drains_the_incumbent() {
     let world = World::new();
@@ -154,7 +154,7 @@ fn a_standing_successor_makes_the_incumbents_listener_blocking() {
     assert!(blocking.is_empty(), "{phases:?}");
 }
 
-// Sections 4 and 5: asked for at once after a commit, whether N has renamed yet or O has left.
+// Section 6: asked for at once after a commit, whether N has renamed yet or O has left.
 #[test]
 fn a_handoff_right_after_a_commit_is_refused() {
     let world = World::new();

@@ -200,7 +200,7 @@ fn a_ready_at_the_deadline_leaves_the_control_path_dead() {
     }
 }
 
-// C1, section 5: the supervisor gives up by dying, and a long drain is stopped at once.
+// C1, section 6: the supervisor gives up by dying, and a long drain is stopped at once.
 #[test]
 fn a_supervisor_killed_in_a_long_drain_keeps_the_service_closed() {
     let world = World::new();
@@ -217,7 +217,7 @@ fn a_supervisor_killed_in_a_long_drain_keeps_the_service_closed() {
     assert!(killed.elapsed() < Duration::from_secs(2));
 }
 
-// Section 6, "The journal": it is reported, and stops nothing.
+// Section 11: it is reported, and stops nothing.
 #[test]
 fn a_journal_that_cannot_be_written_stops_a_handoff() {
     for phase in [Phase::Connecting, Phase::Sealing] {
