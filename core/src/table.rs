@@ -18,6 +18,39 @@ pub struct Row<P: 'static, C: 'static, A: 'static> {
     pub rule: &'static str,
 }
 
+/// A row that leads to the phase `to`.
+pub(crate) const fn row<P, C, A>(
+    from: &'static [P],
+    on: &'static [C],
+    act: &'static [A],
+    to: P,
+    rule: &'static str,
+) -> Row<P, C, A> {
+    Row {
+        from,
+        on,
+        to: Some(to),
+        act,
+        rule,
+    }
+}
+
+/// A row that stays in the phase.
+pub(crate) const fn stay<P, C, A>(
+    from: &'static [P],
+    on: &'static [C],
+    act: &'static [A],
+    rule: &'static str,
+) -> Row<P, C, A> {
+    Row {
+        from,
+        on,
+        to: None,
+        act,
+        rule,
+    }
+}
+
 /// The row for `cue` in `phase`. A table has at most one.
 pub fn find<'t, P: PartialEq, C: PartialEq, A>(
     table: &'t [Row<P, C, A>],

@@ -1,6 +1,6 @@
 //! What a peer can do wrong. Each ends its session, and only that.
 
-use crate::wire::{DecodeError, FrameError, HandoffId, MessageKind, Side, VersionRange};
+use crate::wire::{DecodeError, FrameError, HandoffId, MessageKind, NoCommonVersion, Side};
 
 /// What the peer did wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
@@ -40,13 +40,8 @@ pub enum Violation {
         found: u32,
     },
     /// No protocol version in common.
-    #[error("no protocol version in common: ours {ours}, theirs {theirs}")]
-    NoCommonVersion {
-        /// What we speak.
-        ours: VersionRange,
-        /// What the peer speaks.
-        theirs: VersionRange,
-    },
+    #[error("{0}")]
+    NoCommonVersion(#[from] NoCommonVersion),
     /// A frame of another version than the negotiated one.
     #[error("a frame of version {found} on a session of version {expected}")]
     WrongVersion {

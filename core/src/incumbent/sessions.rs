@@ -8,7 +8,7 @@ use crate::cause::Reason;
 use crate::machine::Room;
 use crate::text::Text;
 use crate::violation::Violation;
-use crate::wire::{HandoffId, Message, Side, VersionRange};
+use crate::wire::{HandoffId, Message, Side};
 
 impl<B: Room, const L: usize> Step<'_, '_, B, L> {
     pub(super) fn greet(&mut self, at: usize, peer: u32) {
@@ -71,14 +71,7 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
         let Message::HelloAck { version, id } = *message else {
             return Ok(false);
         };
-        let ours = self.config.versions;
-        let theirs = VersionRange {
-            min: version,
-            max: version,
-        };
-        if ours.highest_common(theirs).is_none() {
-            return Err(Violation::NoCommonVersion { ours, theirs });
-        }
+        self.config.versions.admit(version)?;
         self.out.negotiated(at, version);
         if let Some(session) = self.state.sessions.get_mut(at) {
             *session = Session::Acknowledged {

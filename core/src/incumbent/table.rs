@@ -11,7 +11,7 @@
 //! ```
 
 use super::{Act, Cue, Phase};
-use crate::table::Row;
+use crate::table::{Row, row, stay};
 
 use Act::{
     AbortOwner, ArmPatience, ArmRetry, CancelHook, Disown, FailStop, Leave, LeaveSuperseded,
@@ -32,37 +32,6 @@ use Phase::{
 
 /// A row of the incumbent's table.
 pub type IncumbentRow = Row<Phase, Cue, Act>;
-
-const fn row(
-    from: &'static [Phase],
-    on: &'static [Cue],
-    act: &'static [Act],
-    to: Phase,
-    rule: &'static str,
-) -> IncumbentRow {
-    Row {
-        from,
-        on,
-        to: Some(to),
-        act,
-        rule,
-    }
-}
-
-const fn stay(
-    from: &'static [Phase],
-    on: &'static [Cue],
-    act: &'static [Act],
-    rule: &'static str,
-) -> IncumbentRow {
-    Row {
-        from,
-        on,
-        to: None,
-        act,
-        rule,
-    }
-}
 
 /// The incumbent's table.
 #[rustfmt::skip]

@@ -14,7 +14,7 @@ use crate::table;
 use crate::text::Text;
 use crate::time::Instant;
 use crate::violation::Violation;
-use crate::wire::{HandoffId, Message, Side, VersionRange};
+use crate::wire::{HandoffId, Message, Side};
 
 /// The index of the one link.
 const PEER: usize = 0;
@@ -256,14 +256,7 @@ impl<B: Room> Step<'_, '_, B> {
     }
 
     fn acknowledged(&mut self, version: u16, id: HandoffId) -> Result<bool, Violation> {
-        let ours = self.config.versions;
-        let theirs = VersionRange {
-            min: version,
-            max: version,
-        };
-        if ours.highest_common(theirs).is_none() {
-            return Err(Violation::NoCommonVersion { ours, theirs });
-        }
+        self.config.versions.admit(version)?;
         self.out.negotiated(PEER, version);
         self.state.id = Some(id);
         Ok(self.cue(Cue::Acknowledged))

@@ -9,7 +9,7 @@
 //! ```
 
 use super::{Act, Cue, Phase};
-use crate::table::Row;
+use crate::table::{Row, row, stay};
 
 use Act::{
     AbortPeer, ArmBegin, ArmGrace, ArmHello, ArmRetry, ArmWrite, CancelOpen, Fail, SendHello,
@@ -27,37 +27,6 @@ use Phase::{
 
 /// A row of the successor's table.
 pub type SuccessorRow = Row<Phase, Cue, Act>;
-
-const fn row(
-    from: &'static [Phase],
-    on: &'static [Cue],
-    act: &'static [Act],
-    to: Phase,
-    rule: &'static str,
-) -> SuccessorRow {
-    Row {
-        from,
-        on,
-        to: Some(to),
-        act,
-        rule,
-    }
-}
-
-const fn stay(
-    from: &'static [Phase],
-    on: &'static [Cue],
-    act: &'static [Act],
-    rule: &'static str,
-) -> SuccessorRow {
-    Row {
-        from,
-        on,
-        to: None,
-        act,
-        rule,
-    }
-}
 
 /// The successor's table.
 #[rustfmt::skip]

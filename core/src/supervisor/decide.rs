@@ -122,10 +122,7 @@ impl<B: Room> Step<'_, '_, B> {
         if hello.side != side {
             return Err(Violation::WrongSide(hello.side));
         }
-        let (ours, theirs) = (self.config.versions, hello.versions);
-        let version = ours
-            .highest_common(theirs)
-            .ok_or(Violation::NoCommonVersion { ours, theirs })?;
+        let version = self.config.versions.negotiate(hello.versions)?;
         if at == SUCCESSOR {
             let expected = self.state.successor.pid;
             if hello.pid != expected {

@@ -16,7 +16,7 @@
 //! ```
 
 use super::{Act, Cue, Phase};
-use crate::table::Row;
+use crate::table::{Row, row, stay};
 
 use Act::{
     AckIncumbent, AckSuccessor, ArmDrain, ArmMeet, ArmReady, ArmRetry, ArmSeal, ArmWelcome,
@@ -42,37 +42,6 @@ use Phase::{
 
 /// A row of the supervisor's table.
 pub type SupervisorRow = Row<Phase, Cue, Act>;
-
-const fn row(
-    from: &'static [Phase],
-    on: &'static [Cue],
-    act: &'static [Act],
-    to: Phase,
-    rule: &'static str,
-) -> SupervisorRow {
-    Row {
-        from,
-        on,
-        to: Some(to),
-        act,
-        rule,
-    }
-}
-
-const fn stay(
-    from: &'static [Phase],
-    on: &'static [Cue],
-    act: &'static [Act],
-    rule: &'static str,
-) -> SupervisorRow {
-    Row {
-        from,
-        on,
-        to: None,
-        act,
-        rule,
-    }
-}
 
 /// The supervisor's table.
 #[rustfmt::skip]

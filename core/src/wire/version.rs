@@ -19,13 +19,33 @@ impl VersionRange {
     /// Version 1 alone.
     pub const V1: Self = Self { min: 1, max: 1 };
 
-    /// The highest version in both ranges: the one that the session goes on with. `None` means that
-    /// the session ends, with [`NoCommonVersion`].
+    /// The highest version in both ranges.
     pub fn highest_common(self, other: Self) -> Option<u16> {
         let lowest = self.min.max(other.min);
         let highest = self.max.min(other.max);
         // An inverted range also fails this: `lowest` is then above its own `max`.
         (lowest <= highest).then_some(highest)
+    }
+
+    /// The version that a session with a side that speaks `theirs` goes on with.
+    ///
+    /// # Errors
+    /// [`NoCommonVersion`] ends the session.
+    pub fn negotiate(self, theirs: Self) -> Result<u16, NoCommonVersion> {
+        let ours = self;
+        ours.highest_common(theirs)
+            .ok_or(NoCommonVersion { ours, theirs })
+    }
+
+    /// Whether the `version` that the other side chose is one of ours.
+    ///
+    /// # Errors
+    /// [`NoCommonVersion`] ends the session.
+    pub fn admit(self, version: u16) -> Result<u16, NoCommonVersion> {
+        self.negotiate(Self {
+            min: version,
+            max: version,
+        })
     }
 }
 
@@ -38,7 +58,7 @@ impl fmt::Display for VersionRange {
 /// Two sides that speak no version in common; the session ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[error(
-    "no common protocol version: we speak {ours}, the peer {theirs}; upgrade the side that is behind"
+    "no protocol version in common: ours {ours}, theirs {theirs}; upgrade the side that is behind"
 )]
 pub struct NoCommonVersion {
     /// What our side speaks.
