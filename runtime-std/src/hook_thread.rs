@@ -15,6 +15,8 @@ type Job = Box<dyn FnOnce() + Send>;
 pub(crate) struct HookThread {
     jobs: Sender<Job>,
     busy: Arc<AtomicBool>,
+    /// Whether those are busy that were left behind.
+    left: Vec<Arc<AtomicBool>>,
 }
 
 impl HookThread {
@@ -28,7 +30,11 @@ impl HookThread {
                     job();
                 }
             })?;
-        Ok(Self { jobs, busy })
+        Ok(Self {
+            jobs,
+            busy,
+            left: Vec::new(),
+        })
     }
 
     /// Runs `hook` and hands its result to `report`. A hook that panics has failed.
@@ -41,7 +47,11 @@ impl HookThread {
     ) {
         if self.busy.load(Ordering::Acquire) {
             match Self::start() {
-                Ok(fresh) => *self = fresh,
+                Ok(fresh) => {
+                    let stuck = std::mem::replace(self, fresh);
+                    self.left = stuck.left;
+                    self.left.push(stuck.busy);
+                }
                 Err(e) => return report(Err(format!("no thread for the hook: {e}"))),
             }
         }
@@ -56,6 +66,12 @@ impl HookThread {
         });
         // The thread ends only with its sender, so the job arrives.
         let _ = self.jobs.send(job);
+    }
+
+    /// Whether a hook that was left behind still runs.
+    pub(crate) fn left_behind(&mut self) -> bool {
+        self.left.retain(|busy| busy.load(Ordering::Acquire));
+        !self.left.is_empty()
     }
 }
 

@@ -3,16 +3,89 @@
 use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, mpsc};
-use std::thread;
+use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
-use handoff_std::core::Observation;
 use handoff_std::core::incumbent::Phase;
 use handoff_std::core::wire::{HandoffId, Message, encode};
+use handoff_std::core::{IncumbentConfig, Observation};
 use handoff_std::{
-    DataDirLock, DrainReport, Drainable, HookContext, HookError, Incumbent, Retirement, SealReport,
-    Snapshot,
+    DataDirLock, DrainReport, Drainable, HookContext, HookError, Incumbent, IncumbentHandle,
+    Retirement, SealReport, ServeError, Snapshot,
 };
+use tempfile::TempDir;
+
+const ID: HandoffId = HandoffId::from_bytes([7; 16]);
+
+/// An incumbent that serves on a thread of its own.
+struct Served {
+    dir: TempDir,
+    phases: Receiver<Phase>,
+    handle: IncumbentHandle,
+    thread: JoinHandle<Result<Retirement, ServeError>>,
+}
+
+impl Served {
+    fn new(daemon: impl Drainable) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let lock = DataDirLock::acquire(dir.path()).unwrap();
+        let (seen, phases) = mpsc::channel();
+        let incumbent = Incumbent::bind(dir.path().join("control"), lock)
+            .unwrap()
+            .with_times(IncumbentConfig {
+                cancel_grace: Duration::from_millis(20),
+                ..IncumbentConfig::default()
+            })
+            .with_observer(move |event| {
+                if let Observation::Phase(phase) = event {
+                    let _ = seen.send(*phase);
+                }
+            });
+        let handle = incumbent.handle();
+        let thread = thread::spawn(move || incumbent.serve(daemon));
+        let served = Self {
+            dir,
+            phases,
+            handle,
+            thread,
+        };
+        served.reach(Phase::Serving);
+        served
+    }
+
+    /// The phases on the way to this one.
+    fn reach(&self, wanted: Phase) -> Vec<Phase> {
+        let before = |phase: &Phase| *phase != wanted;
+        self.phases.iter().take_while(before).collect()
+    }
+
+    /// The one of the two that comes first.
+    fn reach_either(&self, one: Phase, other: Phase) -> Phase {
+        let wanted = |phase: &Phase| *phase == one || *phase == other;
+        self.phases.iter().find(wanted).unwrap()
+    }
+
+    /// A supervisor that has asked it to drain.
+    fn prepare(&self) -> UnixStream {
+        let mut supervisor = UnixStream::connect(self.dir.path().join("control")).unwrap();
+        say(&mut supervisor, &Message::HelloAck { version: 1, id: ID });
+        let prepare = Message::PrepareHandoff {
+            id: ID,
+            successor_pid: 1,
+            deadline_ms: 60_000,
+            drain_grace_ms: 60_000,
+        };
+        say(&mut supervisor, &prepare);
+        supervisor
+    }
+
+    fn stop(self) {
+        self.handle.stop();
+        assert_eq!(self.thread.join().unwrap().unwrap(), Retirement::Stopped);
+    }
+}
 
 /// Counts how often it is asked to resume.
 struct NoSnapshot(Arc<AtomicU32>);
@@ -38,39 +111,60 @@ impl Drainable for NoSnapshot {
 
 #[test]
 fn a_snapshot_that_panics_makes_a_failure_of_resume() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("control");
-    let lock = DataDirLock::acquire(dir.path()).unwrap();
-    let (seen, phases) = mpsc::channel();
-    let incumbent = Incumbent::bind(&path, lock)
-        .unwrap()
-        .with_observer(move |event| {
-            if let Observation::Phase(phase) = event {
-                let _ = seen.send(*phase);
-            }
-        });
-    let (handle, resumed) = (incumbent.handle(), Arc::default());
-    let daemon = NoSnapshot(Arc::clone(&resumed));
-    let serving = thread::spawn(move || incumbent.serve(daemon));
-    let reach = |wanted: Phase| phases.iter().find(|phase| *phase == wanted).unwrap();
-
-    reach(Phase::Serving);
-    let mut supervisor = UnixStream::connect(&path).unwrap();
-    let id = HandoffId::from_bytes([7; 16]);
-    say(&mut supervisor, &Message::HelloAck { version: 1, id });
-    let prepare = Message::PrepareHandoff {
-        id,
-        successor_pid: 1,
-        deadline_ms: 60_000,
-        drain_grace_ms: 60_000,
-    };
-    say(&mut supervisor, &prepare);
-    reach(Phase::Drained);
+    let resumed = Arc::default();
+    let served = Served::new(NoSnapshot(Arc::clone(&resumed)));
+    let supervisor = served.prepare();
+    served.reach(Phase::Drained);
     drop(supervisor);
-    reach(Phase::Serving);
+    served.reach(Phase::Serving);
     assert_eq!(resumed.load(Ordering::Relaxed), 1);
-    handle.stop();
-    assert_eq!(serving.join().unwrap().unwrap(), Retirement::Stopped);
+    served.stop();
+}
+
+/// Each drain hangs until the sender of its receiver is gone; when none is left, it does not.
+struct Hanging(Mutex<Vec<Receiver<()>>>);
+
+impl Drainable for Hanging {
+    fn drain(&self, _: &HookContext) -> Result<DrainReport, HookError> {
+        let hang = self.0.lock().unwrap().pop();
+        let _ = hang.map(|hang| hang.recv());
+        Ok(DrainReport::default())
+    }
+
+    fn seal(&self, _: &HookContext) -> Result<SealReport, HookError> {
+        Ok(SealReport::default())
+    }
+
+    fn resume(&self) -> Result<(), HookError> {
+        Ok(())
+    }
+}
+
+// Section 8: the lock stays as long as the daemon may write.
+#[test]
+fn a_drain_that_never_came_back_writes_after_the_lock_is_released() {
+    let (release, hang) = mpsc::channel();
+    let served = Served::new(Hanging(Mutex::new(vec![hang])));
+    drop(served.prepare());
+    served.reach(Phase::Serving);
+
+    let mut supervisor = served.prepare();
+    served.reach(Phase::Drained);
+    say(&mut supervisor, &Message::SealRequest { id: ID });
+    let way = served.reach(Phase::Serving);
+    assert!(!way.contains(&Phase::Releasing), "{way:?}");
+
+    drop(release);
+    // It comes back in its own time.
+    loop {
+        let mut supervisor = served.prepare();
+        served.reach(Phase::Drained);
+        say(&mut supervisor, &Message::SealRequest { id: ID });
+        if served.reach_either(Phase::Sealed, Phase::Serving) == Phase::Sealed {
+            break;
+        }
+    }
+    served.stop();
 }
 
 fn say(supervisor: &mut UnixStream, message: &Message<'_>) {
