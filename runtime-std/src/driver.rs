@@ -91,8 +91,8 @@ pub(crate) enum Accepted {
     Link(LinkId, u32),
     /// The control path no longer leads to a listener of ours.
     Unbound,
-    /// Leave the listener alone for so long.
-    BackOff(Duration),
+    /// Leave the listener alone for a while.
+    BackOff,
 }
 
 /// The open links, and what has ended since the machine was last asked.
@@ -145,6 +145,9 @@ impl Links {
 /// How often a link is read before a deadline is declared: one that always has more cannot hold it
 /// up, and this is what the largest frame takes.
 const READS: usize = 17;
+
+/// How long a listener is left alone that could not be accepted from.
+const REST: Duration = Duration::from_millis(100);
 
 /// Whether the driver is done.
 pub(crate) enum Flow<O> {
@@ -393,11 +396,17 @@ impl<R: Role<L>, const L: usize> Driver<R, L> {
                 self.give(host, Input::Opened { link, peer });
             }
             Accepted::Unbound => {
+                // A new listener may be no better.
+                self.rest();
                 self.give(host, Input::Unbound);
             }
-            Accepted::BackOff(pause) => self.listen_after = Some(self.now().after(pause)),
+            Accepted::BackOff => self.rest(),
         }
         self.settle(host);
+    }
+
+    fn rest(&mut self) {
+        self.listen_after = Some(self.now().after(REST));
     }
 
     fn answer_calls(&mut self, host: &mut impl Host<R, L>) {
@@ -468,7 +477,8 @@ fn timespec(duration: Duration) -> Timespec {
 
 #[cfg(test)]
 mod tests {
-    use handoff_core::IncumbentConfig;
+    use handoff_core::incumbent::Phase;
+    use handoff_core::{IncumbentConfig, IncumbentOp};
 
     use super::*;
 
@@ -485,5 +495,26 @@ mod tests {
         }
         assert_eq!(driver.calls.try_iter().count(), 1);
         assert_eq!(caller.latest().take().map(|last| last.sealed), Some(999));
+    }
+
+    /// A host whose listener is of no use, however often it is bound.
+    struct NoListener;
+
+    impl Host<handoff_core::Incumbent, 1> for NoListener {
+        fn start(&mut self, _: IncumbentOp, _: &mut Links) {}
+        fn cancel(&mut self, _: OpId) {}
+        fn observe(&mut self, _: Observation<Phase>) {}
+        fn accept(&mut self, _: &mut Links) -> Accepted {
+            Accepted::Unbound
+        }
+    }
+
+    #[test]
+    fn a_listener_that_breaks_at_once_is_bound_without_a_pause() {
+        let config = IncumbentConfig::default();
+        let mut driver = Driver::<handoff_core::Incumbent, 1>::new(config).unwrap();
+        driver.give(&mut NoListener, Input::Start);
+        driver.accept(&mut NoListener);
+        assert!(driver.listen_after.is_some());
     }
 }

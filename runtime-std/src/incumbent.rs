@@ -6,7 +6,6 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use handoff_core::incumbent::Phase;
 use handoff_core::op::{self, LockReport, OpId, PathOwner, Ticket};
@@ -16,6 +15,7 @@ use handoff_core::{Cause, IncumbentConfig, IncumbentOp, IncumbentOutcome, Instan
 use crate::driver::{Accepted, Call, Caller, Driver, Ended, Flow, Host, Links};
 use crate::hook_thread::HookThread;
 use crate::hooks::{DrainReport, Drainable, HookContext, SealReport};
+use crate::host::control::knock;
 use crate::host::{Accept, Clock, ControlError, ControlListener, DataDirLock};
 use crate::identity;
 use crate::lock_keeper::LockKeeper;
@@ -285,9 +285,10 @@ impl<D: Drainable> IncumbentHost<D> {
 
     fn inspect(&self) -> Result<PathOwner, String> {
         match &self.listener {
-            Some(listener) => listener.owner().map_err(|e| e.to_string()),
-            None => Ok(PathOwner::Nobody),
+            Some(listener) => listener.owner(),
+            None => knock(&self.control),
         }
+        .map_err(|e| e.to_string())
     }
 
     fn bind(&mut self) -> Result<(), String> {
@@ -341,8 +342,6 @@ impl<D: Drainable> Host<handoff_core::Incumbent, SESSIONS> for IncumbentHost<D> 
     }
 
     fn accept(&mut self, links: &mut Links) -> Accepted {
-        /// How long a listener is left alone that cannot be accepted from.
-        const PAUSE: Duration = Duration::from_millis(100);
         let Some(listener) = &mut self.listener else {
             return Accepted::Nothing;
         };
@@ -357,7 +356,7 @@ impl<D: Drainable> Host<handoff_core::Incumbent, SESSIONS> for IncumbentHost<D> 
             }
             Accept::BackOff(error) => {
                 tracing::warn!(%error, "cannot accept for now");
-                Accepted::BackOff(PAUSE)
+                Accepted::BackOff
             }
             Accept::Broken(error) => {
                 tracing::error!(%error, "the control socket is broken; binding it again");

@@ -8,7 +8,7 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use handoff_core::op::PathOwner;
-use handoff_std::host::control::{self, PATH_LIMIT, check_path};
+use handoff_std::host::control::{self, PATH_LIMIT, check_path, knock};
 use handoff_std::host::{Accept, ControlError, ControlListener, Process};
 use rustix::io::FdFlags;
 
@@ -90,6 +90,7 @@ fn a_successor_takes_over_and_the_incumbent_leaves_it_alone() {
     let incumbent = ControlListener::bind(&path).unwrap();
     let mut successor = ControlListener::bind(&path).unwrap();
     assert_eq!(incumbent.owner().unwrap(), PathOwner::Theirs);
+    assert_eq!(knock(&path).unwrap(), PathOwner::Theirs);
     assert_eq!(successor.owner().unwrap(), PathOwner::Ours);
     assert!(!incumbent.unlink_if_ours().unwrap());
     drop(incumbent);
@@ -97,6 +98,7 @@ fn a_successor_takes_over_and_the_incumbent_leaves_it_alone() {
     assert!(matches!(successor.accept(&[]), Accept::Accepted(..)));
     assert!(successor.unlink_if_ours().unwrap());
     assert_eq!(successor.owner().unwrap(), PathOwner::Nobody);
+    assert_eq!(knock(&path).unwrap(), PathOwner::Nobody);
     assert!(!successor.unlink_if_ours().unwrap());
     assert!(names(dir.path()).is_empty());
 }

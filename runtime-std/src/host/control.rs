@@ -11,7 +11,7 @@
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
@@ -58,6 +58,21 @@ pub fn connect(path: &Path) -> io::Result<(UnixStream, PeerCredentials)> {
     let stream = UnixStream::from(socket::connect(path)?);
     let peer = PeerCredentials::of(&stream)?;
     Ok((stream, peer))
+}
+
+/// Whether another process listens at `path`. The socket that a dead process left behind leads to
+/// nobody, so it takes a knock to tell.
+///
+/// # Errors
+/// When the system does not let us knock (out of descriptors, for instance).
+pub fn knock(path: &Path) -> io::Result<PathOwner> {
+    use io::ErrorKind::{ConnectionRefused, NotADirectory, NotFound, WouldBlock};
+    match socket::connect(path).map_err(|e| (e.kind(), e)) {
+        // A full queue: somebody lives who is to empty it.
+        Ok(_) | Err((WouldBlock, _)) => Ok(PathOwner::Theirs),
+        Err((ConnectionRefused | NotFound | NotADirectory, _)) => Ok(PathOwner::Nobody),
+        Err((_, error)) => Err(error),
+    }
 }
 
 /// A control socket that listens under a temporary name, ready to be renamed into place. Dropping it
@@ -139,26 +154,14 @@ impl ControlListener {
         &self.path
     }
 
-    /// Whose socket the control path leads to now. The socket that a dead process left behind leads
-    /// to nobody, so another's is knocked at.
+    /// Whose socket the control path leads to now.
     ///
     /// # Errors
-    /// When the system does not let us knock (out of descriptors, for instance).
+    /// See [`knock`].
     pub fn owner(&self) -> io::Result<PathOwner> {
         match fs::symlink_metadata(&self.path) {
             Ok(found) if (found.dev(), found.ino()) == self.file => Ok(PathOwner::Ours),
-            Ok(found) if found.file_type().is_socket() => match socket::connect(&self.path) {
-                Ok(_) => Ok(PathOwner::Theirs),
-                Err(e) => match e.kind() {
-                    // Its queue is full, so somebody lives who is to empty it.
-                    io::ErrorKind::WouldBlock => Ok(PathOwner::Theirs),
-                    io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => {
-                        Ok(PathOwner::Nobody)
-                    }
-                    _ => Err(e),
-                },
-            },
-            _ => Ok(PathOwner::Nobody),
+            _ => knock(&self.path),
         }
     }
 
