@@ -32,7 +32,8 @@ pub enum Happening<'a> {
     Slept,
     /// So many milliseconds pass.
     Passed(u32),
-    /// The clock shows this many nanoseconds, whatever it showed before.
+    /// The clock shows half as many nanoseconds, whatever it showed before. Half, since moments saturate:
+    /// at the end of time, which for a clock of Unix time is in 2554, no deadline can be later than now.
     Jumped(u64),
     /// A deadline is reported that is not due.
     EarlyDeadline,

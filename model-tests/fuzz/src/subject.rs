@@ -234,7 +234,7 @@ impl<R: Host<L>, const L: usize> Subject<R, L> {
                 self.now = self.now.after(Duration::from_millis(millis.into()));
                 self.input(Input::Deadline);
             }
-            Happening::Jumped(nanos) => self.jumps(Instant::from_nanos(nanos)),
+            Happening::Jumped(nanos) => self.jumps(Instant::from_nanos(nanos / 2)),
             Happening::EarlyDeadline => {
                 self.input(Input::Deadline);
             }
