@@ -29,8 +29,10 @@ fn greeting() -> New {
 
 fn standing() -> New {
     let mut n = greeting();
+    assert_eq!(n.machine.state().id(), None);
     let version = 1;
     assert!(n.hear(0, &Message::HelloAck { version, id: ID }).is_empty());
+    assert_eq!(n.machine.state().id(), Some(ID));
     n
 }
 
