@@ -19,8 +19,11 @@ use crate::subject::{NEW, OLD, Subject};
 /// The handoff of all scripts.
 pub const ID: HandoffId = HandoffId::from_bytes([7; 16]);
 
+/// What a target does with its bytes; it panics when something does not hold.
+pub type Target = fn(&[u8]);
+
 /// Every target, by its name.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+pub const TARGETS: &[(&str, Target)] = &[
     ("decode", decode),
     ("record", record),
     ("incumbent", incumbent),
