@@ -150,6 +150,7 @@ fn a_connection_that_says_nothing_is_closed_after_five_seconds() {
     assert_eq!(o.waits_for(), ("HelloAck".into(), Duration::from_secs(5)));
     assert!(o.bytes(1, &[24, 0]).is_empty(), "half a length is nothing");
     assert_eq!(o.sleep(), ["close 1"]);
+    assert!(o.has_seen("lost 1: nothing heard in time"));
 }
 
 #[test]
