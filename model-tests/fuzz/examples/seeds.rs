@@ -153,6 +153,12 @@ const INCUMBENT: &[Script] = &[
     ("release_lost_then_done", 0, &[
         Opened(1), TAKE, ACK, PREPARE, DRAINED, TAKE, SEAL, SEALED, Closed(0), DONE, Ended(0, 2), Ended(0, 3), DONE,
     ]),
+    ("drained_then_aborted", 0, &[Opened(1), TAKE, ACK, PREPARE, DRAINED, TAKE, Said(0, 12), DONE]),
+    ("release_ticket_lost", 0, &[Opened(1), TAKE, ACK, PREPARE, DRAINED, TAKE, SEAL, SEALED, Closed(0), Slept]),
+    ("lock_ticket_lost", 0, &[
+        Opened(1), TAKE, ACK, PREPARE, DRAINED, TAKE, SEAL, SEALED, DONE, Closed(0), Slept, Slept, Ended(0, 3),
+    ]),
+    ("silent_when_sealed", 0, &[Opened(1), TAKE, ACK, PREPARE, DRAINED, TAKE, SEAL, SEALED, DONE, TAKE, Slept, Ended(0, 3)]),
     ("release_failed", 0, &[Opened(1), TAKE, ACK, PREPARE, DRAINED, TAKE, SEAL, SEALED, Ended(0, 0), DONE]),
     ("silent_supervisor", 0, &[Opened(1), TAKE, ACK, PREPARE, Slept, Slept, Slept, Slept, Slept, Slept, DRAINED]),
     ("unbound_at_first", 1, &[Ended(0, 0), Slept, DONE, Unbound, DONE]),
@@ -175,6 +181,11 @@ const SUCCESSOR: &[Script] = &[
     ("open_unhealthy", 0, &[DONE, TAKE, ACK, Said(0, 9), Ended(0, 3), Ended(0, 2), Slept, TAKE]),
     ("open_too_large", 0, &[DONE, TAKE, ACK, Said(0, 9), Ended(0, 3), Ended(0, 1), TAKE, DONE]),
     ("open_aborted", 0, &[DONE, TAKE, ACK, Said(0, 9), Ended(0, 3), Said(0, 12), Ended(0, 3)]),
+    ("lost_while_staging", 0, &[Closed(0), DONE, Ended(0, 3), Ended(0, 3), DONE]),
+    ("aborted_while_standing", 0, &[DONE, TAKE, ACK, Said(0, 12)]),
+    ("aborted_while_locking", 0, &[DONE, TAKE, ACK, Said(0, 9), Said(0, 12), Ended(0, 3)]),
+    ("aborted_while_announcing", 0, &[DONE, TAKE, ACK, Said(0, 9), Ended(0, 3), Ended(0, 3), Said(0, 12), TAKE]),
+    ("aborted_while_publishing", 0, &[DONE, TAKE, ACK, Said(0, 9), Ended(0, 3), Ended(0, 3), TAKE, Said(0, 12), DONE]),
     ("alone_while_opening", 0, &[DONE, TAKE, ACK, Said(0, 9), Ended(0, 3), Closed(0), Slept, Ended(0, 3), Ended(0, 0)]),
     ("stage_failed", 0, &[Ended(0, 0)]),
     ("late", 0, &[DONE, TAKE, Slept]),
@@ -183,6 +194,8 @@ const SUCCESSOR: &[Script] = &[
 
 const MEET: Happening<'static> = Said(0, 0);
 const WELCOME: Happening<'static> = Said(1, 1);
+const PASS: Happening<'static> = Passed(9000);
+const BEAT: Happening<'static> = Said(0, 14);
 
 #[rustfmt::skip]
 const SUPERVISOR: &[Script] = &[
@@ -206,10 +219,25 @@ const SUPERVISOR: &[Script] = &[
     ("refused", 0, &[
         Ended(0, 2), MEET, TAKE, Ended(0, 3), WELCOME, WroteAll(1), DONE, TAKE, Said(0, 12), DONE, TAKE,
     ]),
-    ("stuck_incumbent_killed", 1, &[
-        Ended(0, 2), MEET, TAKE, Ended(0, 3), WELCOME, WroteAll(1), DONE, TAKE, Said(0, 14), Passed(5000), Said(0, 14),
-        Passed(6000), Said(0, 14), Slept, Said(1, 14), Slept, Slept, DONE, DONE, Said(0, 10),
+    ("stuck_incumbent_aborted", 0, &[
+        Ended(0, 2), MEET, TAKE, Ended(0, 3), WELCOME, WroteAll(1), DONE, TAKE, PASS, BEAT, PASS, BEAT, PASS, BEAT,
+        PASS, BEAT, PASS, BEAT, PASS, BEAT, PASS, TAKE, Said(0, 4), DONE, TAKE,
     ]),
+    ("stuck_incumbent_killed", 1, &[
+        Ended(0, 2), MEET, TAKE, Ended(0, 3), WELCOME, WroteAll(1), DONE, TAKE, PASS, BEAT, PASS, BEAT, PASS, BEAT,
+        PASS, BEAT, PASS, BEAT, PASS, BEAT, PASS, Said(0, 4), DONE, WroteAll(0), DONE, Said(0, 10), DONE,
+    ]),
+    ("successor_lost_while_the_incumbent_is_killed", 1, &[
+        Ended(0, 2), MEET, TAKE, Ended(0, 3), WELCOME, WroteAll(1), DONE, TAKE, PASS, BEAT, PASS, BEAT, PASS, BEAT,
+        PASS, BEAT, PASS, BEAT, PASS, BEAT, PASS, Closed(1), DONE, DONE, TAKE,
+    ]),
+    ("refused_after_begin", 0, &[
+        Ended(0, 2), MEET, TAKE, Ended(0, 3), WELCOME, WroteAll(1), DONE, TAKE, Said(0, 4), TAKE, Said(0, 7),
+        WroteAll(1), DONE, Said(0, 12), Said(1, 10), TAKE, DONE,
+    ]),
+    ("incumbent_lost_while_spawning", 0, &[Ended(0, 2), MEET, TAKE, Closed(0), Ended(0, 3), WELCOME, DONE, Said(0, 10)]),
+    ("spawn_failed_alone", 0, &[Ended(0, 2), MEET, TAKE, Closed(0), Ended(0, 0), Ended(0, 2), DONE]),
+    ("incumbent_lost_before_hello", 0, &[Ended(0, 2), Closed(0), Slept, Ended(0, 2), Slept, Slept]),
     ("spawn_failed", 0, &[Ended(0, 2), MEET, TAKE, Ended(0, 0), TAKE, DONE]),
     ("recovery_finds_an_incumbent", 4, &[Ended(0, 2), MEET, Ended(0, 1)]),
     ("recovery_kills_and_finds", 4, &[
