@@ -259,3 +259,96 @@ fn bytes_after_the_message_are_ignored_by_version_1_and_refused_by_version_2() {
         );
     }
 }
+
+#[test]
+fn a_frame_cut_short_anywhere_is_not_complete() {
+    for Vector { name, frame, .. } in vectors() {
+        for len in 0..frame.len() {
+            let (mut reader, mut room) = (FrameReader::new(), [0; 256]);
+            let pushed = reader.push(&mut room, &frame[..len]).expect(name);
+            assert_eq!((pushed.consumed, pushed.complete), (len, false), "{name}");
+            assert_eq!(reader.frame(&room), None, "{name} at {len}");
+        }
+    }
+}
+
+#[test]
+fn any_byte_after_the_message_is_one_too_many_for_version_2() {
+    for (vector, (name, message)) in vectors().into_iter().zip(expected()) {
+        let mut payload = vector.payload;
+        payload.push(0);
+        let last = payload.len() - 1;
+        for byte in 0..=u8::MAX {
+            payload[last] = byte;
+            assert_eq!(decode(1, &payload), Ok(message), "{name} and {byte}");
+            let (message, extra) = (message.kind(), 1);
+            let refused = DecodeError::Trailing { message, extra };
+            assert_eq!(decode(2, &payload), Err(refused), "{name} and {byte}");
+        }
+    }
+}
+
+/// `bytes` with one bit changed, for every bit.
+fn flips(bytes: &[u8]) -> impl Iterator<Item = (usize, Vec<u8>)> {
+    (0..bytes.len() * 8).map(|bit| {
+        let mut flipped = bytes.to_vec();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        (bit, flipped)
+    })
+}
+
+#[test]
+fn a_bit_flipped_in_a_payload_never_goes_unseen() {
+    for (vector, (name, message)) in vectors().into_iter().zip(expected()) {
+        for (bit, payload) in flips(&vector.payload) {
+            let (first, second) = (decode(1, &payload), decode(2, &payload));
+            let Ok(read) = first else {
+                assert_eq!(second, first, "{name} at {bit}");
+                continue;
+            };
+            assert_ne!(read, message, "{name} at {bit}");
+
+            // What it says now is a message like any other, in the shortest spelling or an overlong
+            // one; version 2 takes it if it is all that there is.
+            let mut out = [0; 1024];
+            let len = encode(1, &read, &mut out).expect(name);
+            let again = &out[6..len];
+            assert!(again.len() <= payload.len(), "{name} at {bit}");
+            assert_eq!(decode(2, again), Ok(read), "{name} at {bit}");
+            match second {
+                Ok(second) => assert_eq!(second, read, "{name} at {bit}"),
+                Err(DecodeError::Trailing { message, extra }) => {
+                    assert_eq!(message, read.kind(), "{name} at {bit}");
+                    let whole = &payload[..payload.len() - extra];
+                    assert_eq!(decode(2, whole), Ok(read), "{name} at {bit}");
+                }
+                Err(other) => panic!("{name} at {bit}: {other}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_bit_flipped_before_the_payload_never_goes_unseen() {
+    for Vector { name, frame, .. } in vectors() {
+        let version = u16::from_le_bytes([frame[4], frame[5]]);
+        for (bit, flipped) in flips(&frame[..6]) {
+            let flipped = [&flipped[..], &frame[6..]].concat();
+            let (mut reader, mut room) = (FrameReader::new(), [0; 256]);
+            let pushed = reader.push(&mut room, &flipped);
+            let read = reader.frame(&room);
+            if bit >= 32 {
+                let read = read.expect(name);
+                assert_ne!(read.version, version, "{name} at {bit}");
+                assert_eq!(read.payload, &frame[6..], "{name} at {bit}");
+            } else if let Some(read) = read {
+                // A shorter frame: its message is cut short.
+                assert!(read.payload.len() < frame.len() - 6, "{name} at {bit}");
+                assert!(decode(1, read.payload).is_err(), "{name} at {bit}");
+            } else {
+                // Refused, or bytes are missing that will be those of the next frame.
+                assert!(pushed.is_ok_and(|pushed| !pushed.complete) || pushed.is_err());
+            }
+        }
+    }
+}

@@ -54,24 +54,27 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
             }
             Report::Lock(LockReport::Taken { .. }) => Cue::LockFree,
             Report::Lock(LockReport::Held) => Cue::LockHeld,
-            Report::Path(PathOwner::Ours) => Cue::PathOurs,
-            Report::Path(PathOwner::Theirs) => self.theirs(),
-            Report::Path(PathOwner::Nobody) => Cue::PathUnbound,
+            Report::Path(owner) => self.looked(owner),
             Report::Opened(_) | Report::Linked(_) | Report::Started(_) | Report::Scene(_) => return,
         };
         self.cue(cue);
     }
 
-    /// The control path is another process's: time to leave (`C2`)? Not as long as the supervisor can
-    /// kill that process for being late, nor when that may just have happened: what was seen of it is
-    /// then seen once more, with a pause in between.
-    fn theirs(&mut self) -> Cue {
+    /// What a look at the control path means. It is another process's: time to leave (`C2`)? Not as long
+    /// as the supervisor can kill that process for being late, nor when that may just have happened:
+    /// what was seen of it is then seen once more, with a pause in between.
+    fn looked(&mut self, owner: PathOwner) -> Cue {
         let before = self.state.taken_over;
-        self.state.taken_over = self.state.former.is_none();
-        if self.state.phase == Phase::Returning || before && self.state.taken_over {
-            Cue::PathTheirs
-        } else {
-            Cue::PathUnsure
+        self.state.taken_over = owner == PathOwner::Theirs && self.state.former.is_none();
+        match owner {
+            PathOwner::Ours => Cue::PathOurs,
+            PathOwner::Nobody => Cue::PathUnbound,
+            PathOwner::Theirs
+                if self.state.phase == Phase::Returning || before && self.state.taken_over =>
+            {
+                Cue::PathTheirs
+            }
+            PathOwner::Theirs => Cue::PathUnsure,
         }
     }
 

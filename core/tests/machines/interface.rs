@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use handoff_core::op::LinkReport;
-use handoff_core::wire::Message;
+use handoff_core::op::{LinkReport, Report};
+use handoff_core::record::decode_input;
+use handoff_core::wire::{Hello, Message, Side, VersionRange};
 use handoff_core::{
-    Action, Incumbent, Inline, Input, Instant, LinkId, Machine, Misuse, Step, Successor,
-    SupervisorOp,
+    Action, Incumbent, IncumbentConfig, Inline, Input, Instant, LinkId, Machine, Misuse, Step,
+    Successor, SuccessorOp, Supervisor, SupervisorConfig, SupervisorOp,
 };
 
-use crate::bench::{Bench, frame};
+use crate::bench::{Bench, finish, frame, frame_of};
 use crate::world::{ID, OLD, incumbent_config, successor_config, supervisor_config};
 
 const ONE: LinkId = LinkId(1);
@@ -42,7 +43,7 @@ fn misuse_is_named_and_leaves_the_machine_as_it_was() {
     let mut o = old();
     o.input(Input::Opened { link: ONE, peer: 1 });
     let before = *o.machine.state();
-    let mut supervisor = Bench::<handoff_core::Supervisor, 2>::new(supervisor_config());
+    let mut supervisor = Bench::<Supervisor, 2>::new(supervisor_config());
     let Some(SupervisorOp::Connect(foreign)) = supervisor.ops.pop() else {
         panic!("{:?}", supervisor.ops);
     };
@@ -194,4 +195,178 @@ fn a_message_is_shown_unless_it_breaks_the_protocol() {
         assert_eq!(turn.message(), allowed.then_some(message));
         while let Step::Do(_) = turn.next() {}
     }
+}
+
+#[test]
+fn a_link_that_always_owes_something_never_runs_out_of_room() {
+    let mut o = old();
+    let mut owed = lent(&mut o, Input::Opened { link: ONE, peer: 1 }).expect("a Hello");
+    o.bytes(1, &frame(&Message::HelloAck { version: 1, id: ID }));
+    let prepare = frame(&Message::PrepareHandoff {
+        id: ID,
+        successor_pid: 1,
+        deadline_ms: 30_000,
+        drain_grace_ms: 1000,
+    });
+    let abort = frame(&Message::Abort { id: ID, reason: "" });
+    o.bytes(1, &prepare);
+    o.bytes(1, &abort);
+    // Each is refused, and the peer is always one byte behind.
+    for _ in 0..100 {
+        let input = Input::Bytes {
+            link: ONE,
+            bytes: &prepare,
+        };
+        assert_eq!(lent(&mut o, input), None);
+        let rest = lent(&mut o, wrote(owed.len() - 1)).expect("a byte and an answer");
+        assert_eq!(rest.first(), owed.last());
+        owed = rest;
+    }
+    assert!(!o.has_seen("lost"));
+}
+
+#[test]
+fn the_message_of_an_input_can_be_looked_at() {
+    let mut o = old();
+    o.input(Input::Opened { link: ONE, peer: 1 });
+    let message = Message::HelloAck { version: 1, id: ID };
+    let bytes = frame(&message);
+    let (first, rest) = bytes.split_at(7);
+    for (bytes, expected) in [(first, None), (rest, Some(message))] {
+        let input = Input::Bytes { link: ONE, bytes };
+        let mut turn = o.machine.handle(o.now, input).expect("legal");
+        assert_eq!(turn.message(), expected);
+        while let Step::Do(_) = turn.next() {}
+    }
+    let turn = o.machine.handle(o.now, Input::Deadline).expect("legal");
+    assert_eq!(turn.message(), None, "an input without bytes");
+}
+
+#[test]
+fn a_frame_of_another_version_than_the_agreed_one_ends_the_session() {
+    let mut o = Bench::<Incumbent, 8>::new(incumbent_config());
+    o.input(Input::Opened { link: ONE, peer: 1 });
+    let ack = Message::HelloAck { version: 1, id: ID };
+    assert!(o.bytes(1, &frame_of(9, &ack)).is_empty(), "agreed by this");
+    let beat = Message::Heartbeat { ts_ms: 1 };
+    assert_eq!(o.bytes(1, &frame_of(1, &beat)), ["send 1 Heartbeat"]);
+    assert_eq!(o.bytes(1, &frame_of(2, &beat)), ["close 1"]);
+    assert!(o.has_seen("a frame of version 2 on a session of version 1"));
+}
+
+#[test]
+fn a_turn_ends_with_the_earlier_of_two_waits_and_prefers_the_one_with_a_name() {
+    let mut o = Bench::<Incumbent, 8>::new(IncumbentConfig {
+        hello: Duration::from_secs(1),
+        ..incumbent_config()
+    });
+    o.takes = false;
+    o.input(Input::Opened { link: ONE, peer: 1 });
+    o.bytes(1, &[0; 8]);
+    let link = LinkId(2);
+    o.input(Input::Opened { link, peer: 1 });
+    assert_eq!(o.waits_for(), ("HelloAck".into(), Duration::from_secs(1)));
+    o.now = o.now.after(Duration::from_millis(500));
+    let link = LinkId(3);
+    o.input(Input::Opened { link, peer: 1 });
+    o.lose(2);
+    assert_eq!(
+        o.waits_for(),
+        ("to close".into(), Duration::from_millis(500))
+    );
+}
+
+#[test]
+fn what_a_link_owes_can_be_waited_for() {
+    let mut s = Bench::<Supervisor, 2>::new(supervisor_config());
+    let report = LinkReport {
+        link: ONE,
+        process: OLD,
+    };
+    finish!(s, SupervisorOp::Connect(ticket) => ticket.done(report));
+    let hello = Message::Hello(Hello {
+        side: Side::Incumbent,
+        pid: OLD.pid,
+        build_id: &[],
+        versions: VersionRange { min: 1, max: 3 },
+        capabilities: 0,
+    });
+    s.takes = false;
+    assert_eq!(s.hear(1, &hello), ["send 1 HelloAck", "start Spawn"]);
+    let acts = finish!(s, SupervisorOp::Spawn(ticket) => ticket.failed("no"));
+    assert!(acts.is_empty(), "the HelloAck is not yet written");
+    assert_eq!(s.input(wrote(0)), ["send 1 HelloAck"]);
+    let all = 4 + 2 + 1 + 1 + 17;
+    assert_eq!(s.input(wrote(all)), ["start ClearJournal", "done"]);
+}
+
+#[test]
+fn the_highest_common_version_is_acknowledged_and_spoken() {
+    let versions = VersionRange { min: 1, max: 2 };
+    let mut s = Bench::<Supervisor, 2>::new(SupervisorConfig {
+        versions,
+        ..supervisor_config()
+    });
+    let report = LinkReport {
+        link: ONE,
+        process: OLD,
+    };
+    finish!(s, SupervisorOp::Connect(ticket) => ticket.done(report));
+    let hello = Message::Hello(Hello {
+        side: Side::Incumbent,
+        pid: OLD.pid,
+        build_id: &[],
+        versions: VersionRange { min: 2, max: 3 },
+        capabilities: 0,
+    });
+    assert_eq!(s.hear(1, &hello), ["send 1 HelloAck", "start Spawn"]);
+    assert!(s.sent.iter().any(|text| text.contains("version: 2")));
+    assert_eq!(
+        s.bytes(1, &frame_of(2, &Message::Heartbeat { ts_ms: 1 })),
+        Vec::<String>::new()
+    );
+}
+
+#[test]
+fn an_operation_tells_its_name_and_number_and_a_completion_what_it_says() {
+    let mut n = Bench::<Successor, 1>::new(successor_config());
+    let Some(SuccessorOp::StagePath(ticket)) = n.ops.pop() else {
+        panic!("{:?}", n.ops);
+    };
+    assert_eq!((ticket.name(), ticket.id().number()), ("StagePath", 1));
+    let id = ticket.id();
+    let done = ticket.done(());
+    assert_eq!((done.op(), done.report()), (id, Report::Done));
+    n.input(Input::Completed(done));
+    n.lose(0);
+    let Some(SuccessorOp::TryLock(ticket)) = n.ops.pop() else {
+        panic!("{:?}", n.ops);
+    };
+    assert_eq!((ticket.name(), ticket.id().number()), ("TryLock", 2));
+    let failed = ticket.failed("no");
+    assert_eq!(failed.report(), Report::Failed("no"));
+    assert_eq!(failed.op().number(), 2);
+}
+
+#[test]
+fn no_operation_has_the_number_zero() {
+    let mut n = Bench::<Successor, 1>::new(successor_config());
+    let record = [0, 5, 0, 1];
+    let (_, input, _) = decode_input(&record).expect("a record");
+    assert!(matches!(n.offer(input), Err(Misuse::UnknownOperation(op)) if op.number() == 0));
+}
+
+#[test]
+fn a_machine_prints_its_state_and_a_clone_goes_on_alike() {
+    let mut o = Bench::<Incumbent, 8>::new(incumbent_config());
+    o.input(Input::Opened { link: ONE, peer: 1 });
+    assert!(format!("{:?}", o.machine).contains("phase: Serving"));
+    assert_eq!(o.machine.config().hello, Duration::from_secs(5));
+    let mut twin = o.machine.clone();
+    let input = Input::Closed { link: ONE };
+    let mut turn = twin.handle(o.now, input).expect("legal");
+    while let Step::Do(_) = turn.next() {}
+    assert_ne!(twin.state(), o.machine.state());
+    o.input(input);
+    assert_eq!(twin.state(), o.machine.state());
 }

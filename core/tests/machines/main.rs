@@ -4,6 +4,7 @@ mod bench;
 mod handoff;
 mod incumbent;
 mod interface;
+mod outbox;
 mod properties;
 mod successor;
 mod supervisor;

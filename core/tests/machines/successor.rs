@@ -29,8 +29,10 @@ fn greeting() -> New {
 
 fn standing() -> New {
     let mut n = greeting();
+    assert_eq!(n.machine.state().id(), None);
     let version = 1;
     assert!(n.hear(0, &Message::HelloAck { version, id: ID }).is_empty());
+    assert_eq!(n.machine.state().id(), Some(ID));
     n
 }
 
@@ -261,4 +263,58 @@ fn a_completion_of_an_older_attempt_is_absorbed() {
     assert_eq!(n.pass(Duration::from_millis(1005)), ["start TryLock"]);
     assert!(n.input(Input::Completed(old.done(TAKEN))).is_empty());
     assert_eq!(lock_answers(&mut n, TAKEN), ["start Open"]);
+}
+
+#[test]
+fn c8_a_report_that_fits_into_no_frame_is_an_open_that_failed_unless_nobody_is_to_read_it() {
+    const MANY: &[u64] = &[u64::MAX; 150];
+    let too_large = OpenReport {
+        listening_on: Names::default(),
+        healthy: true,
+        revisions: Revisions::from(MANY),
+    };
+    let mut n = opening();
+    let acts = finish!(n, SuccessorOp::Open(ticket) => ticket.done(too_large));
+    assert_eq!(acts, ["send 0 Abort", "done"]);
+    assert!(n.end().contains("does not fit into a frame"), "{}", n.end());
+
+    let mut n = opening();
+    n.lose(0);
+    let acts = finish!(n, SuccessorOp::Open(ticket) => ticket.done(too_large));
+    assert_eq!(acts, ["start PublishPath"]);
+    published(&mut n);
+}
+
+#[test]
+fn a_lost_ticket_of_open_is_a_failed_handoff_and_one_of_publish_is_not() {
+    let mut n = New::new(SuccessorConfig {
+        patience: Duration::from_secs(3),
+        ..successor_config()
+    });
+    finish!(n, SuccessorOp::StagePath(ticket) => ticket.done(()));
+    n.lose(0);
+    lock_answers(&mut n, TAKEN);
+    n.ops.clear();
+    assert_eq!(n.pass(Duration::from_secs(3)), ["done"]);
+    assert!(
+        n.end().contains("a hook did not return: open"),
+        "{}",
+        n.end()
+    );
+
+    let mut n = opening();
+    open_ends(&mut n, true);
+    n.ops.clear();
+    assert_eq!(n.sleep(), ["done"]);
+    assert_eq!(n.end(), "serving as generation 9");
+}
+
+#[test]
+fn the_reason_for_leaving_is_the_first_one() {
+    let mut n = opening();
+    n.takes = false;
+    let acts = finish!(n, SuccessorOp::Open(ticket) => ticket.failed("bad checksum"));
+    assert_eq!(acts, ["send 0 Abort"]);
+    assert_eq!(n.hear(0, &abort()), ["done"]);
+    assert!(n.end().contains("bad checksum"), "{}", n.end());
 }

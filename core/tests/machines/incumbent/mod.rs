@@ -251,6 +251,7 @@ fn a_resume_that_fails_is_tried_again_and_in_the_end_the_process_leaves() {
     for _ in 0..2 {
         let acts = finish!(o, IncumbentOp::Resume(ticket) => ticket.failed("not yet"));
         assert!(acts.is_empty());
+        assert_eq!(o.waits_for(), ("Retry".into(), Duration::from_secs(1)));
         assert_eq!(o.sleep(), ["start Resume"]);
     }
     let acts = finish!(o, IncumbentOp::Resume(ticket) => ticket.failed("never"));
@@ -267,8 +268,15 @@ fn a_control_path_that_was_lost_is_bound_again_once_the_daemon_serves() {
     let acts = finish!(o, IncumbentOp::BindPath(ticket) => ticket.done(()));
     assert_eq!(acts, ["start BindPath"]);
     assert!(finish!(o, IncumbentOp::BindPath(ticket) => ticket.done(())).is_empty());
+    o.input(Input::Unbound);
+    o.ops.clear();
+    assert!(o.sleep().is_empty(), "the ticket is lost");
+    assert_eq!(o.waits_for(), ("Rebind".into(), Duration::from_secs(1)));
+    assert_eq!(o.sleep(), ["start BindPath"]);
+
     let mut o = drained();
     assert!(o.input(Input::Unbound).is_empty());
+    assert_eq!(o.waits_for().0, "Owner", "it is not the time to bind");
     o.lose(1);
     finish!(o, IncumbentOp::Resume(ticket) => ticket.done(()));
     assert_eq!(o.sleep(), ["start BindPath"]);

@@ -6,8 +6,8 @@ use handoff_core::IncumbentOp;
 use handoff_core::op::{LockReport, PathOwner};
 
 use super::{
-    ABORT, ACK, COMMIT, PREPARE, RESUME, SEAL, TAKEN, comes_back, drained, draining, lock_answers,
-    opened, path_answers, release_ends, releasing, sealed,
+    ABORT, ACK, COMMIT, Old, PREPARE, RESUME, SEAL, TAKEN, comes_back, drained, draining,
+    lock_answers, opened, path_answers, release_ends, releasing, sealed,
 };
 use crate::bench::finish;
 
@@ -110,6 +110,93 @@ fn c2_when_the_lock_and_the_path_are_anothers_the_incumbent_leaves() {
         }
     }
     assert_eq!(o.end(), "another process has taken over");
+}
+
+/// The lock is held; what is seen of the path, and whether the incumbent goes on trying.
+fn looks(o: &mut Old, owner: PathOwner) -> bool {
+    assert_eq!(lock_answers(o, LockReport::Held), ["start InspectPath"]);
+    let stays = path_answers(o, owner).is_empty();
+    if stays {
+        assert_eq!(o.sleep(), ["start TryLock"]);
+    }
+    stays
+}
+
+#[test]
+fn c2_the_path_must_be_anothers_twice_in_a_row_before_the_incumbent_leaves() {
+    for between in [PathOwner::Ours, PathOwner::Nobody] {
+        let mut o = sealed();
+        o.lose(1);
+        assert!(looks(&mut o, PathOwner::Theirs), "it may be dying");
+        assert!(looks(&mut o, between));
+        assert!(looks(&mut o, PathOwner::Theirs), "another one, perhaps");
+        assert!(!looks(&mut o, PathOwner::Theirs));
+        assert_eq!(o.end(), "another process has taken over");
+    }
+}
+
+#[test]
+fn c2_an_incumbent_does_not_leave_while_the_supervisor_may_still_kill_the_successor() {
+    let mut o = sealed();
+    assert_eq!(opened(&mut o, 2), ["send 2 Hello"]);
+    assert_eq!(o.hear(1, &ABORT), ["start TryLock"]);
+    for _ in 0..5 {
+        assert!(looks(&mut o, PathOwner::Theirs));
+    }
+    o.lose(2);
+    for _ in 0..5 {
+        assert!(looks(&mut o, PathOwner::Theirs), "not that session");
+    }
+    o.lose(1);
+    assert!(looks(&mut o, PathOwner::Theirs));
+    assert!(!looks(&mut o, PathOwner::Theirs));
+}
+
+#[test]
+fn c2_a_path_that_cannot_be_looked_at_is_tried_again_or_bound() {
+    let mut o = sealed();
+    o.lose(1);
+    lock_answers(&mut o, LockReport::Held);
+    let acts = finish!(o, IncumbentOp::InspectPath(ticket) => ticket.failed("no"));
+    assert!(acts.is_empty());
+    assert_eq!(o.sleep(), ["start TryLock"]);
+    lock_answers(&mut o, TAKEN);
+    let acts = finish!(o, IncumbentOp::InspectPath(ticket) => ticket.failed("no"));
+    assert_eq!(acts, ["start BindPath"]);
+    assert!(o.has_seen("the control socket cannot be bound: no"));
+}
+
+#[test]
+fn c2_a_release_that_is_not_wanted_and_does_not_end_is_waited_for_as_long_as_any_operation() {
+    let mut o = releasing();
+    o.lose(1);
+    assert_eq!(o.waits_for(), ("Operation".into(), Duration::from_secs(30)));
+    assert_eq!(o.sleep(), ["done"]);
+    assert!(o.end().starts_with("cannot serve"), "{}", o.end());
+}
+
+#[test]
+fn a_ticket_lost_anywhere_but_in_binding_leaves_the_path_alone() {
+    let mut o = sealed();
+    o.lose(1);
+    lock_answers(&mut o, TAKEN);
+    o.ops.clear();
+    assert_eq!(o.sleep(), ["start BindPath"], "nobody knows whose it is");
+    finish!(o, IncumbentOp::BindPath(ticket) => ticket.done(()));
+    finish!(o, IncumbentOp::Resume(ticket) => ticket.done(()));
+    assert_eq!(o.wait.and_then(|wait| wait.deadline), None, "it is bound");
+}
+
+#[test]
+fn a_ticket_lost_in_binding_makes_the_daemon_serve_and_bind_again() {
+    let mut o = sealed();
+    o.lose(1);
+    lock_answers(&mut o, TAKEN);
+    path_answers(&mut o, PathOwner::Nobody);
+    o.ops.clear();
+    assert_eq!(o.sleep(), ["start Resume"]);
+    finish!(o, IncumbentOp::Resume(ticket) => ticket.done(()));
+    assert_eq!(o.sleep(), ["start BindPath"]);
 }
 
 #[test]

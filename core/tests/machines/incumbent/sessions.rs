@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use handoff_core::wire::Message;
-use handoff_core::{IncumbentOp, Input};
+use handoff_core::{IncumbentOp, Input, LinkId};
 
 use super::{
-    ABORT, ACK, COMMIT, OTHER, PREPARE, SEAL, acknowledged, comes_back, drain_ends, drained,
+    ABORT, ACK, COMMIT, OTHER, Old, PREPARE, SEAL, acknowledged, comes_back, drain_ends, drained,
     draining, opened, releasing, seal_ends, sealed, sealing, serving, unexpected,
 };
-use crate::bench::frame_of;
+use crate::bench::{finish, frame_of};
 use crate::world::ID;
 
 #[test]
@@ -88,7 +88,7 @@ fn a_second_handoff_is_refused_and_does_not_disturb_the_first() {
     assert!(
         o.sent
             .last()
-            .is_some_and(|text| text.contains("in progress"))
+            .is_some_and(|text| text.contains("in progress (the incumbent is Draining)"))
     );
     assert!(
         o.hear(2, &ABORT).is_empty(),
@@ -150,6 +150,7 @@ fn a_connection_that_says_nothing_is_closed_after_five_seconds() {
     assert_eq!(o.waits_for(), ("HelloAck".into(), Duration::from_secs(5)));
     assert!(o.bytes(1, &[24, 0]).is_empty(), "half a length is nothing");
     assert_eq!(o.sleep(), ["close 1"]);
+    assert!(o.has_seen("lost 1: nothing heard in time"));
 }
 
 #[test]
@@ -184,7 +185,7 @@ fn no_process_crowds_out_another() {
     for link in 2..=40 {
         o.now = o.now.after(Duration::from_millis(1));
         o.input(Input::Opened {
-            link: handoff_core::LinkId(link),
+            link: LinkId(link),
             peer: 666,
         });
         o.hear(link, &ACK);
@@ -221,4 +222,60 @@ fn the_unfinished_frame_of_a_link_is_not_the_next_links() {
     opened(&mut o, 2);
     assert!(o.hear(2, &ACK).is_empty());
     assert_eq!(o.hear(2, &PREPARE), ["start Drain"]);
+}
+
+#[test]
+fn only_the_owner_may_ask_for_the_seal_or_commit() {
+    for (make, message) in [(drained as fn() -> Old, SEAL), (sealed, COMMIT)] {
+        let mut o = make();
+        opened(&mut o, 2);
+        o.hear(2, &ACK);
+        assert_eq!(o.hear(2, &message), ["close 2"]);
+        assert!(o.has_seen("is not allowed"));
+        assert_eq!(o.outcome, None);
+    }
+}
+
+#[test]
+fn of_two_processes_with_as_many_connections_the_newcomer_gives_way_to_itself() {
+    for acknowledges in [false, true] {
+        for (newcomer, leaves) in [(1, "close 1"), (2, "close 5")] {
+            let mut o = serving();
+            for (link, peer) in (1..=8).zip([1, 1, 1, 1, 2, 2, 2, 2]) {
+                o.now = o.now.after(Duration::from_millis(1));
+                let link = LinkId(link);
+                o.input(Input::Opened { link, peer });
+                if acknowledges {
+                    o.hear(link.0, &ACK);
+                }
+            }
+            let acts = o.input(Input::Opened {
+                link: LinkId(9),
+                peer: newcomer,
+            });
+            assert_eq!(acts, [leaves, "send 9 Hello"]);
+        }
+    }
+}
+
+#[test]
+fn a_second_prepare_of_the_owner_ends_its_session() {
+    let mut o = drained();
+    assert_eq!(o.hear(1, &PREPARE), ["close 1", "start Resume"]);
+    assert!(unexpected(&o, "PrepareHandoff"));
+}
+
+#[test]
+fn a_handoff_that_was_given_up_does_not_begin_again() {
+    let mut o = drained();
+    assert_eq!(o.hear(1, &ABORT), ["start Resume"]);
+    for _ in 0..2 {
+        assert_eq!(o.hear(1, &PREPARE), ["send 1 Abort"]);
+        let abort = o.sent.last().expect("Abort");
+        assert!(abort.contains("has been given up"), "{abort}");
+        if o.ops.iter().any(|op| matches!(op, IncumbentOp::Resume(_))) {
+            finish!(o, IncumbentOp::Resume(ticket) => ticket.done(()));
+        }
+    }
+    assert!(o.has_seen("Serving"));
 }

@@ -1,5 +1,6 @@
 //! The supervisor: a handoff step by step, and the rules `C6` to `C8` and `C10`.
 
+mod limits;
 mod peers;
 mod recovery;
 

@@ -1,0 +1,4 @@
+//! The successor, to which anything happens.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| handoff_fuzz::successor(bytes));
