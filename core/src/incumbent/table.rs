@@ -11,7 +11,7 @@
 //! ```
 
 use super::{Act, Cue, Phase};
-use crate::table::Row;
+use crate::table::{Row, rows};
 
 use Act::{
     AbortOwner, ArmPatience, ArmRetry, CancelHook, Disown, FailStop, Leave, LeaveSuperseded,
@@ -133,6 +133,4 @@ pub static INCUMBENT: &[IncumbentRow] = &[
     stay(&[Serving],    &[RebindDue],     &[StartBind],                                 "C2"),
 ];
 
-/// Which of them were taken.
-#[cfg(feature = "trace")]
-pub static TAKEN: crate::table::Taken = crate::table::Taken::new();
+rows!(INCUMBENT: IncumbentRow);

@@ -9,7 +9,7 @@
 //! ```
 
 use super::{Act, Cue, Phase};
-use crate::table::Row;
+use crate::table::{Row, rows};
 
 use Act::{
     AbortPeer, ArmBegin, ArmGrace, ArmHello, ArmRetry, ArmWrite, CancelOpen, Fail, SendHello,
@@ -108,6 +108,4 @@ pub static SUCCESSOR: &[SuccessorRow] = &[
                                            &[Fail],                       Failed,       "C8"),
 ];
 
-/// Which of them were taken.
-#[cfg(feature = "trace")]
-pub static TAKEN: crate::table::Taken = crate::table::Taken::new();
+rows!(SUCCESSOR: SuccessorRow);
