@@ -41,7 +41,9 @@ impl World {
                 let hook = |op: &Pending| op.call.is_hook();
                 let stuck = self.processes[at].pending.iter().any(hook);
                 self.faults += u8::from(stuck);
-                let right = stuck || self.processes[at].parting;
+                let process = &self.processes[at];
+                let stalled = process.pending.iter().any(|op| op.stalled);
+                let right = stuck || stalled || process.parting || process.published;
                 self.exit(at);
                 self.deserted |=
                     !right && !self.daemon(Life::Running) && !self.daemon(Life::Frozen);

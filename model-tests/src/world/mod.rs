@@ -212,22 +212,27 @@ pub struct Setup {
     pub mutations: &'static [Mutation],
 }
 
+impl Setup {
+    /// One handoff, and nothing goes wrong.
+    pub const DEFAULT: Self = Self {
+        faults: 0,
+        freezes: false,
+        freeze_daemons: false,
+        failures: false,
+        restart: false,
+        kill_stuck: false,
+        stalls: false,
+        unlinks: false,
+        handoffs: 1,
+        v1_incumbent: false,
+        v1_successor: false,
+        mutations: &[],
+    };
+}
+
 impl Default for Setup {
     fn default() -> Self {
-        Self {
-            faults: 0,
-            freezes: false,
-            freeze_daemons: false,
-            failures: false,
-            restart: false,
-            kill_stuck: false,
-            stalls: false,
-            unlinks: false,
-            handoffs: 1,
-            v1_incumbent: false,
-            v1_successor: false,
-            mutations: &[],
-        }
+        Self::DEFAULT
     }
 }
 
