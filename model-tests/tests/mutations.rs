@@ -54,7 +54,7 @@ fn asserts(violation: &Violation, what: &str, lines: &[&str]) {
 #[test]
 fn c1_an_incumbent_that_does_not_resume_stays_closed() {
     let violation = missed_without(&[Mutation::C1], kills(1));
-    asserts(&violation, NOBODY, &["S0 is KILLED"]);
+    asserts(&violation, NOBODY, &["N2 is KILLED", "O1 reads Abort"]);
 }
 
 #[test]

@@ -69,7 +69,7 @@ impl<'w> Canon<'w> {
         self.write_usize(process.pending.len());
         for pending in &process.pending {
             pending.call.hash(self);
-            (pending.stalled, pending.rash).hash(self);
+            (pending.stalled, pending.held_up, pending.rash).hash(self);
             match pending.result {
                 Some(Result::Linked { conn, pid }) => {
                     self.conn(Some(conn));

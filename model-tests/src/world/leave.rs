@@ -42,7 +42,7 @@ impl World {
                 let stuck = self.processes[at].pending.iter().any(hook);
                 self.faults += u8::from(stuck);
                 let process = &self.processes[at];
-                let stalled = process.pending.iter().any(|op| op.stalled);
+                let stalled = process.pending.iter().any(|op| op.stalled || op.held_up);
                 let right = stuck || stalled || process.parting || process.published;
                 self.exit(at);
                 self.deserted |=

@@ -122,6 +122,8 @@ pub(crate) struct Pending {
     pub(crate) result: Option<Result>,
     /// It takes as long as it likes, and may never end.
     pub(crate) stalled: bool,
+    /// Its process was frozen meanwhile, and may not see its end in time.
+    pub(crate) held_up: bool,
     /// It kills the last daemon that lives, because the other one is gone.
     pub(crate) rash: bool,
 }

@@ -59,6 +59,11 @@ impl World {
         }
     }
 
+    /// Whether nothing is left to happen but what may as well not.
+    pub fn is_end(&self) -> bool {
+        self.moves().iter().all(|step| self.is_optional(*step))
+    }
+
     /// Everything that can happen next.
     pub fn moves(&self) -> Vec<Move> {
         let mut moves = Vec::new();
@@ -267,7 +272,11 @@ impl World {
             }
             Move::Freeze(at) => {
                 self.faults += 1;
-                self.processes[usize::from(at)].life = Life::Frozen;
+                let process = &mut self.processes[usize::from(at)];
+                process.life = Life::Frozen;
+                for pending in &mut process.pending {
+                    pending.held_up = true;
+                }
             }
             Move::Thaw(at) => self.processes[usize::from(at)].life = Life::Running,
         }
@@ -276,12 +285,12 @@ impl World {
     fn finish(&mut self, at: usize, op: usize) {
         let pending = self.processes[at].pending.remove(op);
         let result = pending.result.expect("it took effect");
-        // A process that decides to leave on what it hears now may do so: its own part failed, or it has
+        // A process that decides to leave on what it hears now may do so: its own part failed or took too long, or it has
         // seen that another lives, and it cannot know that that one dies in this very moment.
         self.processes[at].parting |= match result {
             Result::Failed | Result::Opened { healthy: false } => true,
-            Result::Held | Result::Theirs => self.processes[at].met,
-            _ => false,
+            Result::Held | Result::Theirs if self.processes[at].met => true,
+            _ => pending.stalled || pending.held_up,
         };
         self.report(at, pending.op, pending.call, result);
         self.processes[at].parting &= self.is_parting(at);

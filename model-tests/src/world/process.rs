@@ -144,6 +144,7 @@ impl World {
             call,
             result: None,
             stalled: false,
+            held_up: false,
             rash,
         });
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Call, Move, Result, World};
+use super::{Body, Call, Move, Result, World};
 
 /// Something that happened.
 #[derive(Clone, Debug)]
@@ -54,6 +54,11 @@ impl World {
         self.story = Some(Vec::new());
     }
 
+    /// Keeps none.
+    pub fn hush(&mut self) {
+        self.story = None;
+    }
+
     /// What happened since this was asked last.
     pub fn story(&mut self) -> Vec<Event> {
         self.story.as_mut().map(std::mem::take).unwrap_or_default()
@@ -66,13 +71,25 @@ impl World {
         }
     }
 
+    /// The phase of the machine in a process, which is called as in stories; `None`: there is none.
+    pub fn phase(&self, who: &str) -> Option<String> {
+        let at = (0..self.processes.len()).find(|at| self.called(*at) == who)?;
+        match &self.processes[at].body {
+            Body::Incumbent(machine) => Some(machine.state().phase().to_string()),
+            Body::Successor(machine) => Some(machine.state().phase().to_string()),
+            Body::Supervisor(machine) => Some(machine.state().phase().to_string()),
+            Body::Idle => None,
+        }
+    }
+
     /// A process as stories name it.
     pub(crate) fn called(&self, at: usize) -> String {
         let process = &self.processes[at];
         format!("{}{}", process.name, process.pid - super::PIDS)
     }
 
-    pub(crate) fn describe(&self, step: Move) -> Event {
+    /// What a move does, in words.
+    pub fn describe(&self, step: Move) -> Event {
         let name = |at: u8| self.called(usize::from(at));
         let words = match step {
             Move::Read(at, conn) => {
@@ -91,7 +108,7 @@ impl World {
             }
             Move::Report(at, op) => {
                 let pending = self.processes[usize::from(at)].pending[usize::from(op)];
-                format!("{}: {:?} is reported", name(at), pending.call)
+                format!("{}: {} is reported", name(at), call_name(pending.call))
             }
             Move::Clock(at) => format!("{} looks at the clock", name(at)),
             Move::Reap(at) => format!("{} is gone, and its lock", name(at)),
@@ -99,7 +116,7 @@ impl World {
             Move::HandOver(at) => format!("{} begins another handoff", name(at)),
             Move::Tick => {
                 let by = self.next_due().unwrap_or(self.now).since(self.now);
-                format!("{} s pass", by.as_secs())
+                format!("{} s pass by", by.as_secs())
             }
             Move::Restart => "S is started again".to_owned(),
             Move::Unlink => "the control path is REMOVED".to_owned(),

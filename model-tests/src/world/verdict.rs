@@ -5,6 +5,11 @@ use handoff_core::incumbent::Phase;
 use super::{Body, Life, Process, World};
 
 impl World {
+    /// How many faults there were.
+    pub fn faults(&self) -> u8 {
+        self.faults
+    }
+
     /// The most actions that one turn of a machine had on the way here.
     pub fn most_actions(&self) -> usize {
         self.actions
