@@ -152,6 +152,10 @@
     )
 )]
 
+// Tests that trace the tables run where threads are.
+#[cfg(feature = "trace")]
+extern crate std;
+
 mod cause;
 mod identity;
 pub mod incumbent;

@@ -4,7 +4,7 @@ use core::fmt;
 
 /// One row: in each of the phases `from`, each of the cues `on` performs `act` in order and leads to
 /// `to`.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Row<P: 'static, C: 'static, A: 'static> {
     /// The phases in which the row applies.
     pub from: &'static [P],
@@ -86,6 +86,38 @@ impl Taken {
         flag.is_some_and(|flag| flag.load(core::sync::atomic::Ordering::Relaxed))
     }
 }
+
+/// Declares where a machine finds its table. With `trace` a test may put another one in its place, for
+/// the machines that run in its thread: that is how rules are switched off.
+macro_rules! rows {
+    ($table:ident: $row:ty) => {
+        #[cfg(not(feature = "trace"))]
+        pub(super) fn rows() -> &'static [$row] {
+            $table
+        }
+
+        #[cfg(feature = "trace")]
+        std::thread_local! {
+            static ROWS: core::cell::Cell<&'static [$row]> = const { core::cell::Cell::new($table) };
+        }
+
+        #[cfg(feature = "trace")]
+        pub(super) fn rows() -> &'static [$row] {
+            ROWS.get()
+        }
+
+        /// From here on the machines of this role run on another table, in this thread.
+        #[cfg(feature = "trace")]
+        pub fn replace_rows(rows: &'static [$row]) {
+            ROWS.set(rows);
+        }
+
+        /// Which rows of the table were taken.
+        #[cfg(feature = "trace")]
+        pub static TAKEN: crate::table::Taken = crate::table::Taken::new();
+    };
+}
+pub(crate) use rows;
 
 /// Writes a table as Markdown, a row each.
 ///

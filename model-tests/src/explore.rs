@@ -43,6 +43,10 @@ pub struct Found {
     pub depth: usize,
     /// States in which nothing is left to happen.
     pub ends: usize,
+    /// Ends in which nobody serves, and that no rule of ours could have prevented.
+    pub excused: usize,
+    /// The most actions that one turn of a machine had.
+    pub actions: usize,
     /// The first violation, with the shortest way to it; `None`: all is well.
     pub violation: Option<Violation>,
     /// The limit of states was reached, so that nothing is said of the rest.
@@ -65,6 +69,8 @@ struct Search {
     /// From, to; without what is optional.
     edges: Vec<(u32, u32)>,
     ends: Vec<u32>,
+    excused: usize,
+    actions: usize,
     /// States in which the daemon serves.
     good: Vec<u32>,
     moves: usize,
@@ -79,6 +85,8 @@ pub fn explore(setup: Setup, limit: usize) -> Found {
         parents: vec![(0, Move::Tick)],
         edges: Vec::new(),
         ends: Vec::new(),
+        excused: 0,
+        actions: 0,
         good: Vec::new(),
         moves: 0,
         depth: 0,
@@ -119,8 +127,9 @@ impl Search {
         if world.is_well() {
             self.good.push(id);
         }
-        if moves.iter().all(|step| step.is_optional()) {
+        if moves.iter().all(|step| world.is_optional(*step)) {
             self.ends.push(id);
+            self.excused += usize::from(world.is_excused());
             if let Some(what) = world.failed() {
                 return Err((what, id));
             }
@@ -134,7 +143,8 @@ impl Search {
                 Entry::Occupied(known) => *known.get(),
                 Entry::Vacant(place) => *place.insert(fresh),
             };
-            if !step.is_optional() {
+            self.actions = self.actions.max(after.most_actions());
+            if !world.is_optional(step) {
                 self.edges.push((id, to));
             }
             if to == fresh {
@@ -175,6 +185,8 @@ impl Search {
             moves: self.moves,
             depth: self.depth,
             ends: self.ends.len(),
+            excused: self.excused,
+            actions: self.actions,
             violation: violation.map(|(what, at)| Violation {
                 what,
                 story: self.story(at),
@@ -195,7 +207,7 @@ impl Search {
         let mut story = Vec::new();
         for step in way.into_iter().rev() {
             world.apply(step);
-            story.append(&mut world.story());
+            story.extend(world.story().iter().map(ToString::to_string));
         }
         story
     }

@@ -4,11 +4,10 @@
 //! implements what an operating system does for them, and nothing of the protocol. [`explore`] visits
 //! every state that such a world can reach, and holds each against what the protocol promises.
 //!
-//! The tests do so for one fault of any kind. For more of them:
-//!
-//! ```text
-//! cargo run -p handoff-model-tests --bin explore -- --kills 2 --freezes --restart --hooks-fail
-//! ```
+//! The tests do so for one fault of any kind; the binary `explore` for as many as asked for.
+//! [`route`] follows one run, and [`diagram`] draws it. `README.md` says what is checked and what is not.
 
+pub mod diagram;
 pub mod explore;
+pub mod route;
 pub mod world;

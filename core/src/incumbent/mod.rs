@@ -22,9 +22,9 @@ mod table;
 use core::fmt;
 use core::time::Duration;
 
-#[cfg(feature = "trace")]
-pub use self::table::TAKEN;
 pub use self::table::{INCUMBENT, IncumbentRow};
+#[cfg(feature = "trace")]
+pub use self::table::{TAKEN, replace_rows};
 use crate::cause::{Cause, Reason};
 use crate::identity::Identity;
 use crate::machine::Machine;

@@ -4,8 +4,9 @@ use core::cmp::Reverse;
 use core::fmt::Write;
 use core::time::Duration;
 
+use super::table::rows;
 use super::{
-    Act, Cue, INCUMBENT, Incumbent, IncumbentCall, IncumbentConfig, IncumbentOp, IncumbentOutcome,
+    Act, Cue, Incumbent, IncumbentCall, IncumbentConfig, IncumbentOp, IncumbentOutcome,
     IncumbentState, Owner, Phase, Rebind, Session, Why,
 };
 use crate::cause::{Cause, Reason};
@@ -171,11 +172,11 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
 
     /// Runs the row for `cue`, if there is one.
     pub(super) fn cue(&mut self, cue: Cue) -> bool {
-        let Some(row) = table::find(INCUMBENT, &self.state.phase, &cue) else {
+        let Some(row) = table::find(rows(), &self.state.phase, &cue) else {
             return false;
         };
         #[cfg(feature = "trace")]
-        super::TAKEN.mark(INCUMBENT, row);
+        super::TAKEN.mark(super::INCUMBENT, row);
         if let Some(to) = row.to {
             self.state.phase = to;
             self.state.retry = None;

@@ -11,7 +11,7 @@
 //! ```
 
 use super::{Act, Cue, Phase};
-use crate::table::{Row, row, stay};
+use crate::table::{Row, row, rows, stay};
 
 use Act::{
     AbortOwner, ArmPatience, ArmRetry, CancelHook, Disown, FailStop, Leave, LeaveSuperseded,
@@ -102,6 +102,4 @@ pub static INCUMBENT: &[IncumbentRow] = &[
     stay(&[Serving],    &[RebindDue],     &[StartBind],                                 "C2"),
 ];
 
-/// Which of them were taken.
-#[cfg(feature = "trace")]
-pub static TAKEN: crate::table::Taken = crate::table::Taken::new();
+rows!(INCUMBENT: IncumbentRow);

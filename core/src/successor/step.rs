@@ -3,9 +3,10 @@
 use core::fmt::Write;
 use core::time::Duration;
 
+use super::table::rows;
 use super::{
-    Act, Cue, Phase, SUCCESSOR, Successor, SuccessorCall, SuccessorConfig, SuccessorOp,
-    SuccessorOutcome, SuccessorState, Why,
+    Act, Cue, Phase, Successor, SuccessorCall, SuccessorConfig, SuccessorOp, SuccessorOutcome,
+    SuccessorState, Why,
 };
 use crate::cause::{Cause, Reason};
 use crate::machine::{Event, Loss, Observation, Out, Role, Room, sealed};
@@ -106,11 +107,11 @@ struct Step<'s, 'm, B> {
 impl<B: Room> Step<'_, '_, B> {
     /// Runs the row for `cue`, if there is one.
     fn cue(&mut self, cue: Cue) -> bool {
-        let Some(row) = table::find(SUCCESSOR, &self.state.phase, &cue) else {
+        let Some(row) = table::find(rows(), &self.state.phase, &cue) else {
             return false;
         };
         #[cfg(feature = "trace")]
-        super::TAKEN.mark(SUCCESSOR, row);
+        super::TAKEN.mark(super::SUCCESSOR, row);
         if let Some(to) = row.to {
             self.state.phase = to;
             self.state.timer = None;

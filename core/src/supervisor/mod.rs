@@ -14,9 +14,9 @@ use core::fmt;
 use core::time::Duration;
 
 pub use self::call::{SupervisorCall, SupervisorOp};
-#[cfg(feature = "trace")]
-pub use self::table::TAKEN;
 pub use self::table::{SUPERVISOR, SupervisorRow};
+#[cfg(feature = "trace")]
+pub use self::table::{TAKEN, replace_rows};
 use crate::cause::{Cause, Reason};
 use crate::journal::{Entry, Stage};
 use crate::machine::Machine;

@@ -3,9 +3,10 @@
 use core::fmt::Write;
 use core::time::Duration;
 
+use super::table::rows;
 use super::{
-    Act, Cue, Phase, SUPERVISOR, Supervisor, SupervisorCall, SupervisorConfig, SupervisorOp,
-    SupervisorOutcome, SupervisorState, Task, Why,
+    Act, Cue, Phase, Supervisor, SupervisorCall, SupervisorConfig, SupervisorOp, SupervisorOutcome,
+    SupervisorState, Task, Why,
 };
 use crate::cause::{Cause, Reason};
 use crate::journal::{Entry, Stage};
@@ -129,11 +130,11 @@ pub(super) struct Step<'s, 'm, B> {
 impl<B: Room> Step<'_, '_, B> {
     /// Runs the row for `cue`, if there is one.
     pub(super) fn cue(&mut self, cue: Cue) -> bool {
-        let Some(row) = table::find(SUPERVISOR, &self.state.phase, &cue) else {
+        let Some(row) = table::find(rows(), &self.state.phase, &cue) else {
             return false;
         };
         #[cfg(feature = "trace")]
-        super::TAKEN.mark(SUPERVISOR, row);
+        super::TAKEN.mark(super::SUPERVISOR, row);
         if let Some(to) = row.to {
             self.state.phase = to;
             self.state.timer = None;

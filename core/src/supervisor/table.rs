@@ -16,7 +16,7 @@
 //! ```
 
 use super::{Act, Cue, Phase};
-use crate::table::{Row, row, stay};
+use crate::table::{Row, row, rows, stay};
 
 use Act::{
     AckIncumbent, AckSuccessor, ArmDrain, ArmMeet, ArmReady, ArmRetry, ArmSeal, ArmWelcome,
@@ -147,6 +147,4 @@ pub static SUPERVISOR: &[SupervisorRow] = &[
     row(&[Probing],       &[Vacant],         &[StartColdStart],                   ColdStarting, "C9"),
 ];
 
-/// Which of them were taken.
-#[cfg(feature = "trace")]
-pub static TAKEN: crate::table::Taken = crate::table::Taken::new();
+rows!(SUPERVISOR: SupervisorRow);

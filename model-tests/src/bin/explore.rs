@@ -40,9 +40,15 @@ struct Arguments {
     /// How many handoffs the supervisor performs, one after the other.
     #[arg(long, default_value_t = 1)]
     handoffs: u8,
-    /// A rule to switch off.
-    #[arg(long, value_parser = mutation)]
-    mutation: Option<Mutation>,
+    /// The first incumbent behaves in a crash as the published version 1 does.
+    #[arg(long)]
+    v1_incumbent: bool,
+    /// Successors behave in a crash as those of the published version 1 do.
+    #[arg(long)]
+    v1_successor: bool,
+    /// Rules to switch off.
+    #[arg(long = "mutation", value_parser = mutation)]
+    mutations: Vec<Mutation>,
     /// Stop after this many states.
     #[arg(long, default_value_t = 50_000_000)]
     limit: usize,
@@ -69,7 +75,9 @@ fn main() -> ExitCode {
             stalls: arguments.stalls,
             unlinks: arguments.unlinks,
             handoffs: arguments.handoffs,
-            mutation: arguments.mutation,
+            v1_incumbent: arguments.v1_incumbent,
+            v1_successor: arguments.v1_successor,
+            mutations: arguments.mutations.leak(),
         },
         arguments.limit,
     );

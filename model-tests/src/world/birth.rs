@@ -8,24 +8,25 @@ use handoff_core::{
     SupervisorConfig, SupervisorMachine, Task,
 };
 
-use super::{Body, SESSIONS, World};
+use super::{Body, Mutation, SESSIONS, World};
 
 /// Times are whole seconds and few, so that few different sums of them exist.
 const fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
 }
 
-/// What nothing is to be bounded by.
+/// For what is not to be bounded.
 const NEVER: Duration = Duration::MAX;
 
 impl World {
     pub(crate) fn become_incumbent(&mut self, at: usize, bound: bool) {
+        let waits = self.processes[at].published || self.without(Mutation::C11);
         let config = IncumbentConfig {
             identity: self.identity(at),
             bound,
             hello: seconds(2),
             heartbeat: seconds(2),
-            wire_slack: seconds(1),
+            wire_slack: if waits { NEVER } else { seconds(1) },
             dead_peer: seconds(4),
             longest_deadline: seconds(60),
             cancel_grace: seconds(2),
@@ -54,7 +55,7 @@ impl World {
             lock_grace: seconds(2),
             lock_retry: seconds(1),
             wire_slack: seconds(1),
-            patience: NEVER,
+            patience: seconds(8),
             host_limit: seconds(8),
             ..SuccessorConfig::default()
         };

@@ -55,17 +55,21 @@ impl<'w> Canon<'w> {
             process.serving,
             process.staged,
             process.unbound,
+            process.published,
+            process.met,
+            process.parting,
         )
             .hash(self);
         (process.watch, process.retired, process.retry).hash(self);
         process.due.hash(self);
+        process.patience.hash(self);
         for slot in process.slots {
             self.conn(slot);
         }
         self.write_usize(process.pending.len());
         for pending in &process.pending {
             pending.call.hash(self);
-            pending.stalled.hash(self);
+            (pending.stalled, pending.held_up, pending.rash).hash(self);
             match pending.result {
                 Some(Result::Linked { conn, pid }) => {
                     self.conn(Some(conn));
@@ -174,6 +178,7 @@ impl World {
         self.journal.hash(&mut canon);
         canon.write_u8(self.faults);
         canon.write_u8(self.begun);
+        self.deserted.hash(&mut canon);
         for process in &self.processes {
             if process.life != Life::Dead {
                 canon.process_in_full(process);

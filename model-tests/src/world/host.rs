@@ -80,8 +80,7 @@ impl World {
     }
 
     fn can_take(&self, at: usize) -> bool {
-        self.lock.is_none_or(|holder| holder == at)
-            || self.setup.mutation == Some(Mutation::OpenLock)
+        self.lock.is_none_or(|holder| holder == at) || self.without(Mutation::OpenLock)
     }
 
     /// An operation takes effect.
@@ -93,6 +92,12 @@ impl World {
             (Call::TryLock, Result::Taken(generation)) => {
                 self.lock = Some(at);
                 self.generation = generation;
+            }
+            (Call::TryLock, Result::Held) => {
+                self.processes[at].met |= self.lock.is_some_and(|holder| self.lives(holder));
+            }
+            (Call::Inspect, Result::Theirs) => {
+                self.processes[at].met |= self.path.is_some_and(|owner| self.lives(owner));
             }
             (Call::Bind, Result::Done) => self.path = Some(at),
             (Call::Stage, Result::Done) => self.processes[at].staged = true,
@@ -106,6 +111,7 @@ impl World {
             }
             (Call::Spawn, Result::Linked { conn, .. }) => {
                 let child = self.spawn("N", Body::Idle);
+                self.processes[child].published = self.setup.v1_successor;
                 self.connect([at, child], [false, true]);
                 self.become_successor(child, conn);
             }
@@ -121,6 +127,7 @@ impl World {
                     // A daemon that misses its deadline is at fault, and its supervisor is told to kill it.
                     self.faults += u8::from(self.processes[target].name == "O");
                     self.exit(target);
+                    self.deserted |= self.processes[at].pending.iter().any(|op| op.rash);
                 }
             }
             (Call::WriteJournal(entry), Result::Done) => self.journal = Some(entry),

@@ -18,8 +18,11 @@
 mod birth;
 mod canon;
 mod host;
+mod leave;
 mod moves;
 mod process;
+mod rules;
+mod story;
 mod turn;
 mod verdict;
 
@@ -32,6 +35,10 @@ use handoff_core::wire::{HandoffId, MessageKind};
 use handoff_core::{IncumbentMachine, Inline, Instant, SuccessorMachine, SupervisorMachine, Task};
 
 pub use moves::Move;
+pub use rules::Mutation;
+pub use story::Event;
+
+use rules::Tables;
 
 /// The least memory that links can do with, so that states stay small.
 pub(crate) type Room = Inline<512, 512>;
@@ -113,8 +120,12 @@ pub(crate) struct Pending {
     pub(crate) call: Call,
     /// Set once it has taken effect.
     pub(crate) result: Option<Result>,
-    /// It takes time although it is no hook.
+    /// It takes as long as it likes, and may never end.
     pub(crate) stalled: bool,
+    /// Its process was frozen meanwhile, and may not see its end in time.
+    pub(crate) held_up: bool,
+    /// It kills the last daemon that lives, because the other one is gone.
+    pub(crate) rash: bool,
 }
 
 /// A process.
@@ -144,6 +155,14 @@ pub(crate) struct Process {
     pub(crate) retired: Option<u32>,
     /// For a supervisor: its last task failed, so it tries again when the scene has changed.
     pub(crate) retry: bool,
+    /// It has found the lock, or the control path, in the hands of another process that lived.
+    pub(crate) met: bool,
+    /// It is on its way out, and was right to decide so.
+    pub(crate) parting: bool,
+    /// It behaves in a crash as the published version does.
+    pub(crate) published: bool,
+    /// When an incumbent of the published version stops trying for the lock.
+    pub(crate) patience: Option<Instant>,
 }
 
 /// A whole frame on its way.
@@ -181,67 +200,50 @@ pub struct Setup {
     pub restart: bool,
     /// Kill an incumbent that misses its deadline (`C10`).
     pub kill_stuck: bool,
-    /// An operation that is no hook may be stalled, and end at any time later or never; a fault.
+    /// An operation or a hook may be stalled, and end at any time later or never; a fault.
     pub stalls: bool,
     /// Somebody may remove the control path; a fault. Whoever bound it notices.
     pub unlinks: bool,
     /// How many handoffs S performs, one after the other.
     pub handoffs: u8,
-    /// A rule that is switched off, to see that it is missed.
-    pub mutation: Option<Mutation>,
+    /// The incumbent of the beginning behaves in a crash as the published version does.
+    pub v1_incumbent: bool,
+    /// Successors do, until they serve.
+    pub v1_successor: bool,
+    /// Rules that are switched off, to see that they are missed.
+    pub mutations: &'static [Mutation],
+}
+
+impl Setup {
+    /// One handoff, and nothing goes wrong.
+    pub const DEFAULT: Self = Self {
+        faults: 0,
+        freezes: false,
+        freeze_daemons: false,
+        failures: false,
+        restart: false,
+        kill_stuck: false,
+        stalls: false,
+        unlinks: false,
+        handoffs: 1,
+        v1_incumbent: false,
+        v1_successor: false,
+        mutations: &[],
+    };
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self {
-            faults: 0,
-            freezes: false,
-            freeze_daemons: false,
-            failures: false,
-            restart: false,
-            kill_stuck: false,
-            stalls: false,
-            unlinks: false,
-            handoffs: 1,
-            mutation: None,
-        }
+        Self::DEFAULT
     }
-}
-
-/// A rule of the protocol that is broken on purpose, outside the machines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mutation {
-    /// A successor fails when its session is lost while it opens, and an incumbent gives up after it
-    /// has tried for the lock once more: failure 1 of section 12.
-    Impatient,
-    /// Deadlines are looked at before what was received.
-    TimeoutsFirst,
-    /// A seal that failed is taken for one that worked.
-    FailedSealCounts,
-    /// A supervisor without a task does not watch the daemon.
-    Unwatched,
-    /// A process that takes the lock is not held up by the process that has it.
-    OpenLock,
-    /// An incumbent that tries for the lock leaves as soon as it sees another's control path.
-    LeavesAtOnce,
-}
-
-impl Mutation {
-    /// All of them.
-    pub const ALL: [Self; 6] = [
-        Self::Impatient,
-        Self::TimeoutsFirst,
-        Self::FailedSealCounts,
-        Self::Unwatched,
-        Self::OpenLock,
-        Self::LeavesAtOnce,
-    ];
 }
 
 /// The whole of it.
 #[derive(Clone, Debug)]
 pub struct World {
     pub(crate) setup: Setup,
+    ours: Tables,
+    theirs: Tables,
     pub(crate) now: Instant,
     pub(crate) processes: Vec<Process>,
     pub(crate) conns: Vec<Conn>,
@@ -256,8 +258,12 @@ pub struct World {
     pub(crate) begun: u8,
     /// A handoff that failed though nothing was wrong.
     pub(crate) failed: Option<String>,
-    /// What the last move did, in words, when somebody wants to know.
-    pub(crate) story: Option<Vec<String>>,
+    /// The daemon was left with nobody to run it, and not by a fault.
+    pub(crate) deserted: bool,
+    /// The most actions that one turn of a machine had, so far.
+    pub(crate) actions: usize,
+    /// What happened, when somebody wants to know.
+    pub(crate) story: Option<Vec<Event>>,
 }
 
 /// Numbers of pids start here, so that no other number in a state looks like one.
@@ -276,6 +282,8 @@ impl World {
     pub fn new(setup: Setup) -> Self {
         let mut world = Self {
             setup,
+            ours: Tables::ours(setup.mutations),
+            theirs: Tables::published(),
             now: Instant::from_nanos(EPOCH),
             processes: Vec::new(),
             conns: Vec::new(),
@@ -286,10 +294,13 @@ impl World {
             faults: 0,
             begun: 0,
             failed: None,
+            deserted: false,
+            actions: 0,
             story: None,
         };
         world.spawn("S", Body::Idle);
         world.spawn("O", Body::Idle);
+        world.processes[INCUMBENT].published = setup.v1_incumbent;
         world.processes[SUPERVISOR].watch = Some(world.processes[INCUMBENT].pid);
         world.become_incumbent(INCUMBENT, true);
         world.hand_over(SUPERVISOR);
@@ -303,20 +314,9 @@ impl World {
         self.become_supervisor(at, Task::Handoff(id));
     }
 
-    /// Keeps an account of each move from here on.
-    pub fn tell(&mut self) {
-        self.story = Some(Vec::new());
-    }
-
-    /// What happened since this was asked last.
-    pub fn story(&mut self) -> Vec<String> {
-        self.story.as_mut().map(std::mem::take).unwrap_or_default()
-    }
-
-    pub(crate) fn note(&mut self, words: impl FnOnce() -> String) {
-        if let Some(story) = &mut self.story {
-            story.push(words());
-        }
+    /// Whether a rule is switched off.
+    pub(crate) fn without(&self, mutation: Mutation) -> bool {
+        self.setup.mutations.contains(&mutation)
     }
 
     pub(crate) fn spawn(&mut self, name: &'static str, body: Body) -> usize {
@@ -337,6 +337,10 @@ impl World {
             watch: None,
             retired: None,
             retry: false,
+            met: false,
+            parting: false,
+            published: false,
+            patience: None,
         });
         at
     }

@@ -1,8 +1,8 @@
 //! Everything that can happen next.
 
-use handoff_core::incumbent::Phase;
 use handoff_core::{Input, Successor, Task};
 
+use super::leave::End;
 use super::process::link_name;
 use super::{Body, Call, Life, Mutation, Result, World};
 
@@ -41,21 +41,29 @@ pub enum Move {
     Thaw(u8),
 }
 
-impl Move {
-    /// Faults, and what may as well never happen: an end is good or bad without them.
-    pub const fn is_optional(self) -> bool {
-        matches!(
-            self,
-            Self::Unlink | Self::Stall(..) | Self::Kill(_) | Self::Freeze(_) | Self::Thaw(_)
-        )
-    }
-}
-
 fn small(at: usize) -> u8 {
     u8::try_from(at).expect("worlds are small")
 }
 
 impl World {
+    /// Faults, and what may as well never happen: an end is good or bad without them.
+    pub fn is_optional(&self, step: Move) -> bool {
+        match step {
+            Move::Effect(at, op, _) => {
+                self.processes[usize::from(at)].pending[usize::from(op)].stalled
+            }
+            Move::Unlink | Move::Stall(..) | Move::Kill(_) | Move::Freeze(_) | Move::Thaw(_) => {
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether nothing is left to happen but what may as well not.
+    pub fn is_end(&self) -> bool {
+        self.moves().iter().all(|step| self.is_optional(*step))
+    }
+
     /// Everything that can happen next.
     pub fn moves(&self) -> Vec<Move> {
         let mut moves = Vec::new();
@@ -93,7 +101,7 @@ impl World {
                 quick |= !pending.call.is_hook() && !pending.stalled;
             }
             // Bytes come before timeouts.
-            let first = self.setup.mutation == Some(Mutation::TimeoutsFirst);
+            let first = self.without(Mutation::TimeoutsFirst);
             if process.due.is_some_and(|due| due <= self.now) && (first || !unread) {
                 moves.push(Move::Clock(small(at)));
                 quick = true;
@@ -138,8 +146,7 @@ impl World {
             }
             moves.push(Move::Kill(small(at)));
             for (op, pending) in process.pending.iter().enumerate() {
-                let quick = !pending.call.is_hook() && pending.result.is_none();
-                if self.setup.stalls && quick && !pending.stalled {
+                if self.setup.stalls && pending.result.is_none() && !pending.stalled {
                     moves.push(Move::Stall(small(at), small(op)));
                 }
             }
@@ -174,8 +181,7 @@ impl World {
 
     fn has_to_look(&self, at: usize) -> bool {
         let process = &self.processes[at];
-        if process.name != "S" || !self.idle(at) || self.setup.mutation == Some(Mutation::Unwatched)
-        {
+        if process.name != "S" || !self.idle(at) || self.without(Mutation::Unwatched) {
             return false;
         }
         let gone = |pid| {
@@ -185,7 +191,7 @@ impl World {
         process.watch.is_some_and(gone) || process.retry && self.lock.is_none()
     }
 
-    fn next_due(&self) -> Option<handoff_core::Instant> {
+    pub(crate) fn next_due(&self) -> Option<handoff_core::Instant> {
         // Time passes for the frozen, too; what is due meanwhile they find when they thaw.
         self.processes
             .iter()
@@ -196,10 +202,7 @@ impl World {
 
     /// Makes it happen.
     pub fn apply(&mut self, step: Move) {
-        if self.story.is_some() {
-            let words = self.describe(step);
-            self.note(|| words);
-        }
+        self.note(|world| world.describe(step));
         match step {
             Move::Read(at, conn) => self.read(usize::from(at), usize::from(conn)),
             Move::Effect(at, op, prospect) => {
@@ -208,7 +211,7 @@ impl World {
                 let result = self.prospects(at, call)[usize::from(prospect)];
                 self.faults += u8::from(prospect > 0);
                 let mut acts = result;
-                if self.setup.mutation == Some(Mutation::FailedSealCounts) && call == Call::Seal {
+                if self.without(Mutation::FailedSealCounts) && call == Call::Seal {
                     acts = Result::Sealed;
                 }
                 self.effect(at, call, result);
@@ -222,7 +225,7 @@ impl World {
             Move::Clock(at) => {
                 let at = usize::from(at);
                 if self.gives_up(at) {
-                    self.exit(at);
+                    self.end(at, &End::Leave);
                 } else {
                     self.input(at, Input::Deadline);
                 }
@@ -269,7 +272,11 @@ impl World {
             }
             Move::Freeze(at) => {
                 self.faults += 1;
-                self.processes[usize::from(at)].life = Life::Frozen;
+                let process = &mut self.processes[usize::from(at)];
+                process.life = Life::Frozen;
+                for pending in &mut process.pending {
+                    pending.held_up = true;
+                }
             }
             Move::Thaw(at) => self.processes[usize::from(at)].life = Life::Running,
         }
@@ -278,10 +285,15 @@ impl World {
     fn finish(&mut self, at: usize, op: usize) {
         let pending = self.processes[at].pending.remove(op);
         let result = pending.result.expect("it took effect");
-        if result == Result::Theirs && self.leaves_at_once(at) {
-            return self.exit(at);
-        }
+        // A process that decides to leave on what it hears now may do so: its own part failed or took too long, or it has
+        // seen that another lives, and it cannot know that that one dies in this very moment.
+        self.processes[at].parting |= match result {
+            Result::Failed | Result::Opened { healthy: false } => true,
+            Result::Held | Result::Theirs if self.processes[at].met => true,
+            _ => pending.stalled || pending.held_up,
+        };
         self.report(at, pending.op, pending.call, result);
+        self.processes[at].parting &= self.is_parting(at);
     }
 
     fn read(&mut self, at: usize, conn: usize) {
@@ -297,69 +309,6 @@ impl World {
             let bytes = &frame.bytes[..];
             return self.input(at, Input::Bytes { link, bytes });
         }
-        if self.impatient(at) {
-            return;
-        }
         self.input(at, Input::Closed { link });
-    }
-
-    /// The mutated incumbent leaves instead of trying for the lock again.
-    fn gives_up(&self, at: usize) -> bool {
-        self.setup.mutation == Some(Mutation::Impatient) && self.is_incumbent(at, Phase::Pausing)
-    }
-
-    fn leaves_at_once(&self, at: usize) -> bool {
-        self.setup.mutation == Some(Mutation::LeavesAtOnce)
-            && self.is_incumbent(at, Phase::Watching)
-    }
-
-    fn is_incumbent(&self, at: usize, phase: Phase) -> bool {
-        matches!(&self.processes[at].body, Body::Incumbent(machine)
-            if machine.state().phase() == phase)
-    }
-
-    fn describe(&self, step: Move) -> String {
-        let name = |at: u8| {
-            let process = &self.processes[usize::from(at)];
-            format!("{}{}", process.name, process.pid - super::PIDS)
-        };
-        match step {
-            Move::Read(at, conn) => {
-                let conn = &self.conns[usize::from(conn)];
-                let end = usize::from(conn.ends[0] != usize::from(at));
-                match conn.unread[end].front() {
-                    _ if !conn.known[end] => format!("{} accepts", name(at)),
-                    Some(frame) => format!("{} reads {}", name(at), frame.kind),
-                    None => format!("{} sees the end of a connection", name(at)),
-                }
-            }
-            Move::Effect(at, op, prospect) => {
-                let call = self.processes[usize::from(at)].pending[usize::from(op)].call;
-                let result = self.prospects(usize::from(at), call)[usize::from(prospect)];
-                format!("{}: {call:?} comes to {result:?}", name(at))
-            }
-            Move::Report(at, op) => {
-                let pending = self.processes[usize::from(at)].pending[usize::from(op)];
-                format!("{}: {:?} is reported", name(at), pending.call)
-            }
-            Move::Clock(at) => format!("{} looks at the clock", name(at)),
-            Move::Reap(at) => format!("{} is gone, and its lock", name(at)),
-            Move::Look(at) => format!("{} looks around", name(at)),
-            Move::HandOver(at) => format!("{} begins another handoff", name(at)),
-            Move::Tick => {
-                let by = self.next_due().unwrap_or(self.now).since(self.now);
-                format!("{} s pass", by.as_secs())
-            }
-            Move::Restart => "S is started again".to_owned(),
-            Move::Unlink => "the control path is REMOVED".to_owned(),
-            Move::Notice(at) => format!("{} notices that its control path is gone", name(at)),
-            Move::Stall(at, op) => {
-                let call = self.processes[usize::from(at)].pending[usize::from(op)].call;
-                format!("{}: {call:?} is STALLED", name(at))
-            }
-            Move::Kill(at) => format!("{} is KILLED", name(at)),
-            Move::Freeze(at) => format!("{} is FROZEN", name(at)),
-            Move::Thaw(at) => format!("{} THAWS", name(at)),
-        }
     }
 }

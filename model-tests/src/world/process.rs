@@ -10,25 +10,29 @@ use handoff_core::op::{
 use handoff_core::record::decode_input;
 use handoff_core::wire::{MessageKind, Names, Revisions, decode};
 use handoff_core::{
-    IncumbentOutcome, Input, LinkId, Successor, SuccessorOutcome, SupervisorOutcome,
+    IncumbentOutcome, Input, LinkId, Successor, SuccessorOutcome, SupervisorOutcome, incumbent,
+    successor, supervisor,
 };
 
+use super::leave::End;
+use super::story::call_name;
 use super::turn::{Asked, incumbent_call, successor_call, supervisor_call, turn};
-use super::{Body, Call, Conn, Frame, LINKS, Life, Mutation, Pending, Result, SESSIONS, World};
-
-/// How a machine ended, as far as its process has to know.
-enum End {
-    Leave,
-    GiveUp,
-    Serve { published: bool },
-    Idle { watch: Option<u32>, retry: bool },
-}
+use super::{Body, Call, Conn, Event, Frame, LINKS, Pending, Result, SESSIONS, World};
 
 impl World {
     /// Gives an input to the machine of a process, and does what it says.
     pub(crate) fn input(&mut self, at: usize, input: Input<'_>) {
         let (now, tell) = (self.now, self.story.is_some());
+        let saw_end = matches!(input, Input::Closed { .. });
         let process = &mut self.processes[at];
+        let tables = if process.published {
+            self.theirs
+        } else {
+            self.ours
+        };
+        incumbent::replace_rows(tables.incumbent);
+        successor::replace_rows(tables.successor);
+        supervisor::replace_rows(tables.supervisor);
         let (asked, end) = match &mut process.body {
             Body::Incumbent(machine) => {
                 let machine = Arc::make_mut(machine);
@@ -37,9 +41,8 @@ impl World {
                     (
                         outcome.to_string(),
                         match outcome {
-                            IncumbentOutcome::Committed(_) | IncumbentOutcome::Superseded => {
-                                End::Leave
-                            }
+                            IncumbentOutcome::Committed(_) => End::Commit,
+                            IncumbentOutcome::Superseded => End::Leave,
                             IncumbentOutcome::Failed(_) => End::GiveUp,
                         },
                     )
@@ -85,10 +88,10 @@ impl World {
             }
             Body::Idle => return,
         };
-        let name = process.name;
         if let Ok(due) = end {
             process.due = due;
         }
+        self.actions = self.actions.max(asked.len());
         let mut wrote = Vec::new();
         for ask in asked {
             match ask {
@@ -98,79 +101,38 @@ impl World {
                     }
                 }
                 Asked::Start(op, call) => {
-                    self.note(|| format!("    {name} starts {call:?}"));
-                    self.begin(at, op, call);
+                    self.note(|world| Event::Started(world.called(at), call_name(call)));
+                    self.begin(at, op, call, saw_end);
                 }
-                Asked::Cancel(op) => self.note(|| format!("    {name} cancels operation {op}")),
+                Asked::Cancel(op) => {
+                    self.note(|world| {
+                        Event::Seen(world.called(at), format!("cancels operation {op}"))
+                    });
+                }
                 Asked::Close(link) => self.close(at, link),
-                Asked::Seen(seen) => self.note(|| format!("    {name}: {seen}")),
+                Asked::Seen(seen) => {
+                    if let Some(seen) = seen {
+                        self.note(|world| Event::Seen(world.called(at), seen));
+                    }
+                }
             }
         }
         match end {
             Ok(_) => {
+                self.measure_patience(at);
                 for (link, count) in wrote {
                     self.input(at, Input::Wrote { link, count });
                 }
             }
             Err((words, end)) => {
-                self.note(|| format!("    {name} ends: {words}"));
+                self.note(|world| Event::Ended(world.called(at), words));
                 self.end(at, &end);
             }
         }
     }
 
-    fn end(&mut self, at: usize, end: &End) {
-        match *end {
-            End::Leave => self.exit(at),
-            End::GiveUp => {
-                // Only a hook that fails again and again, or never returns, makes an incumbent do this:
-                // a fault of the daemon, beside those that were asked for.
-                self.faults += 1;
-                self.exit(at);
-            }
-            End::Serve { published } => {
-                self.close(at, Successor::CHANNEL);
-                self.become_incumbent(at, published);
-            }
-            End::Idle { watch, retry } => {
-                for slot in 0..=SESSIONS {
-                    if let Some(conn) = self.processes[at].slots[slot].take() {
-                        self.close_end(conn, at);
-                    }
-                }
-                let process = &mut self.processes[at];
-                process.body = Body::Idle;
-                process.due = None;
-                if watch != process.watch {
-                    process.retired = process.watch;
-                }
-                process.watch = watch;
-                process.retry = retry;
-                if retry && self.faults == 0 {
-                    self.failed = Some("a task failed though nobody died".to_owned());
-                }
-            }
-        }
-    }
-
-    /// The process is gone: its sockets are closed at once, its lock file a moment later.
-    pub(crate) fn exit(&mut self, at: usize) {
-        let process = &mut self.processes[at];
-        process.life = Life::Dying;
-        process.body = Body::Idle;
-        process.due = None;
-        process.pending.clear();
-        process.slots = [None; SESSIONS + 1];
-        process.writer = false;
-        process.serving = false;
-        process.staged = false;
-        process.unbound = false;
-        for conn in 0..self.conns.len() {
-            self.close_end(conn, at);
-        }
-    }
-
-    fn begin(&mut self, at: usize, op: u32, call: Call) {
+    fn begin(&mut self, at: usize, op: u32, call: Call, saw_end: bool) {
+        let rash = self.is_rash(call, saw_end);
         let process = &mut self.processes[at];
         match call {
             Call::Drain => process.serving = false,
@@ -182,6 +144,8 @@ impl World {
             call,
             result: None,
             stalled: false,
+            held_up: false,
+            rash,
         });
     }
 
@@ -196,7 +160,7 @@ impl World {
             .position(|slot| slot.is_some_and(|conn| link_name(conn) == link))
     }
 
-    fn close(&mut self, at: usize, link: LinkId) {
+    pub(crate) fn close(&mut self, at: usize, link: LinkId) {
         if let Some(slot) = self.slot_of(at, link)
             && let Some(conn) = self.processes[at].slots[slot].take()
         {
@@ -204,7 +168,7 @@ impl World {
         }
     }
 
-    fn close_end(&mut self, conn: usize, at: usize) {
+    pub(crate) fn close_end(&mut self, conn: usize, at: usize) {
         let conn = &mut self.conns[conn];
         for end in 0..2 {
             if conn.ends[end] == at {
@@ -230,11 +194,11 @@ impl World {
             return false;
         }
         let mut rest = bytes;
-        let mut kinds = Vec::new();
+        let mut messages = Vec::new();
         while let Some((header, body)) = rest.split_first_chunk::<4>() {
             let length = usize::try_from(u32::from_le_bytes(*header)).expect("small");
             let message = decode(1, &body[2..length]).expect("machines send what can be read");
-            kinds.push(message);
+            messages.push(message);
             // A second heartbeat right after one that is still unread says nothing new; without this
             // the world of a frozen process would grow without end.
             let beats = |frame: &Frame| frame.kind == MessageKind::Heartbeat;
@@ -249,9 +213,14 @@ impl World {
             }
             rest = &body[length..];
         }
-        let (from, to) = (self.processes[at].name, self.processes[ends[other]].name);
-        for kind in kinds {
-            self.note(|| format!("    {from} → {to}: {kind:?}"));
+        let to = ends[other];
+        for message in messages {
+            self.note(|world| Event::Sent {
+                from: world.called(at),
+                to: world.called(to),
+                kind: message.kind().to_string(),
+                message: format!("{message:?}"),
+            });
         }
         true
     }
@@ -337,23 +306,6 @@ impl World {
         if let Some(conn) = slots[SESSIONS].take() {
             slots[taken] = Some(conn);
         }
-    }
-
-    /// The rule that a mutation breaks when a process hears that its peer is gone.
-    pub(crate) fn impatient(&mut self, at: usize) -> bool {
-        if self.setup.mutation != Some(Mutation::Impatient) {
-            return false;
-        }
-        let opening = match &self.processes[at].body {
-            Body::Successor(machine) => {
-                machine.state().phase() == handoff_core::successor::Phase::Opening
-            }
-            _ => false,
-        };
-        if opening {
-            self.exit(at);
-        }
-        opening
     }
 }
 

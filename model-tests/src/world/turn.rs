@@ -13,7 +13,8 @@ pub(super) enum Asked<P> {
     Start(u32, Call),
     Close(LinkId),
     Cancel(u32),
-    Seen(P),
+    /// Told in words when somebody wants to know; counted always.
+    Seen(Option<P>),
 }
 
 pub(super) struct Turned<O> {
@@ -53,8 +54,7 @@ pub(super) fn turn<R: Role<L>, S: Storage, const L: usize>(
             }
             Action::Cancel(op) => Asked::Cancel(op.number()),
             Action::Close { link } => Asked::Close(link),
-            Action::Observe(seen) if tell => Asked::Seen(format!("{seen:?}")),
-            Action::Observe(_) => continue,
+            Action::Observe(seen) => Asked::Seen(tell.then(|| format!("{seen:?}"))),
         });
     };
     Turned { asked, end }

@@ -1,8 +1,20 @@
 //! What the protocol promises, asked of one state.
 
-use super::{Body, Life, World};
+use handoff_core::incumbent::Phase;
+
+use super::{Body, Life, Process, World};
 
 impl World {
+    /// How many faults there were.
+    pub fn faults(&self) -> u8 {
+        self.faults
+    }
+
+    /// The most actions that one turn of a machine had on the way here.
+    pub fn most_actions(&self) -> usize {
+        self.actions
+    }
+
     /// The promise that this state breaks, whatever happens next.
     pub fn broken(&self) -> Option<String> {
         for (at, process) in self.processes.iter().enumerate() {
@@ -25,8 +37,7 @@ impl World {
             process.life == Life::Running
                 && process.serving
                 && self.path == Some(at)
-                && matches!(&process.body, Body::Incumbent(machine)
-                    if machine.state().phase() == handoff_core::incumbent::Phase::Serving)
+                && self.is_incumbent(at, Phase::Serving)
         })
     }
 
@@ -43,19 +54,46 @@ impl World {
         self.serves() || self.daemon(Life::Frozen)
     }
 
-    /// Promise 4, of a state in which nothing is left to happen.
+    /// Promises 4 and 7, of a state in which nothing is left to happen.
     pub fn failed(&self) -> Option<String> {
-        if self.is_well() {
-            return None;
+        let supervisors = || {
+            let named = |process: &&Process| process.name == "S" && process.life == Life::Running;
+            self.processes.iter().filter(named)
+        };
+        if supervisors().any(|process| !matches!(process.body, Body::Idle)) {
+            return Some("a supervisor waits without end".to_owned());
         }
-        let supervised = self
-            .processes
-            .iter()
-            .any(|process| process.name == "S" && process.life == Life::Running);
-        // Without a supervisor nobody starts the daemon again, so two faults may take them all.
-        if self.faults > 1 && !supervised && !self.daemon(Life::Running) {
+        if self.is_well() || self.is_excused() {
             return None;
         }
         Some("nobody serves, or the control path leads nowhere".to_owned())
+    }
+
+    /// Whether nobody serves, and none of our rules could have prevented it.
+    pub fn is_excused(&self) -> bool {
+        if self.is_well() {
+            return false;
+        }
+        // Without a supervisor nobody starts the daemon again, so two faults may take them all. One whose
+        // operation does not end is as good as frozen.
+        let able = |process: &Process| {
+            let stuck = process.name == "S" && process.pending.iter().any(|op| op.stalled);
+            process.life == Life::Running && !stuck
+        };
+        let running = self.processes.iter().any(able);
+        let taken = self.faults > 1 && !running && !self.deserted;
+        taken || self.is_the_published_versions_fault()
+    }
+
+    /// Whether an incumbent of the published version lives, and waits without end for a supervisor that
+    /// is frozen, or serves where nobody can reach its control path.
+    fn is_the_published_versions_fault(&self) -> bool {
+        self.processes.iter().enumerate().any(|(at, process)| {
+            let waits = [Phase::Drained, Phase::Sealed]
+                .iter()
+                .any(|phase| self.is_incumbent(at, *phase));
+            let unreachable = process.serving && self.path != Some(at);
+            process.published && process.life == Life::Running && (waits || unreachable)
+        })
     }
 }

@@ -1,0 +1,423 @@
+//! Rules of the protocol that are switched off on purpose, to see that they are missed; and what a
+//! process of the published version 1 does differently in a crash.
+//!
+//! Most of them are rows put in front of those of a machine's own table: the first row that fits is
+//! taken. A row without acts that stays where it is lets its cue pass by.
+
+use handoff_core::incumbent::{self, INCUMBENT, IncumbentRow};
+use handoff_core::successor::{self, SUCCESSOR, SuccessorRow};
+use handoff_core::supervisor::{self, SUPERVISOR, SupervisorRow};
+use handoff_core::table::Row;
+
+/// A rule that is broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mutation {
+    /// An incumbent that cannot go on, or is told not to, forgets the handoff and stays closed.
+    C1,
+    /// A sealed incumbent leaves when it loses its session, or is told to come back.
+    C2,
+    /// An incumbent tries for the lock once more, and then leaves.
+    C2GivesUp,
+    /// An incumbent that tries for the lock leaves as soon as it sees another's control path.
+    C2LeavesAtOnce,
+    /// An incumbent that got the lock back does not look whose the control path is.
+    C2LeavesPath,
+    /// A successor leaves when it loses its session before Begin.
+    C3,
+    /// A successor that finds the lock held fails at once.
+    C4,
+    /// A successor leaves when it loses its session after Begin.
+    C5,
+    /// A supervisor that loses the incumbent before SealComplete kills the successor.
+    C6,
+    /// A supervisor that gives up before Begin neither kills the successor nor tells the incumbent.
+    C7,
+    /// A supervisor before Begin waits on, whatever happens to the successor.
+    C7Waits,
+    /// A supervisor after Begin waits on, whatever happens to the successor.
+    C8,
+    /// A supervisor tells the incumbent to come back without having killed the successor.
+    C8Spares,
+    /// A supervisor commits a successor that said it is not healthy.
+    C8CommitsUnhealthy,
+    /// A supervisor that was restarted deletes the journal and does nothing.
+    C9,
+    /// A supervisor that was restarted never kills an unsettled successor.
+    C9Spares,
+    /// A supervisor waits on when the incumbent ignores its deadline.
+    C10,
+    /// An incumbent waits for a silent supervisor without end.
+    C11,
+    /// A successor fails when its session is lost while it opens, and an incumbent gives up after it
+    /// has tried for the lock once more: the outage of section 12.1.
+    Impatient,
+    /// Deadlines are looked at before what was received.
+    TimeoutsFirst,
+    /// A seal that failed is taken for one that worked.
+    FailedSealCounts,
+    /// A supervisor without a task does not watch the daemon.
+    Unwatched,
+    /// A process that takes the lock is not held up by the process that has it.
+    OpenLock,
+}
+
+impl Mutation {
+    /// All of them.
+    pub const ALL: [Self; 23] = [
+        Self::C1,
+        Self::C2,
+        Self::C2GivesUp,
+        Self::C2LeavesAtOnce,
+        Self::C2LeavesPath,
+        Self::C3,
+        Self::C4,
+        Self::C5,
+        Self::C6,
+        Self::C7,
+        Self::C7Waits,
+        Self::C8,
+        Self::C8Spares,
+        Self::C8CommitsUnhealthy,
+        Self::C9,
+        Self::C9Spares,
+        Self::C10,
+        Self::C11,
+        Self::Impatient,
+        Self::TimeoutsFirst,
+        Self::FailedSealCounts,
+        Self::Unwatched,
+        Self::OpenLock,
+    ];
+}
+
+/// The tables that the machines of one version run on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tables {
+    pub(crate) incumbent: &'static [IncumbentRow],
+    pub(crate) successor: &'static [SuccessorRow],
+    pub(crate) supervisor: &'static [SupervisorRow],
+}
+
+impl Tables {
+    /// Our own, with some rules switched off.
+    pub(crate) fn ours(mutations: &[Mutation]) -> Self {
+        let (mut old, mut new, mut boss) = (Vec::new(), Vec::new(), Vec::new());
+        for mutation in mutations {
+            old.extend_from_slice(incumbent_rows(*mutation));
+            new.extend_from_slice(successor_rows(*mutation));
+            boss.extend_from_slice(supervisor_rows(*mutation));
+        }
+        Self {
+            incumbent: in_front(old, INCUMBENT),
+            successor: in_front(new, SUCCESSOR),
+            supervisor: in_front(boss, SUPERVISOR),
+        }
+    }
+
+    /// Those of the published version: its incumbent gives up (see `World::gives_up`) without a look at
+    /// the control path, its successor fails with its session.
+    pub(crate) fn published() -> Self {
+        let blind = {
+            use incumbent::{Act, Cue, Phase};
+            Row {
+                from: &[Phase::Reclaiming],
+                on: &[Cue::LockHeld],
+                to: Some(Phase::Pausing),
+                act: &[Act::ArmRetry],
+                rule: "v1",
+            }
+        };
+        let mut old = vec![blind];
+        old.extend_from_slice(incumbent_rows(Mutation::C2LeavesPath));
+        let new = [Mutation::C3, Mutation::C5].map(successor_rows).concat();
+        Self {
+            incumbent: in_front(old, INCUMBENT),
+            successor: in_front(new, SUCCESSOR),
+            supervisor: SUPERVISOR,
+        }
+    }
+}
+
+/// The rows in front of a table. A table that differs lives as long as the process, as the real ones do.
+fn in_front<P: Copy, C: Copy, A: Copy>(
+    mut rows: Vec<Row<P, C, A>>,
+    table: &'static [Row<P, C, A>],
+) -> &'static [Row<P, C, A>] {
+    if rows.is_empty() {
+        return table;
+    }
+    rows.extend_from_slice(table);
+    rows.leak()
+}
+
+fn incumbent_rows(mutation: Mutation) -> &'static [IncumbentRow] {
+    use incumbent::{Act, Cue, Phase};
+    const LEAVES: &[Act] = &[Act::LeaveSuperseded];
+    const LEFT: Option<Phase> = Some(Phase::Superseded);
+    const GIVES_UP: IncumbentRow = Row {
+        from: &[Phase::Pausing],
+        on: &[Cue::RetryDue],
+        to: LEFT,
+        act: LEAVES,
+        rule: "not C2",
+    };
+    match mutation {
+        Mutation::C1 => {
+            const {
+                &[Row {
+                    from: &[Phase::Draining, Phase::Drained, Phase::Sealing],
+                    on: &[
+                        Cue::Abort,
+                        Cue::Resume,
+                        Cue::OwnerLost,
+                        Cue::DrainFailed,
+                        Cue::SealFailed,
+                        Cue::SealTooLarge,
+                    ],
+                    to: None,
+                    act: &[Act::Disown],
+                    rule: "not C1",
+                }]
+            }
+        }
+        Mutation::C2 => {
+            const {
+                &[
+                    Row {
+                        from: &[Phase::Sealed],
+                        on: &[Cue::Abort, Cue::Resume, Cue::OwnerLost],
+                        to: LEFT,
+                        act: LEAVES,
+                        rule: "not C2",
+                    },
+                    Row {
+                        from: &[Phase::Unreleasing],
+                        on: &[Cue::ReleaseDone],
+                        to: LEFT,
+                        act: LEAVES,
+                        rule: "not C2",
+                    },
+                ]
+            }
+        }
+        Mutation::C2GivesUp | Mutation::Impatient => &[GIVES_UP],
+        Mutation::C2LeavesAtOnce => {
+            const {
+                &[Row {
+                    from: &[Phase::Watching],
+                    on: &[Cue::PathTheirs, Cue::PathUnsure],
+                    to: LEFT,
+                    act: LEAVES,
+                    rule: "not C2",
+                }]
+            }
+        }
+        Mutation::C2LeavesPath => {
+            const {
+                &[Row {
+                    from: &[Phase::Returning],
+                    on: &[
+                        Cue::PathOurs,
+                        Cue::PathTheirs,
+                        Cue::PathUnbound,
+                        Cue::HookLate,
+                    ],
+                    to: Some(Phase::Resuming),
+                    act: &[Act::StartResume],
+                    rule: "not C2",
+                }]
+            }
+        }
+        _ => &[],
+    }
+}
+
+fn successor_rows(mutation: Mutation) -> &'static [SuccessorRow] {
+    use successor::{Act, Cue, Phase};
+    const FAILED: Option<Phase> = Some(Phase::Failed);
+    match mutation {
+        Mutation::C3 => {
+            const {
+                &[Row {
+                    from: &[Phase::Staging, Phase::Greeting, Phase::Standing],
+                    on: &[Cue::Lost, Cue::HelloLate, Cue::BeginLate],
+                    to: FAILED,
+                    act: &[Act::Fail],
+                    rule: "not C3",
+                }]
+            }
+        }
+        Mutation::C4 => {
+            const {
+                &[Row {
+                    from: &[Phase::Locking],
+                    on: &[Cue::LockHeld],
+                    to: Some(Phase::Parting),
+                    act: &[Act::AbortPeer, Act::ArmWrite],
+                    rule: "not C4",
+                }]
+            }
+        }
+        Mutation::C5 | Mutation::Impatient => {
+            const {
+                &[Row {
+                    from: &[
+                        Phase::Locking,
+                        Phase::LockPause,
+                        Phase::Opening,
+                        Phase::Announcing,
+                    ],
+                    on: &[Cue::Lost, Cue::WriteLate],
+                    to: FAILED,
+                    act: &[Act::Fail],
+                    rule: "not C5",
+                }]
+            }
+        }
+        _ => &[],
+    }
+}
+
+fn supervisor_rows(mutation: Mutation) -> &'static [SupervisorRow] {
+    use supervisor::{Act, Cue, Phase};
+    const BEFORE_BEGIN: &[Phase] = &[
+        Phase::Welcoming,
+        Phase::Journaling,
+        Phase::Draining,
+        Phase::Sealing,
+    ];
+    const NO_SUCCESSOR: &[Cue] = &[Cue::SuccessorLost, Cue::SuccessorLate, Cue::SuccessorAbort];
+    const FAILED: &[Cue] = &[
+        Cue::SuccessorLost,
+        Cue::SuccessorLate,
+        Cue::SuccessorAbort,
+        Cue::ReadyUnhealthy,
+    ];
+    /// A row that lets its cues pass by.
+    const fn waits(
+        from: &'static [Phase],
+        on: &'static [Cue],
+        rule: &'static str,
+    ) -> SupervisorRow {
+        Row {
+            from,
+            on,
+            to: None,
+            act: &[],
+            rule,
+        }
+    }
+    const fn row(
+        from: &'static [Phase],
+        on: &'static [Cue],
+        act: &'static [Act],
+        to: Phase,
+        rule: &'static str,
+    ) -> SupervisorRow {
+        Row {
+            from,
+            on,
+            to: Some(to),
+            act,
+            rule,
+        }
+    }
+    match mutation {
+        Mutation::C6 => {
+            const {
+                &[
+                    row(
+                        &[Phase::Draining, Phase::Sealing],
+                        &[Cue::IncumbentLost],
+                        &[Act::CloseIncumbent, Act::KillSuccessor],
+                        Phase::Killing,
+                        "not C6",
+                    ),
+                    row(
+                        &[Phase::Journaling],
+                        &[Cue::JournalAlone],
+                        &[Act::KillSuccessor],
+                        Phase::Killing,
+                        "not C6",
+                    ),
+                ]
+            }
+        }
+        Mutation::C7 => {
+            const {
+                &[
+                    row(
+                        BEFORE_BEGIN,
+                        NO_SUCCESSOR,
+                        &[Act::ClearJournal, Act::RolledBack],
+                        Phase::Done,
+                        "not C7",
+                    ),
+                    row(
+                        &[Phase::Draining, Phase::Sealing],
+                        &[Cue::IncumbentAbort, Cue::SealFailed],
+                        &[Act::ClearJournal, Act::RolledBack],
+                        Phase::Done,
+                        "not C7",
+                    ),
+                ]
+            }
+        }
+        Mutation::C7Waits => const { &[waits(BEFORE_BEGIN, NO_SUCCESSOR, "not C7")] },
+        Mutation::C8 => const { &[waits(&[Phase::Opening], FAILED, "not C8")] },
+        Mutation::C8Spares => {
+            const {
+                &[row(
+                    &[Phase::Opening],
+                    FAILED,
+                    &[Act::SendUndo, Act::ArmWrite],
+                    Phase::Undoing,
+                    "not C8",
+                )]
+            }
+        }
+        Mutation::C8CommitsUnhealthy => {
+            const {
+                &[row(
+                    &[Phase::Opening],
+                    &[Cue::ReadyUnhealthy],
+                    &[Act::SendCommit, Act::ArmWrite],
+                    Phase::Committing,
+                    "not C8",
+                )]
+            }
+        }
+        Mutation::C9 => {
+            const {
+                &[row(
+                    &[Phase::Fresh],
+                    &[Cue::StartRecovery],
+                    &[Act::ClearJournal, Act::Found],
+                    Phase::Done,
+                    "not C9",
+                )]
+            }
+        }
+        Mutation::C9Spares => {
+            const {
+                &[row(
+                    &[Phase::Probing],
+                    &[Cue::UnsettledLate],
+                    &[Act::ArmRetry],
+                    Phase::Settling,
+                    "not C9",
+                )]
+            }
+        }
+        Mutation::C10 => {
+            const {
+                &[waits(
+                    &[Phase::Draining, Phase::Sealing],
+                    &[Cue::IncumbentLate],
+                    "not C10",
+                )]
+            }
+        }
+        _ => &[],
+    }
+}
