@@ -1,0 +1,263 @@
+//! What carries out a supervisor's operations: connects, starts, kills, keeps the journal.
+
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+use handoff_core::journal::{Entry, Record};
+use handoff_core::op::{self, LinkReport, OpId, Scene, Ticket};
+use handoff_core::supervisor::Phase;
+use handoff_core::wire::{Message, Side};
+use handoff_core::{Observation, SupervisorOp};
+
+use super::{DEATH, SupervisorEvent};
+use crate::driver::{Ended, Host, Links};
+use crate::hooks::{DrainReport, Progress, SealReport};
+use crate::host::control::{connect, remove_stale};
+use crate::host::lock::lock_is_free;
+use crate::host::process::kill_and_reap;
+use crate::host::{JournalFile, Process, Signal, SpawnSpec};
+use crate::incumbent::plain;
+use crate::observer::Observer;
+use crate::successor::Readiness;
+
+pub(super) struct SupervisorHost<'a> {
+    pub(super) control: &'a Path,
+    pub(super) data_dir: &'a Path,
+    pub(super) daemon: &'a SpawnSpec,
+    pub(super) successor: Option<&'a SpawnSpec>,
+    pub(super) listeners: Vec<(&'a str, BorrowedFd<'a>)>,
+    pub(super) journal: Option<&'a JournalFile>,
+    pub(super) boot: [u8; 16],
+    pub(super) observer: &'a mut Observer<SupervisorEvent>,
+    pub(super) started: Instant,
+    /// The process that was started last, as long as it is ours to reap.
+    pub(super) child: Option<Child>,
+    /// Who the incumbent's Hello says it is.
+    pub(super) incumbent: Option<Process>,
+    pub(super) timeline: Vec<(Phase, Duration)>,
+    pub(super) drained: Option<DrainReport>,
+    pub(super) sealed: Option<SealReport>,
+    pub(super) ready: Option<Readiness>,
+}
+
+impl SupervisorHost<'_> {
+    fn see(&mut self, event: &SupervisorEvent) {
+        self.observer.tell(event);
+    }
+
+    fn connect(&self, links: &mut Links) -> Result<LinkReport, String> {
+        let (stream, peer) =
+            connect(self.control).map_err(|e| format!("{}: {e}", self.control.display()))?;
+        let process = peer
+            .pid
+            .and_then(Process::of)
+            .map(Into::into)
+            .unwrap_or_default();
+        Ok(LinkReport {
+            link: links.adopt(stream),
+            process,
+        })
+    }
+
+    fn spawn(&mut self, links: &mut Links) -> Result<LinkReport, String> {
+        let spec = self.successor.ok_or("there is no successor to start")?;
+        let (spawned, channel) = spec.successor(&self.listeners).map_err(|e| e.to_string())?;
+        let process = spawned.process.into();
+        self.child = Some(spawned.child);
+        Ok(LinkReport {
+            link: links.adopt(channel),
+            process,
+        })
+    }
+
+    fn cold_start(&mut self) -> Result<op::Process, String> {
+        let spawned = self
+            .daemon
+            .cold_start(&self.listeners)
+            .map_err(|e| e.to_string())?;
+        self.child = Some(spawned.child);
+        Ok(spawned.process.into())
+    }
+
+    fn kill(&mut self, process: Process) -> Result<(), String> {
+        if let Some(child) = self
+            .child
+            .as_mut()
+            .filter(|child| child.id() == process.pid)
+        {
+            let reaped = kill_and_reap(child, DEATH).map_err(|e| e.to_string())?;
+            reaped.ok_or_else(|| format!("pid {} does not die", process.pid))?;
+            self.child = None;
+            remove_stale(self.control);
+            return Ok(());
+        }
+        process.kill(Signal::KILL).map_err(|e| e.to_string())?;
+        if process.wait_dead(DEATH) {
+            remove_stale(self.control);
+            Ok(())
+        } else {
+            Err(format!("pid {} does not die", process.pid))
+        }
+    }
+
+    fn write_journal(&self, entry: Entry) -> Result<(), String> {
+        let Some(journal) = self.journal else {
+            return Ok(());
+        };
+        let binary = self
+            .successor
+            .map(|spec| spec.binary.as_os_str().as_encoded_bytes());
+        let record = Record::new(self.boot, entry, binary.unwrap_or_default());
+        let mut room = vec![0; record.binary.len() + 96];
+        let bytes = record.encode(&mut room).ok_or("the record does not fit")?;
+        journal
+            .write(bytes)
+            .map_err(|e| format!("{}: {e}", journal.path().display()))
+    }
+
+    fn clear_journal(&self) -> Result<(), String> {
+        let Some(journal) = self.journal else {
+            return Ok(());
+        };
+        journal
+            .clear()
+            .map_err(|e| format!("{}: {e}", journal.path().display()))
+    }
+
+    fn probe(&self, entry: Option<Entry>) -> Result<Scene, String> {
+        let alive = |process: op::Process| Process::from(process).is_alive();
+        let lock_free =
+            lock_is_free(self.data_dir).map_err(|e| format!("{}: {e}", self.data_dir.display()))?;
+        Ok(Scene {
+            incumbent_alive: entry.is_some_and(|entry| alive(entry.incumbent)),
+            successor_alive: entry.is_some_and(|entry| alive(entry.successor)),
+            lock_free,
+        })
+    }
+}
+
+impl Host<handoff_core::Supervisor, 2> for SupervisorHost<'_> {
+    fn start(&mut self, op: SupervisorOp, links: &mut Links) {
+        let ended: Ended = match op {
+            SupervisorOp::Connect(ticket) => linked(ticket, self.connect(links)),
+            SupervisorOp::Spawn(ticket) => linked(ticket, self.spawn(links)),
+            SupervisorOp::Kill { ticket, process } => plain(ticket, self.kill(process.into())),
+            SupervisorOp::WriteJournal { ticket, entry } => {
+                plain(ticket, self.write_journal(entry))
+            }
+            SupervisorOp::ClearJournal(ticket) => {
+                let cleared = self.clear_journal();
+                if let Err(error) = &cleared {
+                    tracing::warn!(error, "the journal cannot be removed");
+                }
+                plain(ticket, cleared)
+            }
+            SupervisorOp::ColdStart(ticket) => {
+                let started = self.cold_start();
+                Box::new(move |feed| match started {
+                    Ok(process) => feed(ticket.done(process)),
+                    Err(why) => feed(ticket.failed(&why)),
+                })
+            }
+            SupervisorOp::Probe { ticket, entry } => {
+                let scene = self.probe(entry);
+                Box::new(move |feed| match scene {
+                    Ok(scene) => feed(ticket.done(scene)),
+                    Err(why) => feed(ticket.failed(&why)),
+                })
+            }
+        };
+        links.end(ended);
+    }
+
+    /// Everything here has ended by the time it could be cancelled.
+    fn cancel(&mut self, _: OpId) {}
+
+    fn observe(&mut self, seen: Observation<Phase>) {
+        let event = match seen {
+            Observation::Phase(phase) => {
+                tracing::debug!(%phase, "supervisor");
+                self.timeline.push((phase, self.started.elapsed()));
+                SupervisorEvent::Phase(phase)
+            }
+            Observation::Lost(_, loss) => {
+                tracing::info!(%loss, "session ended");
+                SupervisorEvent::Lost(loss)
+            }
+            Observation::Trouble(cause) => {
+                tracing::warn!(target: "handoff.abort", %cause, "trouble");
+                SupervisorEvent::Trouble(cause)
+            }
+        };
+        self.see(&event);
+    }
+
+    fn message(&mut self, message: &Message<'_>) {
+        match *message {
+            Message::Hello(hello) if hello.side == Side::Incumbent => {
+                self.incumbent = Process::of(hello.pid);
+            }
+            Message::Drained {
+                open_connections,
+                accept_closed,
+            } => {
+                let report = DrainReport {
+                    open_connections,
+                    accept_closed,
+                };
+                self.drained = Some(report);
+                self.see(&SupervisorEvent::Drained(report));
+            }
+            Message::SealProgress {
+                sealed,
+                total,
+                revision,
+            } => {
+                self.see(&SupervisorEvent::Progress(Progress {
+                    sealed,
+                    total,
+                    revision,
+                }));
+            }
+            Message::SealComplete {
+                revisions,
+                fingerprint,
+                ..
+            } => {
+                let report = SealReport {
+                    revisions: revisions.iter().collect(),
+                    fingerprint,
+                };
+                self.sealed = Some(report.clone());
+                self.see(&SupervisorEvent::Sealed(report));
+            }
+            Message::Ready {
+                listening_on,
+                healthz_ok,
+                revisions,
+                ..
+            } => {
+                let readiness = Readiness {
+                    listening_on: listening_on.iter().map(str::to_owned).collect(),
+                    healthy: healthz_ok,
+                    revisions: revisions.iter().collect(),
+                };
+                self.ready = Some(readiness.clone());
+                self.see(&SupervisorEvent::Ready(readiness));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn linked<K>(ticket: Ticket<K>, result: Result<LinkReport, String>) -> Ended
+where
+    K: for<'b> op::Operation<Done<'b> = LinkReport> + 'static,
+{
+    Box::new(move |feed| match result {
+        Ok(report) => feed(ticket.done(report)),
+        Err(why) => feed(ticket.failed(&why)),
+    })
+}
