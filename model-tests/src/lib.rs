@@ -4,11 +4,14 @@
 //! implements what an operating system does for them, and nothing of the protocol. [`explore`] visits
 //! every state that such a world can reach, and holds each against what the protocol promises.
 //!
-//! The tests do so for one fault of any kind. For more of them:
+//! [`matrix`] does without a model: real processes under load, with one fault at a time.
+//!
+//! The tests explore with one fault of any kind. For more of them:
 //!
 //! ```text
 //! cargo run -p handoff-model-tests --bin explore -- --kills 2 --freezes --restart --hooks-fail
 //! ```
 
 pub mod explore;
+pub mod matrix;
 pub mod world;

@@ -1,0 +1,201 @@
+//! What can be done to a handoff, and where: the rows of the matrix.
+
+use std::fmt;
+
+use handoff_core::supervisor::Phase;
+
+/// The phases of a handoff that works, in order.
+const PHASES: [Phase; 9] = [
+    Phase::Connecting,
+    Phase::Meeting,
+    Phase::Spawning,
+    Phase::Welcoming,
+    Phase::Journaling,
+    Phase::Draining,
+    Phase::Sealing,
+    Phase::Opening,
+    Phase::Committing,
+];
+
+/// What is done to a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// SIGKILL.
+    Kill,
+    /// SIGSTOP, and SIGCONT a while later.
+    Freeze,
+    /// SIGSTOP, and SIGKILL once the others have come to terms with it.
+    FreezeForGood,
+}
+
+/// The process that it is done to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Victim {
+    /// The supervisor.
+    Supervisor,
+    /// The daemon that serves when the handoff begins.
+    Incumbent,
+    /// The daemon that is to take over.
+    Successor,
+}
+
+/// When it is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// Before any handoff.
+    Idle,
+    /// As the supervisor enters the phase, before it has sent anything in it.
+    Entry(Phase),
+    /// While a hook runs in that phase.
+    Middle(Phase),
+    /// After the handoff.
+    After,
+}
+
+/// One row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Case {
+    /// A fault of one process.
+    Fault(Fault, Victim, Place),
+    /// The filesystem of the data is full during a handoff.
+    FullDisk,
+    /// The incumbent has no descriptors left during a handoff.
+    NoDescriptors,
+    /// A client of the control path says `HelloAck` and nothing more.
+    SilentAfterAck,
+    /// A client of the control path says `PrepareHandoff` and nothing more.
+    SilentAfterPrepare,
+    /// Clients of the control path send garbage, drip, and crowd.
+    Hostile,
+}
+
+impl Case {
+    /// Every row.
+    pub fn all() -> Vec<Self> {
+        let middles = [Phase::Draining, Phase::Sealing, Phase::Opening];
+        let mut places = vec![Place::Idle];
+        for phase in PHASES {
+            places.push(Place::Entry(phase));
+            if middles.contains(&phase) {
+                places.push(Place::Middle(phase));
+            }
+        }
+        places.push(Place::After);
+
+        let mut cases = Vec::new();
+        for fault in [Fault::Kill, Fault::Freeze, Fault::FreezeForGood] {
+            for victim in [Victim::Supervisor, Victim::Incumbent, Victim::Successor] {
+                // Whoever runs a daemon has to notice that it hangs; a supervisor's handoff does not.
+                if fault == Fault::FreezeForGood && victim != Victim::Supervisor {
+                    continue;
+                }
+                let there = places.iter().filter(|place| victim.is_there(**place));
+                cases.extend(there.map(|place| Self::Fault(fault, victim, *place)));
+            }
+        }
+        cases.extend(Self::OTHERS);
+        cases
+    }
+
+    /// Some of each kind.
+    pub fn quick() -> Vec<Self> {
+        use Fault::{Freeze, FreezeForGood, Kill};
+        use Phase::{Committing, Draining, Opening, Sealing, Welcoming};
+        use Place::{After, Entry, Middle};
+        use Victim::{Incumbent, Successor, Supervisor};
+        let mut cases = vec![
+            Self::Fault(Kill, Supervisor, Entry(Sealing)),
+            Self::Fault(Kill, Supervisor, Entry(Opening)),
+            Self::Fault(Kill, Supervisor, Middle(Opening)),
+            Self::Fault(Kill, Supervisor, Entry(Committing)),
+            Self::Fault(Kill, Incumbent, Middle(Draining)),
+            Self::Fault(Kill, Incumbent, Middle(Sealing)),
+            Self::Fault(Kill, Incumbent, Entry(Committing)),
+            Self::Fault(Kill, Successor, Entry(Welcoming)),
+            Self::Fault(Kill, Successor, Middle(Opening)),
+            Self::Fault(Kill, Successor, Entry(Committing)),
+            Self::Fault(Kill, Successor, After),
+            Self::Fault(Freeze, Supervisor, Middle(Sealing)),
+            Self::Fault(Freeze, Incumbent, Middle(Draining)),
+            Self::Fault(Freeze, Successor, Middle(Opening)),
+            Self::Fault(FreezeForGood, Supervisor, Entry(Opening)),
+            Self::Fault(FreezeForGood, Supervisor, Entry(Committing)),
+        ];
+        cases.extend(Self::OTHERS);
+        cases
+    }
+
+    const OTHERS: [Self; 5] = [
+        Self::FullDisk,
+        Self::NoDescriptors,
+        Self::SilentAfterAck,
+        Self::SilentAfterPrepare,
+        Self::Hostile,
+    ];
+
+    /// What is done.
+    pub fn fault(&self) -> String {
+        match self {
+            Self::Fault(fault, victim, _) => format!("{fault} {victim}"),
+            Self::FullDisk => "full disk".into(),
+            Self::NoDescriptors => "incumbent without descriptors".into(),
+            Self::SilentAfterAck => "client silent after HelloAck".into(),
+            Self::SilentAfterPrepare => "client silent after PrepareHandoff".into(),
+            Self::Hostile => "hostile clients".into(),
+        }
+    }
+
+    /// Where.
+    pub fn place(&self) -> String {
+        match self {
+            Self::Fault(_, _, place) => place.to_string(),
+            _ => "during a handoff".into(),
+        }
+    }
+}
+
+impl Victim {
+    /// Whether it exists then: a successor from the time it is started, an incumbent until it has
+    /// been replaced.
+    fn is_there(self, place: Place) -> bool {
+        match self {
+            Self::Supervisor => true,
+            Self::Incumbent => place != Place::After,
+            Self::Successor => !matches!(
+                place,
+                Place::Idle | Place::Entry(Phase::Connecting | Phase::Meeting | Phase::Spawning)
+            ),
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Kill => "kill",
+            Self::Freeze => "freeze, thaw",
+            Self::FreezeForGood => "freeze for good",
+        })
+    }
+}
+
+impl fmt::Display for Victim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Supervisor => "supervisor",
+            Self::Incumbent => "incumbent",
+            Self::Successor => "successor",
+        })
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Idle => f.write_str("before"),
+            Self::Entry(phase) => write!(f, "entry of {phase}"),
+            Self::Middle(phase) => write!(f, "in {phase}"),
+            Self::After => f.write_str("after"),
+        }
+    }
+}
