@@ -20,8 +20,10 @@ const PHASES: [Phase; 9] = [
 /// What is done to a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// SIGKILL.
+    /// SIGKILL. A supervisor is started again at once.
     Kill,
+    /// SIGKILL, and a supervisor is started again once the others have come to terms with it.
+    KillUnattended,
     /// SIGSTOP, and SIGCONT a while later.
     Freeze,
     /// SIGSTOP, and SIGKILL once the others have come to terms with it.
@@ -83,10 +85,10 @@ impl Case {
         places.push(Place::After);
 
         let mut cases = Vec::new();
-        for fault in [Fault::Kill, Fault::Freeze, Fault::FreezeForGood] {
+        for fault in Fault::ALL {
             for victim in [Victim::Supervisor, Victim::Incumbent, Victim::Successor] {
-                // Whoever runs a daemon has to notice that it hangs; a supervisor's handoff does not.
-                if fault == Fault::FreezeForGood && victim != Victim::Supervisor {
+                // Without a daemon it is the supervisor that comes to terms with it.
+                if fault.is_for_supervisors() && victim != Victim::Supervisor {
                     continue;
                 }
                 let there = places.iter().filter(|place| victim.is_there(**place));
@@ -99,7 +101,7 @@ impl Case {
 
     /// Some of each kind.
     pub fn quick() -> Vec<Self> {
-        use Fault::{Freeze, FreezeForGood, Kill};
+        use Fault::{Freeze, FreezeForGood, Kill, KillUnattended};
         use Phase::{Committing, Draining, Opening, Sealing, Welcoming};
         use Place::{After, Entry, Middle};
         use Victim::{Incumbent, Successor, Supervisor};
@@ -108,6 +110,8 @@ impl Case {
             Self::Fault(Kill, Supervisor, Entry(Opening)),
             Self::Fault(Kill, Supervisor, Middle(Opening)),
             Self::Fault(Kill, Supervisor, Entry(Committing)),
+            Self::Fault(KillUnattended, Supervisor, Entry(Opening)),
+            Self::Fault(KillUnattended, Supervisor, Middle(Opening)),
             Self::Fault(Kill, Incumbent, Middle(Draining)),
             Self::Fault(Kill, Incumbent, Middle(Sealing)),
             Self::Fault(Kill, Incumbent, Entry(Committing)),
@@ -154,6 +158,20 @@ impl Case {
     }
 }
 
+impl Fault {
+    const ALL: [Self; 4] = [
+        Self::Kill,
+        Self::KillUnattended,
+        Self::Freeze,
+        Self::FreezeForGood,
+    ];
+
+    /// Whether only a supervisor can suffer it.
+    fn is_for_supervisors(self) -> bool {
+        matches!(self, Self::KillUnattended | Self::FreezeForGood)
+    }
+}
+
 impl Victim {
     /// Whether it exists then: a successor from the time it is started, an incumbent until it has
     /// been replaced.
@@ -173,6 +191,7 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Kill => "kill",
+            Self::KillUnattended => "kill unattended",
             Self::Freeze => "freeze, thaw",
             Self::FreezeForGood => "freeze for good",
         })

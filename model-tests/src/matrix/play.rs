@@ -11,7 +11,7 @@ use anyhow::{Context, bail, ensure};
 use handoff_std::Process;
 use handoff_std::host::Signal;
 use handoff_supervisor::load::{Acked, Load, LoadConfig};
-use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
 use super::case::{Case, Fault, Place, Victim};
 use super::peers::Peers;
@@ -20,6 +20,8 @@ use super::world::{World, check_descriptors, descriptors, wait_until};
 
 /// How long the hooks of a daemon take that is handed over in a row, as arguments.
 const SLOW: [&str; 2] = ["--open-delay-ms", "200"];
+/// How long the load runs before a handoff.
+const LEAD: Duration = Duration::from_millis(150);
 /// How long after a phase was entered its middle is.
 const MIDDLE: Duration = Duration::from_millis(80);
 /// How long a process is frozen that thaws again. Longer than the (scaled) time after which a
@@ -80,6 +82,7 @@ pub(super) fn play(case: Case, binary: &Path, findings: &mut Findings) -> anyhow
         findings,
     };
     play.await_write()?;
+    thread::sleep(LEAD);
 
     let fault = play.fault()?;
     play.settle()?;
@@ -182,12 +185,16 @@ impl Play<'_> {
         }
         let at = Instant::now();
         let signal = match fault {
-            Fault::Kill => Signal::KILL,
+            Fault::Kill | Fault::KillUnattended => Signal::KILL,
             Fault::Freeze | Fault::FreezeForGood => Signal::STOP,
         };
         ensure!(process.kill(signal)?, "the {victim} was dead already");
         match (fault, victim) {
             (Fault::Kill, Victim::Supervisor) => self.restart_supervisor()?,
+            (Fault::KillUnattended, _) => {
+                self.await_write()?;
+                self.restart_supervisor()?;
+            }
             (Fault::FreezeForGood, _) => {
                 self.await_write()?;
                 process.kill(Signal::KILL)?;
@@ -260,7 +267,8 @@ impl Play<'_> {
         let limit = u64::try_from(descriptors_now(self.incumbent)? + 8)?;
         let lowered = Rlimit {
             current: Some(limit),
-            maximum: None,
+            // Inherited from us; to lower and raise it again takes privileges.
+            ..getrlimit(Resource::Nofile)
         };
         let old = prlimit(pid, Resource::Nofile, lowered)?;
         let address = self.world.address()?;
@@ -324,6 +332,7 @@ impl Play<'_> {
     fn conclude(mut self, first: &Acked) -> anyhow::Result<()> {
         self.load = load(&self.world, "second")?;
         self.await_write()?;
+        thread::sleep(LEAD);
         let ended = self.supervisor.perform(&["handoff", "next"])?;
         self.findings.next = ended.text();
         ensure!(ended.kind == "committed", "the next handoff did not work");
