@@ -1,6 +1,7 @@
 //! What can be done to a handoff, and where: the rows of the matrix.
 
 use std::fmt;
+use std::time::Duration;
 
 use handoff_core::supervisor::Phase;
 
@@ -16,6 +17,11 @@ const PHASES: [Phase; 9] = [
     Phase::Opening,
     Phase::Committing,
 ];
+
+/// From one moment to the next; together they span the way from the seal to the commit.
+const MOMENT: Duration = Duration::from_micros(700);
+/// How many moments there are.
+const MOMENTS: u32 = 20;
 
 /// What is done to a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +56,8 @@ pub enum Place {
     Entry(Phase),
     /// While a hook runs in that phase.
     Middle(Phase),
+    /// So long after the supervisor entered Sealing, in a handoff without delays.
+    Moment(Duration),
     /// After the handoff.
     After,
 }
@@ -86,13 +94,21 @@ impl Case {
 
         let mut cases = Vec::new();
         for fault in Fault::ALL {
-            for victim in [Victim::Supervisor, Victim::Incumbent, Victim::Successor] {
+            for victim in Victim::ALL {
                 // Without a daemon it is the supervisor that comes to terms with it.
                 if fault.is_for_supervisors() && victim != Victim::Supervisor {
                     continue;
                 }
                 let there = places.iter().filter(|place| victim.is_there(**place));
                 cases.extend(there.map(|place| Self::Fault(fault, victim, *place)));
+            }
+        }
+        for number in 0..MOMENTS {
+            for fault in [Fault::Kill, Fault::Freeze] {
+                for victim in Victim::ALL {
+                    let place = Place::Moment(MOMENT * number);
+                    cases.push(Self::Fault(fault, victim, place));
+                }
             }
         }
         cases.extend(Self::OTHERS);
@@ -173,6 +189,8 @@ impl Fault {
 }
 
 impl Victim {
+    const ALL: [Self; 3] = [Self::Supervisor, Self::Incumbent, Self::Successor];
+
     /// Whether it exists then: a successor from the time it is started, an incumbent until it has
     /// been replaced.
     fn is_there(self, place: Place) -> bool {
@@ -214,6 +232,7 @@ impl fmt::Display for Place {
             Self::Idle => f.write_str("before"),
             Self::Entry(phase) => write!(f, "entry of {phase}"),
             Self::Middle(phase) => write!(f, "in {phase}"),
+            Self::Moment(after) => write!(f, "Sealing + {after:?}"),
             Self::After => f.write_str("after"),
         }
     }

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
+use handoff_core::supervisor::Phase;
 use handoff_std::Process;
 use handoff_std::host::Signal;
 use handoff_supervisor::load::{Acked, Load, LoadConfig};
@@ -70,6 +71,11 @@ pub(super) fn play(case: Case, binary: &Path, findings: &mut Findings) -> anyhow
     };
     let ended = supervisor.perform(&["recover"])?;
     ensure!(ended.kind == "started afresh", "no start: {}", ended.text());
+    if let Case::Fault(_, _, Place::Moment(_)) = case {
+        // To an incumbent whose hooks are quick.
+        let ended = supervisor.perform(&["handoff", "quick"])?;
+        ensure!(ended.kind == "committed", "no handoff: {}", ended.text());
+    }
     let incumbent = world.server()?;
     let before = descriptors(incumbent)?;
     let load = load(&world, "first")?;
@@ -161,10 +167,13 @@ impl Play<'_> {
     }
 
     fn strike(&mut self, fault: Fault, victim: Victim, place: Place) -> anyhow::Result<Instant> {
+        if let Place::Moment(moment) = place {
+            return self.strike_at(fault, victim, moment);
+        }
         let order = ["handoff", "new"].into_iter().chain(SLOW);
         let order: Vec<_> = order.collect();
         match place {
-            Place::Idle => {}
+            Place::Idle | Place::Moment(_) => {}
             Place::Entry(phase) | Place::Middle(phase) => {
                 self.supervisor.order(&order)?;
                 self.supervisor.reach(phase)?;
@@ -174,11 +183,7 @@ impl Play<'_> {
                 ensure!(ended.kind == "committed", "no handoff: {}", ended.text());
             }
         }
-        let process = match victim {
-            Victim::Supervisor => self.supervisor.process,
-            Victim::Incumbent => self.incumbent,
-            Victim::Successor => self.world.daemon("new")?,
-        };
+        let process = self.process(victim)?;
         if let Place::Middle(_) = place {
             self.supervisor.go()?;
             thread::sleep(MIDDLE);
@@ -222,10 +227,50 @@ impl Play<'_> {
         Ok(at)
     }
 
+    /// The same at a moment that nobody waits for: the supervisor goes on meanwhile.
+    fn strike_at(
+        &mut self,
+        fault: Fault,
+        victim: Victim,
+        moment: Duration,
+    ) -> anyhow::Result<Instant> {
+        self.supervisor.order(&["handoff", "new"])?;
+        self.supervisor.reach(Phase::Sealing)?;
+        let process = self.process(victim)?;
+        let at = Instant::now();
+        let striking = thread::spawn(move || {
+            thread::sleep(moment);
+            // A process that has ended by then is not hit, and the handoff is one like others.
+            if fault == Fault::Kill {
+                return process.kill(Signal::KILL);
+            }
+            process.kill(Signal::STOP)?;
+            thread::sleep(FREEZE);
+            process.kill(Signal::CONT)
+        });
+        self.supervisor.go()?;
+        let ended = self.supervisor.finish();
+        striking.join().ok().context("the signal failed")??;
+        if (fault, victim) == (Fault::Kill, Victim::Supervisor) {
+            self.restart_supervisor()?;
+        } else {
+            self.note(&ended?);
+        }
+        Ok(at)
+    }
+
+    fn process(&self, victim: Victim) -> anyhow::Result<Process> {
+        match victim {
+            Victim::Supervisor => Ok(self.supervisor.process),
+            Victim::Incumbent => Ok(self.incumbent),
+            Victim::Successor => self.world.daemon("new"),
+        }
+    }
+
     /// Goes on with a handoff that a fault interrupted, to its end.
     fn go_on(&mut self, place: Place) -> anyhow::Result<()> {
         match place {
-            Place::Idle | Place::After => return Ok(()),
+            Place::Idle | Place::After | Place::Moment(_) => return Ok(()),
             Place::Entry(_) => self.supervisor.go()?,
             Place::Middle(_) => {}
         }
@@ -252,10 +297,11 @@ impl Play<'_> {
         let root = format!("/proc/{}/root", self.supervisor.process.pid);
         let data = self.world.files().data;
         let fill = Path::new(&root).join(data.strip_prefix("/")?).join("fill");
-        let mut file = File::create(&fill).context("cannot fill up the disk")?;
-        let filled = io::copy(&mut io::repeat(0), &mut file);
+        let filled = io::copy(
+            &mut io::repeat(0),
+            &mut File::create(&fill).context("cannot fill up the disk")?,
+        );
         ensure!(filled.is_err(), "the disk does not get full");
-        drop(file);
         let ended = self.supervisor.perform(&["handoff", "new"])?;
         self.note(&ended);
         std::fs::remove_file(&fill)?;
@@ -274,7 +320,11 @@ impl Play<'_> {
         let address = self.world.address()?;
         let idle: Vec<_> = (0..64).map(|_| TcpStream::connect(address)).collect();
         let at = Instant::now();
-        wait_until(|| descriptors_now(self.incumbent).is_ok_and(|count| count as u64 >= limit));
+        let is_out = || descriptors_now(self.incumbent).is_ok_and(|count| count as u64 >= limit);
+        ensure!(
+            wait_until(is_out),
+            "the incumbent does not run out of descriptors"
+        );
         let ended = self.supervisor.perform(&["handoff", "new"])?;
         self.note(&ended);
         drop(idle);
@@ -351,15 +401,15 @@ impl Play<'_> {
         check_descriptors(last, before)?;
 
         self.findings.acknowledged = first.count() + second.count();
-        let mut lost = 0;
+        let mut missing = 0;
         let mut examples = Vec::new();
         for acked in [first, &second] {
             let verified = acked.verify(self.world.address()?)?;
-            lost += verified.lost;
+            missing += verified.lost;
             examples.extend(verified.examples);
         }
-        self.findings.lost = Some(lost);
-        ensure!(lost == 0, "lost: {}", examples.join(" "));
+        self.findings.lost = Some(missing);
+        ensure!(missing == 0, "lost: {}", examples.join(" "));
         self.world.check_leftovers(&[self.supervisor.process, last])
     }
 }

@@ -36,7 +36,7 @@ pub(super) const RESP: &str = "resp";
 pub(super) const GO: &str = "go";
 /// The protocol's times in a row, in percent of the real ones.
 pub(super) const TIMES_PERCENT: u32 = 10;
-/// From PrepareHandoff to Ready.
+/// From `PrepareHandoff` to Ready.
 const DEADLINE: Duration = Duration::from_secs(4);
 /// How long the incumbent may drain.
 const DRAIN_GRACE: Duration = Duration::from_secs(2);
