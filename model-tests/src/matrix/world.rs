@@ -247,7 +247,7 @@ fn targets(process: Process) -> Vec<String> {
 }
 
 /// Waits a moment for `is_so`.
-pub(super) fn wait_until(mut is_so: impl FnMut() -> bool) -> bool {
+fn wait_until(mut is_so: impl FnMut() -> bool) -> bool {
     let until = Instant::now() + MOMENT;
     loop {
         if is_so() {
