@@ -67,6 +67,8 @@ pub enum Place {
 pub enum Case {
     /// A fault of one process.
     Fault(Fault, Victim, Place),
+    /// Two processes are killed, one right after the other.
+    TwoKills([Victim; 2], Place),
     /// The filesystem of the data is full during a handoff.
     FullDisk,
     /// The incumbent has no descriptors left during a handoff.
@@ -102,6 +104,17 @@ impl Case {
                 let there = places.iter().filter(|place| victim.is_there(**place));
                 cases.extend(there.map(|place| Self::Fault(fault, victim, *place)));
             }
+        }
+        for (first, second) in [
+            (Victim::Supervisor, Victim::Incumbent),
+            (Victim::Supervisor, Victim::Successor),
+            (Victim::Incumbent, Victim::Successor),
+        ] {
+            let there = places.iter().filter(|place| {
+                let alone = matches!(place, Place::Idle | Place::After);
+                !alone && first.is_there(**place) && second.is_there(**place)
+            });
+            cases.extend(there.map(|place| Self::TwoKills([first, second], *place)));
         }
         for number in 0..MOMENTS {
             for fault in [Fault::Kill, Fault::Freeze] {
@@ -140,6 +153,9 @@ impl Case {
             Self::Fault(Freeze, Successor, Middle(Opening)),
             Self::Fault(FreezeForGood, Supervisor, Entry(Opening)),
             Self::Fault(FreezeForGood, Supervisor, Entry(Committing)),
+            Self::TwoKills([Supervisor, Incumbent], Middle(Draining)),
+            Self::TwoKills([Supervisor, Successor], Middle(Opening)),
+            Self::TwoKills([Incumbent, Successor], Entry(Opening)),
         ];
         cases.extend(Self::OTHERS);
         cases
@@ -157,6 +173,7 @@ impl Case {
     pub fn fault(&self) -> String {
         match self {
             Self::Fault(fault, victim, _) => format!("{fault} {victim}"),
+            Self::TwoKills([first, second], _) => format!("kill {first}, {second}"),
             Self::FullDisk => "full disk".into(),
             Self::NoDescriptors => "incumbent without descriptors".into(),
             Self::SilentAfterAck => "client silent after HelloAck".into(),
@@ -168,7 +185,7 @@ impl Case {
     /// Where.
     pub fn place(&self) -> String {
         match self {
-            Self::Fault(_, _, place) => place.to_string(),
+            Self::Fault(_, _, place) | Self::TwoKills(_, place) => place.to_string(),
             _ => "during a handoff".into(),
         }
     }

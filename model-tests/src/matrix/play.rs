@@ -145,7 +145,11 @@ impl Play<'_> {
     /// Does what the row is about, up to the end of the handoff. Returns when the fault happened.
     fn fault(&mut self) -> anyhow::Result<Instant> {
         match self.case {
+            Case::Fault(fault, victim, Place::Moment(moment)) => {
+                self.strike_at(fault, victim, moment)
+            }
             Case::Fault(fault, victim, place) => self.strike(fault, victim, place),
+            Case::TwoKills(victims, place) => self.kill_two(victims, place),
             Case::FullDisk => self.full_disk(),
             Case::NoDescriptors => self.no_descriptors(),
             Case::SilentAfterAck => {
@@ -170,27 +174,9 @@ impl Play<'_> {
     }
 
     fn strike(&mut self, fault: Fault, victim: Victim, place: Place) -> anyhow::Result<Instant> {
-        if let Place::Moment(moment) = place {
-            return self.strike_at(fault, victim, moment);
-        }
-        let order = ["handoff", "new"].into_iter().chain(SLOW);
-        let order: Vec<_> = order.collect();
-        match place {
-            Place::Idle | Place::Moment(_) => {}
-            Place::Entry(phase) | Place::Middle(phase) => {
-                self.supervisor.order(&order)?;
-                self.supervisor.reach(phase)?;
-            }
-            Place::After => {
-                let ended = self.supervisor.perform(&order)?;
-                ensure!(ended.kind == "committed", "no handoff: {}", ended.text());
-            }
-        }
+        self.come_to(place)?;
         let process = self.process(victim)?;
-        if let Place::Middle(_) = place {
-            self.supervisor.go()?;
-            thread::sleep(MIDDLE);
-        }
+        self.get_into(place)?;
         let at = Instant::now();
         let signal = match fault {
             Fault::Kill | Fault::KillUnattended => Signal::KILL,
@@ -230,7 +216,53 @@ impl Play<'_> {
         Ok(at)
     }
 
-    /// The same at a moment that nobody waits for: the supervisor goes on meanwhile.
+    /// Begins a handoff and comes to where a phase is entered.
+    fn come_to(&mut self, place: Place) -> anyhow::Result<()> {
+        let order: Vec<_> = ["handoff", "new"].into_iter().chain(SLOW).collect();
+        match place {
+            Place::Idle | Place::Moment(_) => Ok(()),
+            Place::Entry(phase) | Place::Middle(phase) => {
+                self.supervisor.order(&order)?;
+                self.supervisor.reach(phase)
+            }
+            Place::After => {
+                let ended = self.supervisor.perform(&order)?;
+                ensure!(ended.kind == "committed", "no handoff: {}", ended.text());
+                Ok(())
+            }
+        }
+    }
+
+    /// Gets from where a phase is entered to the middle of it, if that is the place.
+    fn get_into(&mut self, place: Place) -> anyhow::Result<()> {
+        if let Place::Middle(_) = place {
+            self.supervisor.go()?;
+            thread::sleep(MIDDLE);
+        }
+        Ok(())
+    }
+
+    fn kill_two(&mut self, victims: [Victim; 2], place: Place) -> anyhow::Result<Instant> {
+        self.come_to(place)?;
+        let [first, second] = victims;
+        let processes = [self.process(first)?, self.process(second)?];
+        self.get_into(place)?;
+        let at = Instant::now();
+        for process in processes {
+            ensure!(process.kill(Signal::KILL)?, "{process:?} was dead already");
+        }
+        for process in processes {
+            ensure!(process.wait_dead(RECOVERY), "{process:?} does not die");
+        }
+        if victims.contains(&Victim::Supervisor) {
+            self.restart_supervisor()?;
+        } else {
+            self.go_on(place)?;
+        }
+        Ok(at)
+    }
+
+    /// Strikes at a moment that nobody waits for: the supervisor goes on meanwhile.
     fn strike_at(
         &mut self,
         fault: Fault,
