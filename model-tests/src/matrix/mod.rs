@@ -4,13 +4,13 @@
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | [`case`] | the rows |
-//! | [`play`] | one row, played |
-//! | [`world`] | its files and processes, and the looks at them |
-//! | [`supervisor`] | the supervisor process, which stops at every phase until it is told to go on |
-//! | [`remote`] | the same, as the row sees it |
-//! | [`peers`] | hostile clients of the control path |
-//! | [`table`] | the rows as text |
+//! | `case` | the rows |
+//! | `play` | one row, played |
+//! | `world` | its files and processes, and the looks at them |
+//! | `supervisor` | the supervisor process, which stops at every phase until it is told to go on |
+//! | `remote` | the same, as the row sees it |
+//! | `peers` | hostile clients of the control path |
+//! | `table` | the rows as text |
 //!
 //! The program of the matrix is its own supervisor and its own daemon, so that nothing else has to be
 //! built: [`is_part`] tells whether it was started as one of those.
