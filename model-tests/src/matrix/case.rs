@@ -30,7 +30,9 @@ pub enum Fault {
     Kill,
     /// SIGKILL, and a supervisor is started again once the others have come to terms with it.
     KillUnattended,
-    /// SIGSTOP, and SIGCONT a while later.
+    /// SIGSTOP, and SIGCONT so soon that nobody may take the process for dead.
+    Hiccup,
+    /// SIGSTOP, and SIGCONT when the others take the process for dead.
     Freeze,
     /// SIGSTOP, and SIGKILL once the others have come to terms with it.
     FreezeForGood,
@@ -130,7 +132,7 @@ impl Case {
 
     /// Some of each kind.
     pub fn quick() -> Vec<Self> {
-        use Fault::{Freeze, FreezeForGood, Kill, KillUnattended};
+        use Fault::{Freeze, FreezeForGood, Hiccup, Kill, KillUnattended};
         use Phase::{Committing, Draining, Opening, Sealing, Welcoming};
         use Place::{After, Entry, Middle};
         use Victim::{Incumbent, Successor, Supervisor};
@@ -148,6 +150,9 @@ impl Case {
             Self::Fault(Kill, Successor, Middle(Opening)),
             Self::Fault(Kill, Successor, Entry(Committing)),
             Self::Fault(Kill, Successor, After),
+            Self::Fault(Hiccup, Supervisor, Entry(Opening)),
+            Self::Fault(Hiccup, Incumbent, Middle(Sealing)),
+            Self::Fault(Hiccup, Successor, Middle(Opening)),
             Self::Fault(Freeze, Supervisor, Middle(Sealing)),
             Self::Fault(Freeze, Incumbent, Middle(Draining)),
             Self::Fault(Freeze, Successor, Middle(Opening)),
@@ -192,9 +197,10 @@ impl Case {
 }
 
 impl Fault {
-    const ALL: [Self; 4] = [
+    const ALL: [Self; 5] = [
         Self::Kill,
         Self::KillUnattended,
+        Self::Hiccup,
         Self::Freeze,
         Self::FreezeForGood,
     ];
@@ -227,6 +233,7 @@ impl fmt::Display for Fault {
         f.write_str(match self {
             Self::Kill => "kill",
             Self::KillUnattended => "kill unattended",
+            Self::Hiccup => "freeze briefly",
             Self::Freeze => "freeze, thaw",
             Self::FreezeForGood => "freeze for good",
         })

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `case` | the rows |
 //! | `play` | one row, played |
+//! | `faults` | what goes wrong in it |
 //! | `world` | its files and processes, and the looks at them |
 //! | `supervisor` | the supervisor process, which stops at every phase until it is told to go on |
 //! | `remote` | the same, as the row sees it |
@@ -16,6 +17,7 @@
 //! built: [`is_part`] tells whether it was started as one of those.
 
 mod case;
+mod faults;
 mod peers;
 mod play;
 mod remote;

@@ -1,37 +1,21 @@
 //! One row, played: a daemon under load, a handoff, the fault, and what came of it.
 
-use std::fs::File;
-use std::io;
-use std::net::TcpStream;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
-use handoff_core::supervisor::Phase;
 use handoff_std::Process;
-use handoff_std::host::Signal;
 use handoff_supervisor::load::{Acked, Load, LoadConfig};
-use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
-use super::case::{Case, Fault, Place, Victim};
-use super::peers::Peers;
+use super::case::{Case, Place};
 use super::remote::{Ended, Remote};
 use super::world::{World, check_descriptors, descriptors};
 
-/// How long the hooks of a daemon take that is handed over in a row, as arguments.
-const SLOW: [&str; 2] = ["--open-delay-ms", "200"];
 /// How long the load runs before a handoff.
 const LEAD: Duration = Duration::from_millis(150);
-/// How long after a phase was entered its middle is.
-const MIDDLE: Duration = Duration::from_millis(80);
-/// How long a process is frozen that thaws again. Longer than the (scaled) time after which a
-/// silent peer counts as dead.
-const FREEZE: Duration = Duration::from_millis(1500);
 /// How soon after the fault somebody has to serve.
-const RECOVERY: Duration = Duration::from_secs(15);
-/// How long a client that prepares a handoff and then is silent says that it takes.
-const SILENCE: Duration = Duration::from_secs(1);
+pub(super) const RECOVERY: Duration = Duration::from_secs(15);
 
 /// What came of a row.
 #[derive(Debug, Clone, Default)]
@@ -49,16 +33,17 @@ pub struct Findings {
 }
 
 /// A row under way.
-struct Play<'a> {
-    case: Case,
-    world: World,
-    supervisor: Remote,
-    load: Load,
+pub(super) struct Play<'a> {
+    pub(super) case: Case,
+    pub(super) world: World,
+    pub(super) supervisor: Remote,
+    /// `None` while nobody is to be connected.
+    load: Option<Load>,
     /// The daemon at the beginning.
-    incumbent: Process,
+    pub(super) incumbent: Process,
     /// How many descriptors it had open without clients.
-    descriptors: usize,
-    findings: &'a mut Findings,
+    pub(super) descriptors: usize,
+    pub(super) findings: &'a mut Findings,
 }
 
 /// Plays a row with processes of this binary.
@@ -80,7 +65,7 @@ pub(super) fn play(case: Case, binary: &Path, findings: &mut Findings) -> anyhow
     }
     let incumbent = world.server()?;
     let descriptors = descriptors(incumbent)?;
-    let load = load(&world, "first")?;
+    let load = Some(load(&world, "first")?);
     let mut play = Play {
         case,
         world,
@@ -96,15 +81,15 @@ pub(super) fn play(case: Case, binary: &Path, findings: &mut Findings) -> anyhow
     let fault = play.fault()?;
     play.settle()?;
     play.await_write()?;
-    let pause = play.load.write_pause(fault, Instant::now());
+    let pause = play.load()?.write_pause(fault, Instant::now());
     play.findings.pause = Some(pause);
     ensure!(pause <= RECOVERY, "nobody served for {pause:?}");
-    let next = load_again(&mut play)?;
+    let first = play.end_load()?;
     if play.world.server()? == play.incumbent {
         // No clients are left; whatever the fault opened has to be closed again.
         check_descriptors(play.incumbent, play.descriptors)?;
     }
-    play.conclude(&next)
+    play.conclude(&first)
 }
 
 fn load(world: &World, prefix: &str) -> anyhow::Result<Load> {
@@ -118,253 +103,9 @@ fn load(world: &World, prefix: &str) -> anyhow::Result<Load> {
     Ok(Load::start(world.address()?, &config)?)
 }
 
-/// Ends the first load, and says what it got acknowledged.
-fn load_again(play: &mut Play<'_>) -> anyhow::Result<Acked> {
-    let counters = play.load.counters();
-    ensure!(
-        counters.refused == 0,
-        "{} connections were refused",
-        counters.refused
-    );
-    ensure!(
-        counters.lost == 0,
-        "{} reads missed what was acknowledged",
-        counters.lost
-    );
-    // An idle load takes its place until the next handoff.
-    let idle = LoadConfig {
-        persistent: 0,
-        churn: 0,
-        ..LoadConfig::default()
-    };
-    let idle = Load::start(play.world.address()?, &idle)?;
-    Ok(std::mem::replace(&mut play.load, idle).stop())
-}
-
 impl Play<'_> {
-    /// Does what the row is about, up to the end of the handoff. Returns when the fault happened.
-    fn fault(&mut self) -> anyhow::Result<Instant> {
-        match self.case {
-            Case::Fault(fault, victim, Place::Moment(moment)) => {
-                self.strike_at(fault, victim, moment)
-            }
-            Case::Fault(fault, victim, place) => self.strike(fault, victim, place),
-            Case::TwoKills(victims, place) => self.kill_two(victims, place),
-            Case::FullDisk => self.full_disk(),
-            Case::NoDescriptors => self.no_descriptors(),
-            Case::SilentAfterAck => {
-                let peers = Peers::silent_after_ack(&self.world.files().control)?;
-                self.hand_over_beside(peers)
-            }
-            Case::Hostile => {
-                let peers = Peers::hostile(&self.world.files().control)?;
-                self.hand_over_beside(peers)
-            }
-            Case::SilentAfterPrepare => {
-                let at = Instant::now();
-                let peers = Peers::silent_after_prepare(&self.world.files().control, SILENCE)?;
-                let ended = self.supervisor.perform(&["handoff", "new"])?;
-                self.note(&ended);
-                // It is there until somebody serves again.
-                self.await_write()?;
-                drop(peers);
-                Ok(at)
-            }
-        }
-    }
-
-    fn strike(&mut self, fault: Fault, victim: Victim, place: Place) -> anyhow::Result<Instant> {
-        self.come_to(place)?;
-        let process = self.process(victim)?;
-        self.get_into(place)?;
-        let at = Instant::now();
-        let signal = match fault {
-            Fault::Kill | Fault::KillUnattended => Signal::KILL,
-            Fault::Freeze | Fault::FreezeForGood => Signal::STOP,
-        };
-        ensure!(process.kill(signal)?, "the {victim} was dead already");
-        match (fault, victim) {
-            (Fault::Kill, Victim::Supervisor) => self.restart_supervisor()?,
-            (Fault::KillUnattended, _) => {
-                self.await_write()?;
-                self.restart_supervisor()?;
-            }
-            (Fault::FreezeForGood, _) => {
-                self.await_write()?;
-                process.kill(Signal::KILL)?;
-                self.restart_supervisor()?;
-            }
-            (Fault::Freeze, Victim::Supervisor) => {
-                thread::sleep(FREEZE);
-                process.kill(Signal::CONT)?;
-                self.go_on(place)?;
-            }
-            (Fault::Freeze, _) => {
-                let thaw = thread::spawn(move || {
-                    thread::sleep(FREEZE);
-                    // Whether it is alive still is the protocol's business.
-                    process.kill(Signal::CONT)
-                });
-                self.go_on(place)?;
-                thaw.join().ok().context("the thaw failed")??;
-            }
-            (Fault::Kill, _) => {
-                ensure!(process.wait_dead(RECOVERY), "the {victim} does not die");
-                self.go_on(place)?;
-            }
-        }
-        Ok(at)
-    }
-
-    /// Begins a handoff and comes to where a phase is entered.
-    fn come_to(&mut self, place: Place) -> anyhow::Result<()> {
-        let order: Vec<_> = ["handoff", "new"].into_iter().chain(SLOW).collect();
-        match place {
-            Place::Idle | Place::Moment(_) => Ok(()),
-            Place::Entry(phase) | Place::Middle(phase) => {
-                self.supervisor.order(&order)?;
-                self.supervisor.reach(phase)
-            }
-            Place::After => {
-                let ended = self.supervisor.perform(&order)?;
-                ensure!(ended.kind == "committed", "no handoff: {}", ended.text());
-                Ok(())
-            }
-        }
-    }
-
-    /// Gets from where a phase is entered to the middle of it, if that is the place.
-    fn get_into(&mut self, place: Place) -> anyhow::Result<()> {
-        if let Place::Middle(_) = place {
-            self.supervisor.go()?;
-            thread::sleep(MIDDLE);
-        }
-        Ok(())
-    }
-
-    fn kill_two(&mut self, victims: [Victim; 2], place: Place) -> anyhow::Result<Instant> {
-        self.come_to(place)?;
-        let [first, second] = victims;
-        let processes = [self.process(first)?, self.process(second)?];
-        self.get_into(place)?;
-        let at = Instant::now();
-        for process in processes {
-            ensure!(process.kill(Signal::KILL)?, "{process:?} was dead already");
-        }
-        for process in processes {
-            ensure!(process.wait_dead(RECOVERY), "{process:?} does not die");
-        }
-        if victims.contains(&Victim::Supervisor) {
-            self.restart_supervisor()?;
-        } else {
-            self.go_on(place)?;
-        }
-        Ok(at)
-    }
-
-    /// Strikes at a moment that nobody waits for: the supervisor goes on meanwhile.
-    fn strike_at(
-        &mut self,
-        fault: Fault,
-        victim: Victim,
-        moment: Duration,
-    ) -> anyhow::Result<Instant> {
-        self.supervisor.order(&["handoff", "new"])?;
-        self.supervisor.reach(Phase::Sealing)?;
-        let process = self.process(victim)?;
-        let at = Instant::now();
-        let striking = thread::spawn(move || {
-            thread::sleep(moment);
-            // A process that has ended by then is not hit, and the handoff is one like others.
-            if fault == Fault::Kill {
-                return process.kill(Signal::KILL);
-            }
-            process.kill(Signal::STOP)?;
-            thread::sleep(FREEZE);
-            process.kill(Signal::CONT)
-        });
-        self.supervisor.go()?;
-        let ended = self.supervisor.finish();
-        striking.join().ok().context("the signal failed")??;
-        if (fault, victim) == (Fault::Kill, Victim::Supervisor) {
-            self.restart_supervisor()?;
-        } else {
-            self.note(&ended?);
-        }
-        Ok(at)
-    }
-
-    fn process(&self, victim: Victim) -> anyhow::Result<Process> {
-        match victim {
-            Victim::Supervisor => Ok(self.supervisor.process),
-            Victim::Incumbent => Ok(self.incumbent),
-            Victim::Successor => self.world.daemon("new"),
-        }
-    }
-
-    /// Goes on with a handoff that a fault interrupted, to its end.
-    fn go_on(&mut self, place: Place) -> anyhow::Result<()> {
-        match place {
-            Place::Idle | Place::After | Place::Moment(_) => return Ok(()),
-            Place::Entry(_) => self.supervisor.go()?,
-            Place::Middle(_) => {}
-        }
-        let ended = self.supervisor.finish()?;
-        self.note(&ended);
-        Ok(())
-    }
-
-    /// A handoff beside clients that must not keep it from working.
-    fn hand_over_beside(&mut self, peers: Peers) -> anyhow::Result<Instant> {
-        let at = Instant::now();
-        let ended = self.supervisor.perform(&["handoff", "new"])?;
-        drop(peers);
-        self.note(&ended);
-        ensure!(
-            ended.kind == "committed",
-            "the handoff was kept from working"
-        );
-        Ok(at)
-    }
-
-    fn full_disk(&mut self) -> anyhow::Result<Instant> {
-        // Its filesystem is the supervisor's and the daemons' alone.
-        let root = format!("/proc/{}/root", self.supervisor.process.pid);
-        let data = self.world.files().data;
-        let fill = Path::new(&root).join(data.strip_prefix("/")?).join("fill");
-        let filled = io::copy(
-            &mut io::repeat(0),
-            &mut File::create(&fill).context("cannot fill up the disk")?,
-        );
-        ensure!(filled.is_err(), "the disk does not get full");
-        let ended = self.supervisor.perform(&["handoff", "new"])?;
-        self.note(&ended);
-        std::fs::remove_file(&fill)?;
-        Ok(Instant::now())
-    }
-
-    fn no_descriptors(&mut self) -> anyhow::Result<Instant> {
-        let pid = Pid::from_raw(self.incumbent.pid.try_into()?);
-        // With clients it has more open than it may, so that every one it closes is missed.
-        let lowered = Rlimit {
-            current: Some(self.descriptors.try_into()?),
-            // Inherited from us; to lower and raise it again takes privileges.
-            ..getrlimit(Resource::Nofile)
-        };
-        let old = prlimit(pid, Resource::Nofile, lowered)?;
-        let address = self.world.address()?;
-        let idle: Vec<_> = (0..8).map(|_| TcpStream::connect(address)).collect();
-        let at = Instant::now();
-        let ended = self.supervisor.perform(&["handoff", "new"])?;
-        self.note(&ended);
-        drop(idle);
-        // Not there any more if it was replaced after all.
-        let _ = prlimit(pid, Resource::Nofile, old);
-        Ok(at)
-    }
-
     /// A killed supervisor is started again, as a service manager would.
-    fn restart_supervisor(&mut self) -> anyhow::Result<()> {
+    pub(super) fn restart_supervisor(&mut self) -> anyhow::Result<()> {
         ensure!(
             self.supervisor.process.wait_dead(RECOVERY),
             "the supervisor does not die"
@@ -386,13 +127,36 @@ impl Play<'_> {
         }
     }
 
+    fn load(&self) -> anyhow::Result<&Load> {
+        self.load.as_ref().context("there is no load")
+    }
+
+    /// Ends the load, and says what it got acknowledged.
+    fn end_load(&mut self) -> anyhow::Result<Acked> {
+        let load = self.load.take().context("there is no load")?;
+        let counters = load.counters();
+        let acked = load.stop();
+        ensure!(
+            counters.refused == 0,
+            "{} connections were refused",
+            counters.refused
+        );
+        ensure!(
+            counters.lost == 0,
+            "{} reads missed what was acknowledged",
+            counters.lost
+        );
+        Ok(acked)
+    }
+
     /// Waits until a write is acknowledged.
-    fn await_write(&self) -> anyhow::Result<()> {
-        let before = self.load.counters().writes;
+    pub(super) fn await_write(&self) -> anyhow::Result<()> {
+        let load = self.load()?;
+        let before = load.counters().writes;
         let until = Instant::now() + RECOVERY;
-        while self.load.counters().writes == before {
+        while load.counters().writes == before {
             if Instant::now() >= until {
-                let failure = self.load.last_failure().unwrap_or_default();
+                let failure = load.last_failure().unwrap_or_default();
                 bail!("no write was acknowledged for {RECOVERY:?}: {failure}");
             }
             thread::sleep(Duration::from_millis(5));
@@ -400,7 +164,8 @@ impl Play<'_> {
         Ok(())
     }
 
-    fn note(&mut self, ended: &Ended) {
+    /// Adds to the outcome.
+    pub(super) fn note(&mut self, ended: &Ended) {
         let outcome = &mut self.findings.outcome;
         if !outcome.is_empty() {
             outcome.push_str("; ");
@@ -410,17 +175,18 @@ impl Play<'_> {
 
     /// The next handoff works, nothing is lost and nothing is left.
     fn conclude(mut self, first: &Acked) -> anyhow::Result<()> {
-        self.load = load(&self.world, "second")?;
+        self.load = Some(load(&self.world, "second")?);
         self.await_write()?;
         thread::sleep(LEAD);
         let ended = self.supervisor.perform(&["handoff", "next"])?;
         self.findings.next = ended.text();
         ensure!(ended.kind == "committed", "the next handoff did not work");
         self.await_write()?;
-        let second = load_again(&mut self)?;
+        let second = self.end_load()?;
 
         let next = self.world.server()?;
         let before = descriptors(next)?;
+        let supervisor = descriptors(self.supervisor.process)?;
         let ended = self.supervisor.perform(&["handoff", "last"])?;
         ensure!(
             ended.kind == "committed",
@@ -429,6 +195,7 @@ impl Play<'_> {
         );
         let last = self.world.server()?;
         check_descriptors(last, before)?;
+        check_descriptors(self.supervisor.process, supervisor)?;
 
         self.findings.acknowledged = first.count() + second.count();
         let mut missing = 0;

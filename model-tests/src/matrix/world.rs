@@ -181,11 +181,15 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        for process in self.processes(&[]).unwrap_or_default() {
-            // It may have ended by itself.
-            let _ = process.kill(Signal::KILL);
-            process.wait_dead(MOMENT);
-        }
+        // Again, since a supervisor may start another one meanwhile.
+        wait_until(|| {
+            let left = self.processes(&[]).unwrap_or_default();
+            for process in &left {
+                // It may have ended by itself.
+                let _ = process.kill(Signal::KILL);
+            }
+            left.is_empty()
+        });
     }
 }
 
