@@ -6,8 +6,11 @@
 //!
 //! The tests do so for one fault of any kind; the binary `explore` for as many as asked for.
 //! [`route`] follows one run, and [`diagram`] draws it. `README.md` says what is checked and what is not.
+//!
+//! [`matrix`] does without a model: real processes under load, with one fault at a time.
 
 pub mod diagram;
 pub mod explore;
+pub mod matrix;
 pub mod route;
 pub mod world;

@@ -1,56 +1,7 @@
-//! The `handoff` binary: `supervise` replaces a daemon's binary while it runs, `demo` shows it all, and
-//! `kvd` is the daemon of the demo.
+//! The `handoff` binary. All of it is in the library.
 
-mod demo;
-mod kvd;
-mod load;
-mod supervise;
+use std::process::ExitCode;
 
-use std::io::IsTerminal;
-
-use clap::{Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
-
-use demo::{DemoArgs, SupervisorArgs};
-use kvd::args::KvdArgs;
-use supervise::args::SuperviseArgs;
-
-#[derive(Debug, Parser)]
-#[command(version, about)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Run the key-value daemon.
-    Kvd(KvdArgs),
-    /// Show all of it: a daemon replaced again and again, under load and with failures.
-    Demo(DemoArgs),
-    /// The supervisor of the demo.
-    #[command(hide = true)]
-    DemoSupervisor(SupervisorArgs),
-    Supervise(SuperviseArgs),
-}
-
-fn main() -> anyhow::Result<()> {
-    let command = Cli::parse().command;
-    let level = match command {
-        Command::Supervise(_) => LevelFilter::INFO,
-        _ => LevelFilter::ERROR,
-    };
-    let filter = EnvFilter::builder().with_default_directive(level.into());
-    tracing_subscriber::fmt()
-        .with_env_filter(filter.from_env_lossy())
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
-        .init();
-    match command {
-        Command::Supervise(args) => supervise::run(&args),
-        Command::Kvd(args) => kvd::run(&args),
-        Command::Demo(args) => demo::run(&args),
-        Command::DemoSupervisor(args) => demo::run_supervisor(&args),
-    }
+fn main() -> ExitCode {
+    handoff_supervisor::main(std::env::args_os())
 }

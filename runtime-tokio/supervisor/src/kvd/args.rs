@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use handoff_std::core::{IncumbentConfig, SuccessorConfig};
 use handoff_std::hooks::HookError;
 
 /// A small durable key-value daemon that speaks RESP2 and can be handed over.
@@ -68,6 +69,10 @@ pub(crate) struct Faults {
     /// Never come back from a drain, whatever its deadline and whoever asks it to stop.
     #[arg(long)]
     pub(crate) ignore_drain_deadline: bool,
+
+    /// Scale the protocol's own times to this many percent, so that a test need not wait for them.
+    #[arg(long, value_name = "PERCENT", hide = true)]
+    pub(crate) times_percent: Option<u32>,
 }
 
 /// A hook that can fail.
@@ -118,6 +123,36 @@ impl Faults {
     /// How long to draw a seal out.
     pub(crate) fn seal_delay(&self) -> Duration {
         Duration::from_millis(self.seal_delay_ms)
+    }
+
+    /// The times of an incumbent.
+    pub(crate) fn incumbent_times(&self) -> IncumbentConfig {
+        let times = IncumbentConfig::default();
+        IncumbentConfig {
+            hello: self.scale(times.hello),
+            heartbeat: self.scale(times.heartbeat),
+            wire_slack: self.scale(times.wire_slack),
+            dead_peer: self.scale(times.dead_peer),
+            cancel_grace: self.scale(times.cancel_grace),
+            host_retry: self.scale(times.host_retry),
+            ..times
+        }
+    }
+
+    /// The times of a successor.
+    pub(crate) fn successor_times(&self) -> SuccessorConfig {
+        let times = SuccessorConfig::default();
+        SuccessorConfig {
+            hello: self.scale(times.hello),
+            heartbeat: self.scale(times.heartbeat),
+            lock_grace: self.scale(times.lock_grace),
+            wire_slack: self.scale(times.wire_slack),
+            ..times
+        }
+    }
+
+    fn scale(&self, time: Duration) -> Duration {
+        time * self.times_percent.unwrap_or(100) / 100
     }
 
     /// Fails if `hook` was asked to.

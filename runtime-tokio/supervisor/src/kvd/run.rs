@@ -44,7 +44,7 @@ fn start(
     signals: Signals,
 ) -> anyhow::Result<()> {
     let lock = DataDirLock::acquire(&args.data_dir)?;
-    let incumbent = Incumbent::bind(control, lock)?;
+    let incumbent = Incumbent::bind(control, lock)?.with_times(args.faults.incumbent_times());
     let listener = listener(&mut listeners, args)?;
     thread::sleep(args.faults.warmup());
     let daemon = Kvd::open(args, &args.data_dir)?;
@@ -61,6 +61,7 @@ fn take_over(
 ) -> anyhow::Result<()> {
     let setup = SuccessorSetup {
         build_id: args.tag.clone().into_bytes(),
+        times: args.faults.successor_times(),
         ..SuccessorSetup::new(control, &args.data_dir)
     };
     let standing = successor.handshake(setup)?;
@@ -81,7 +82,11 @@ fn take_over(
         revisions: vec![daemon.revision()],
     })?;
     daemon.serve_on(listener)?;
-    answer(incumbent, &daemon, signals)
+    answer(
+        incumbent.with_times(args.faults.incumbent_times()),
+        &daemon,
+        signals,
+    )
 }
 
 fn stand_alone(

@@ -14,7 +14,7 @@ const MAX_REPLY: usize = 2 * 1024 * 1024;
 
 /// What the server answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Reply {
+pub enum Reply {
     /// `+text` or `:number`, as it stands.
     Simple(String),
     /// `-text`.
@@ -25,7 +25,7 @@ pub(crate) enum Reply {
 
 /// Why there is no reply.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum NoReply {
+pub enum NoReply {
     /// The connection was closed or reset before the reply was complete.
     #[error("the connection was closed: {0}")]
     Broken(io::Error),
@@ -42,7 +42,7 @@ pub(crate) enum NoReply {
 
 /// A connection. After a [`NoReply`] it must not be used again.
 #[derive(Debug)]
-pub(crate) struct Client {
+pub struct Client {
     stream: TcpStream,
     received: Vec<u8>,
 }
@@ -52,7 +52,7 @@ impl Client {
     ///
     /// # Errors
     /// What the system says; a full backlog makes it time out.
-    pub(crate) fn connect(addr: SocketAddr, limit: Duration) -> io::Result<Self> {
+    pub fn connect(addr: SocketAddr, limit: Duration) -> io::Result<Self> {
         let stream = TcpStream::connect_timeout(&addr, limit)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(SLICE))?;
@@ -68,7 +68,7 @@ impl Client {
     ///
     /// # Errors
     /// The connection broke or the time is up; the server may have got some of it.
-    pub(crate) fn send(
+    pub fn send(
         &mut self,
         mut bytes: &[u8],
         until: Instant,
@@ -88,7 +88,7 @@ impl Client {
     ///
     /// # Errors
     /// Why there is none.
-    pub(crate) fn receive(
+    pub fn receive(
         &mut self,
         until: Instant,
         is_wanted: impl Fn() -> bool,

@@ -17,10 +17,10 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-pub(crate) use client::{Client, Reply};
+pub use client::{Client, NoReply, Reply};
 use keys::{AckedSeqs, Naming};
 use tally::Tally;
-pub(crate) use tally::{Counters, Latency};
+pub use tally::{Counters, Latency};
 use worker::Worker;
 
 /// A request that has no answer after this long has failed, retries included.
@@ -32,17 +32,17 @@ const EXAMPLES: usize = 10;
 
 /// How much load to make. The default is gentle on a machine with two cores.
 #[derive(Debug, Clone)]
-pub(crate) struct LoadConfig {
+pub struct LoadConfig {
     /// Workers that keep their connection.
-    pub(crate) persistent: usize,
+    pub persistent: usize,
     /// Workers that make a new connection for every request.
-    pub(crate) churn: usize,
+    pub churn: usize,
     /// What every key begins with. Loads that run at the same time need different ones.
-    pub(crate) key_prefix: String,
+    pub key_prefix: String,
     /// Length of every value, in bytes.
-    pub(crate) value_len: usize,
+    pub value_len: usize,
     /// How long a worker waits between requests.
-    pub(crate) think_time: Duration,
+    pub think_time: Duration,
 }
 
 impl Default for LoadConfig {
@@ -59,7 +59,7 @@ impl Default for LoadConfig {
 
 /// A load that is running. Dropping it stops it, too.
 #[derive(Debug)]
-pub(crate) struct Load {
+pub struct Load {
     naming: Naming,
     tally: Arc<Tally>,
     stop: Arc<Stop>,
@@ -71,7 +71,7 @@ impl Load {
     ///
     /// # Errors
     /// When `addr` is elsewhere, or the system has no threads left.
-    pub(crate) fn start(addr: SocketAddr, config: &LoadConfig) -> io::Result<Self> {
+    pub fn start(addr: SocketAddr, config: &LoadConfig) -> io::Result<Self> {
         check_loopback(addr)?;
         let mut load = Self {
             naming: Naming {
@@ -99,30 +99,30 @@ impl Load {
     }
 
     /// What has happened so far.
-    pub(crate) fn counters(&self) -> Counters {
+    pub fn counters(&self) -> Counters {
         self.tally.counters()
     }
 
     /// The longest time between `from` and `to` in which no write of any worker was acknowledged.
     /// The ends of the window count as edges of a gap. Times are kept for the newest million
     /// writes; what is older is left out.
-    pub(crate) fn write_pause(&self, from: Instant, to: Instant) -> Duration {
+    pub fn write_pause(&self, from: Instant, to: Instant) -> Duration {
         self.tally.write_pause(from, to)
     }
 
     /// How long the connects between `from` and `to` took.
-    pub(crate) fn connect_latency(&self, from: Instant, to: Instant) -> Latency {
+    pub fn connect_latency(&self, from: Instant, to: Instant) -> Latency {
         self.tally.connect_latency(from, to)
     }
 
     /// Why the last failed request failed.
-    pub(crate) fn last_failure(&self) -> Option<String> {
+    pub fn last_failure(&self) -> Option<String> {
         self.tally.last_failure()
     }
 
     /// Stops the load and returns what was acknowledged. Requests under way are given up and count
     /// as nothing.
-    pub(crate) fn stop(mut self) -> Acked {
+    pub fn stop(mut self) -> Acked {
         self.stop.set();
         let workers = std::mem::take(&mut self.workers);
         Acked {
@@ -144,25 +144,25 @@ impl Drop for Load {
 
 /// Every write of a load that was acknowledged.
 #[derive(Debug, Clone)]
-pub(crate) struct Acked {
+pub struct Acked {
     naming: Naming,
     workers: Vec<AckedSeqs>,
 }
 
 /// What became of acknowledged writes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Verified {
+pub struct Verified {
     /// Writes looked for.
-    pub(crate) checked: u64,
+    pub checked: u64,
     /// Writes that are not there, or have another value.
-    pub(crate) lost: u64,
+    pub lost: u64,
     /// The keys of some of those.
-    pub(crate) examples: Vec<String>,
+    pub examples: Vec<String>,
 }
 
 impl Acked {
     /// How many writes were acknowledged.
-    pub(crate) fn count(&self) -> u64 {
+    pub fn count(&self) -> u64 {
         self.workers.iter().map(AckedSeqs::count).sum()
     }
 
@@ -170,7 +170,7 @@ impl Acked {
     ///
     /// # Errors
     /// When the server does not answer, or with an error.
-    pub(crate) fn verify(&self, addr: SocketAddr) -> io::Result<Verified> {
+    pub fn verify(&self, addr: SocketAddr) -> io::Result<Verified> {
         let mut client = Client::connect(addr, REQUEST_LIMIT)?;
         let mut verified = Verified::default();
         let mut batch = Vec::with_capacity(VERIFY_BATCH);

@@ -12,21 +12,21 @@ const CONNECTS_KEPT: usize = 1 << 18;
 
 /// How many of what happened. Subtract an earlier one for what happened since.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Counters {
+pub struct Counters {
     /// Writes acknowledged.
-    pub(crate) writes: u64,
+    pub writes: u64,
     /// Reads that found what had been acknowledged.
-    pub(crate) reads: u64,
+    pub reads: u64,
     /// Connects that were refused, each tried again.
-    pub(crate) refused: u64,
+    pub refused: u64,
     /// Requests given up: an error reply, a malformed one, or none within the limit.
-    pub(crate) failed: u64,
+    pub failed: u64,
     /// Requests sent again on a new connection, since theirs was closed before the reply.
-    pub(crate) retried: u64,
+    pub retried: u64,
     /// Reads that did not find what had been acknowledged.
-    pub(crate) lost: u64,
+    pub lost: u64,
     /// Connections made.
-    pub(crate) connects: u64,
+    pub connects: u64,
 }
 
 impl Sub for Counters {
@@ -47,15 +47,15 @@ impl Sub for Counters {
 
 /// How long connecting took.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Latency {
+pub struct Latency {
     /// Connects looked at.
-    pub(crate) count: usize,
+    pub count: usize,
     /// Half were no slower.
-    pub(crate) p50: Duration,
+    pub p50: Duration,
     /// 99 of 100 were no slower.
-    pub(crate) p99: Duration,
+    pub p99: Duration,
     /// None was slower.
-    pub(crate) max: Duration,
+    pub max: Duration,
 }
 
 /// What all workers write into.

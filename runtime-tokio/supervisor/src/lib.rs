@@ -1,0 +1,86 @@
+//! All of the `handoff` binary, so that other programs can be it, too: `supervise` replaces a daemon's
+//! binary while it runs, `demo` shows it all, and `kvd` is the daemon of the demo. Of use by itself is
+//! [`load`].
+
+mod demo;
+mod kvd;
+pub mod load;
+mod supervise;
+
+use std::ffi::OsString;
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+
+use demo::{DemoArgs, SupervisorArgs};
+use kvd::args::KvdArgs;
+use supervise::args::SuperviseArgs;
+
+#[derive(Debug, Parser)]
+#[command(name = "handoff", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the key-value daemon.
+    Kvd(KvdArgs),
+    /// Show all of it: a daemon replaced again and again, under load and with failures.
+    Demo(DemoArgs),
+    /// The supervisor of the demo.
+    #[command(hide = true)]
+    DemoSupervisor(SupervisorArgs),
+    Supervise(SuperviseArgs),
+}
+
+/// Runs the binary with these arguments, the first of which is its name. Ends the process if they
+/// cannot be understood.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let command = Cli::parse_from(args).command;
+    let level = match command {
+        Command::Supervise(_) => LevelFilter::INFO,
+        _ => LevelFilter::ERROR,
+    };
+    let filter = EnvFilter::builder().with_default_directive(level.into());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter.from_env_lossy())
+        .with_ansi(io::stderr().is_terminal())
+        .with_writer(io::stderr)
+        // It would go to stderr as well, with a panic when that is what is broken: whoever reads the
+        // log may die without taking us along.
+        .log_internal_errors(false)
+        .init();
+    let result = match command {
+        Command::Supervise(args) => supervise::run(&args),
+        Command::Kvd(args) => kvd::run(&args),
+        Command::Demo(args) => demo::run(&args),
+        Command::DemoSupervisor(args) => demo::run_supervisor(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // For an operator, so in one line, and without the stack that RUST_BACKTRACE would add.
+            // Where nobody reads it, the exit status has to do.
+            let _ = writeln!(io::stderr(), "Error: {}", in_words(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// An error and its causes; those that it has named itself are not repeated.
+fn in_words(error: &anyhow::Error) -> String {
+    let mut words = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if words.is_empty() {
+            words = cause;
+        } else if !words.contains(&cause) {
+            words = format!("{words}: {cause}");
+        }
+    }
+    words
+}
