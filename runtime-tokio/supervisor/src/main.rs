@@ -7,6 +7,7 @@ mod load;
 mod supervise;
 
 use std::io::IsTerminal;
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
@@ -17,7 +18,7 @@ use kvd::args::KvdArgs;
 use supervise::args::SuperviseArgs;
 
 #[derive(Debug, Parser)]
-#[command(version, about)]
+#[command(name = "handoff", version, about)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -35,7 +36,7 @@ enum Command {
     Supervise(SuperviseArgs),
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
     let command = Cli::parse().command;
     let level = match command {
         Command::Supervise(_) => LevelFilter::INFO,
@@ -47,10 +48,18 @@ fn main() -> anyhow::Result<()> {
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
-    match command {
+    let result = match command {
         Command::Supervise(args) => supervise::run(&args),
         Command::Kvd(args) => kvd::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::DemoSupervisor(args) => demo::run_supervisor(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // For an operator, so in one line, and without the stack that RUST_BACKTRACE would add.
+            eprintln!("Error: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }

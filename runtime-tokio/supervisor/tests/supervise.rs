@@ -9,6 +9,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::process::Command;
 use std::thread;
 
 use handoff_std::host::{Process, Signal};
@@ -409,4 +410,24 @@ fn mistakes_on_the_command_line_are_explained() {
         assert!(log.contains(expected), "{expected}: {log}");
     }
     assert_eq!(world.processes(), []);
+}
+
+#[test]
+fn an_error_is_one_line_even_where_backtraces_are_asked_for() {
+    let world = World::new();
+    fs::write(world.path("file"), "").unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_handoff"))
+        .args(["supervise", "--control-socket", "c", "--data-dir"])
+        .arg(world.path("file/data"))
+        .args(["--", "/bin/true"])
+        .env("RUST_BACKTRACE", "1")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(
+        said.contains("cannot create") && said.contains("Not a directory"),
+        "{said}"
+    );
 }
