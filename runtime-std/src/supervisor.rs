@@ -3,8 +3,9 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::Child;
+use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
 
 use handoff_core::Cause;
@@ -13,7 +14,9 @@ use handoff_core::journal::Record;
 use handoff_core::op::{self, LinkReport, OpId, Scene, Ticket};
 use handoff_core::supervisor::Phase;
 use handoff_core::wire::{HandoffId, Message, Side};
-use handoff_core::{Loss, Observation, SupervisorConfig, SupervisorOp, SupervisorOutcome, Task};
+use handoff_core::{
+    Loss, Observation, Reason, SupervisorConfig, SupervisorOp, SupervisorOutcome, Task,
+};
 
 use crate::driver::{Driver, Ended, Flow, Host, Links};
 use crate::hooks::{DrainReport, Progress, SealReport};
@@ -86,6 +89,9 @@ pub struct Report {
     pub outcome: SupervisorOutcome,
     /// The new incumbent, if this call started it: watch it, and reap it when it ends.
     pub child: Option<Child>,
+    /// How the process that was started ended, if it did so before it was needed no more: its exit
+    /// status, or the signal that it died of.
+    pub ended: Option<ExitStatus>,
     /// When each phase began, counted from the start of the call.
     pub timeline: Vec<(Phase, Duration)>,
     /// How long the call took.
@@ -107,6 +113,13 @@ impl Report {
     /// Why the successor does not serve; `None` when it does.
     pub fn abort_reason(&self) -> Option<String> {
         match self.outcome {
+            // That it is lost is all that the protocol knows.
+            SupervisorOutcome::RolledBack { cause, .. }
+                if cause.reason == Reason::SuccessorLost && self.ended.is_some() =>
+            {
+                self.ended
+                    .map(|status| format!("{cause}; it ended with {status}, its log may say why"))
+            }
             SupervisorOutcome::Committed { .. } | SupervisorOutcome::Found { .. } => None,
             SupervisorOutcome::RolledBack { cause, .. } | SupervisorOutcome::Failed(cause) => {
                 Some(cause.to_string())
@@ -298,6 +311,7 @@ impl Supervisor {
             observer: &mut self.observer,
             started,
             child: None,
+            ended: None,
             incumbent: None,
             timeline: Vec::new(),
             drained: None,
@@ -311,6 +325,7 @@ impl Supervisor {
         let took = started.elapsed();
         let SupervisorHost {
             mut child,
+            ended,
             incumbent,
             timeline,
             drained,
@@ -335,6 +350,7 @@ impl Supervisor {
             id,
             outcome,
             child,
+            ended,
             timeline,
             took,
             drained,
@@ -384,6 +400,8 @@ struct SupervisorHost<'a> {
     started: Instant,
     /// The process that was started last, as long as it is ours to reap.
     child: Option<Child>,
+    /// How that one ended, if it was not we who killed it.
+    ended: Option<ExitStatus>,
     /// The pid that the incumbent's Hello named.
     incumbent: Option<u32>,
     timeline: Vec<(Phase, Duration)>,
@@ -438,7 +456,11 @@ impl SupervisorHost<'_> {
             .filter(|child| child.id() == process.pid)
         {
             let reaped = kill_and_reap(child, DEATH).map_err(|e| e.to_string())?;
-            reaped.ok_or_else(|| format!("pid {} does not die", process.pid))?;
+            let status = reaped.ok_or_else(|| format!("pid {} does not die", process.pid))?;
+            if status.signal() != Some(Signal::KILL.as_raw()) {
+                tracing::warn!(pid = process.pid, %status, "the successor had ended by itself");
+                self.ended = Some(status);
+            }
             self.child = None;
             remove_stale(self.control);
             return Ok(());

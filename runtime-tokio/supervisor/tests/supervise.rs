@@ -126,6 +126,9 @@ fn a_successor_that_fails_is_rolled_back_and_the_answer_says_why() {
         "{answer}"
     );
     assert!(answer.contains("Open fails"), "{answer}");
+    // One that ends without a word: at least how.
+    let answer = world.handoff_to(&world.script("mute", "exit 3"));
+    assert!(answer.contains("it ended with exit status: 3"), "{answer}");
     let after = info(held.port());
     assert_eq!((&after.version, after.pid), (&before.version, before.pid));
     assert_set(held.port(), "k");
