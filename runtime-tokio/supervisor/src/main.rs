@@ -6,7 +6,7 @@ mod kvd;
 mod load;
 mod supervise;
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -45,8 +45,11 @@ fn main() -> ExitCode {
     let filter = EnvFilter::builder().with_default_directive(level.into());
     tracing_subscriber::fmt()
         .with_env_filter(filter.from_env_lossy())
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .with_writer(io::stderr)
+        // It would go to stderr as well, with a panic when that is what is broken: whoever reads the
+        // log may die without taking us along.
+        .log_internal_errors(false)
         .init();
     let result = match command {
         Command::Supervise(args) => supervise::run(&args),
@@ -58,8 +61,22 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // For an operator, so in one line, and without the stack that RUST_BACKTRACE would add.
-            eprintln!("Error: {error:#}");
+            // Where nobody reads it, the exit status has to do.
+            let _ = writeln!(io::stderr(), "Error: {}", in_words(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// An error and its causes; those that it has named itself are not repeated.
+fn in_words(error: &anyhow::Error) -> String {
+    let mut words = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if words.is_empty() {
+            words = cause;
+        } else if !words.contains(&cause) {
+            words = format!("{words}: {cause}");
+        }
+    }
+    words
 }

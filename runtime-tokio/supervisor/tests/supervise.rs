@@ -9,7 +9,6 @@ use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::Command;
 use std::thread;
 
 use handoff_std::host::{Process, Signal};
@@ -416,21 +415,14 @@ fn mistakes_on_the_command_line_are_explained() {
 }
 
 #[test]
-fn an_error_is_one_line_even_where_backtraces_are_asked_for() {
+fn a_log_that_cannot_be_written_ends_nothing() {
     let world = World::new();
-    fs::write(world.path("file"), "").unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_handoff"))
-        .args(["supervise", "--control-socket", "c", "--data-dir"])
-        .arg(world.path("file/data"))
-        .args(["--", "/bin/true"])
-        .env("RUST_BACKTRACE", "1")
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(said.lines().count(), 1, "{said}");
-    assert!(
-        said.contains("cannot create") && said.contains("Not a directory"),
-        "{said}"
-    );
+    let binary = world.binary("a", "");
+    let mut supervisor = world.supervise_logging_to("/dev/full".into(), &binary, &ANY_PORT, &[]);
+    let before = world.lock_holder();
+    assert_committed(&world.trigger("handoff"));
+    assert_ne!(world.lock_holder(), before);
+    supervisor.signal(Signal::TERM);
+    assert!(supervisor.wait().success());
+    assert_eq!(world.processes(), []);
 }
