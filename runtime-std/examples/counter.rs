@@ -31,7 +31,9 @@ impl Counter {
                 && let Ok((mut visitor, _)) = listener.accept()
             {
                 *count += 1;
-                fs::write(&self.0, count.to_string())?;
+                let new = self.0.with_extension("new"); // a kill leaves the old file or the new one
+                fs::write(&new, count.to_string())?;
+                fs::rename(&new, &self.0)?;
                 writeln!(visitor, "{count}")?;
             } else {
                 drop(count); // nobody is waiting, or it is not ours to count

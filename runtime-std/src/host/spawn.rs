@@ -44,7 +44,7 @@ pub enum SpawnError {
         binary: PathBuf,
     },
     /// The system would not run it.
-    #[error("cannot run {}: {source}{}", binary.display(), advice(source))]
+    #[error("cannot run {}: {source}{}", binary.display(), advice(binary, source))]
     Exec {
         /// The program.
         binary: PathBuf,
@@ -74,8 +74,10 @@ pub enum SpawnError {
     },
 }
 
-fn advice(source: &io::Error) -> &'static str {
+fn advice(binary: &Path, source: &io::Error) -> &'static str {
+    let is_looked_for = !binary.as_os_str().as_encoded_bytes().contains(&b'/');
     match Errno::from_io_error(source) {
+        Some(Errno::NOENT) if is_looked_for => "; it is in no directory of PATH: give its path",
         // That the file itself exists was looked at before.
         Some(Errno::NOENT) => "; its interpreter (the line #!) or dynamic loader is missing",
         Some(Errno::TXTBSY) => "; it is still being written: install by renaming it into place",

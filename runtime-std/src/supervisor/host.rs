@@ -1,8 +1,9 @@
 //! What carries out a supervisor's operations: connects, starts, kills, keeps the journal.
 
 use std::os::fd::BorrowedFd;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::Child;
+use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
 
 use handoff_core::journal::{Entry, Record};
@@ -34,6 +35,8 @@ pub(super) struct SupervisorHost<'a> {
     pub(super) started: Instant,
     /// The process that was started last, as long as it is ours to reap.
     pub(super) child: Option<Child>,
+    /// How that one ended, if it was not we who killed it.
+    pub(super) ended: Option<ExitStatus>,
     /// Who the incumbent's Hello says it is.
     pub(super) incumbent: Option<Process>,
     pub(super) timeline: Vec<(Phase, Duration)>,
@@ -88,7 +91,11 @@ impl SupervisorHost<'_> {
             .filter(|child| child.id() == process.pid)
         {
             let reaped = kill_and_reap(child, DEATH).map_err(|e| e.to_string())?;
-            reaped.ok_or_else(|| format!("pid {} does not die", process.pid))?;
+            let status = reaped.ok_or_else(|| format!("pid {} does not die", process.pid))?;
+            if status.signal() != Some(Signal::KILL.as_raw()) {
+                tracing::warn!(pid = process.pid, %status, "the successor had ended by itself");
+                self.ended = Some(status);
+            }
             self.child = None;
             remove_stale(self.control);
             return Ok(());

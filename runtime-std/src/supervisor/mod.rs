@@ -198,6 +198,7 @@ impl Supervisor {
             observer: &mut self.observer,
             started,
             child: None,
+            ended: None,
             incumbent: None,
             timeline: Vec::new(),
             drained: None,
@@ -211,6 +212,7 @@ impl Supervisor {
         let took = started.elapsed();
         let SupervisorHost {
             mut child,
+            ended,
             incumbent,
             timeline,
             drained,
@@ -235,6 +237,7 @@ impl Supervisor {
             id,
             outcome,
             child,
+            ended,
             timeline,
             took,
             drained,

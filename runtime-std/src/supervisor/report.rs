@@ -1,11 +1,11 @@
 //! What a supervisor is asked for, lets be seen, and reports at the end.
 
-use std::process::Child;
+use std::process::{Child, ExitStatus};
 use std::time::Duration;
 
 use handoff_core::supervisor::Phase;
 use handoff_core::wire::HandoffId;
-use handoff_core::{Cause, Loss, SupervisorOutcome};
+use handoff_core::{Cause, Loss, Reason, SupervisorOutcome};
 
 use crate::hooks::{DrainReport, Progress, SealReport};
 use crate::host::SpawnSpec;
@@ -67,6 +67,9 @@ pub struct Report {
     pub outcome: SupervisorOutcome,
     /// The new incumbent, if this call started it: watch it, and reap it when it ends.
     pub child: Option<Child>,
+    /// How the successor ended, if it did so by itself: its exit status, or the signal that it died
+    /// of.
+    pub ended: Option<ExitStatus>,
     /// When each phase began, counted from the start of the call.
     pub timeline: Vec<(Phase, Duration)>,
     /// How long the call took.
@@ -88,6 +91,13 @@ impl Report {
     /// Why the successor does not serve; `None` when it does.
     pub fn abort_reason(&self) -> Option<String> {
         match self.outcome {
+            // That it is lost is all that the protocol knows.
+            SupervisorOutcome::RolledBack { cause, .. }
+                if cause.reason == Reason::SuccessorLost && self.ended.is_some() =>
+            {
+                self.ended
+                    .map(|status| format!("{cause}; it ended with {status}, its log may say why"))
+            }
             SupervisorOutcome::Committed { .. } | SupervisorOutcome::Found { .. } => None,
             SupervisorOutcome::RolledBack { cause, .. } | SupervisorOutcome::Failed(cause) => {
                 Some(cause.to_string())

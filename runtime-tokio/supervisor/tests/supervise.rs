@@ -125,6 +125,9 @@ fn a_successor_that_fails_is_rolled_back_and_the_answer_says_why() {
         "{answer}"
     );
     assert!(answer.contains("Open fails"), "{answer}");
+    // One that ends without a word: at least how.
+    let answer = world.handoff_to(&world.script("mute", "exit 3"));
+    assert!(answer.contains("it ended with exit status: 3"), "{answer}");
     let after = info(held.port());
     assert_eq!((&after.version, after.pid), (&before.version, before.pid));
     assert_set(held.port(), "k");
@@ -408,5 +411,18 @@ fn mistakes_on_the_command_line_are_explained() {
         let log = supervisor.log();
         assert!(log.contains(expected), "{expected}: {log}");
     }
+    assert_eq!(world.processes(), []);
+}
+
+#[test]
+fn a_log_that_cannot_be_written_ends_nothing() {
+    let world = World::new();
+    let binary = world.binary("a", "");
+    let mut supervisor = world.supervise_logging_to("/dev/full".into(), &binary, &ANY_PORT, &[]);
+    let before = world.lock_holder();
+    assert_committed(&world.trigger("handoff"));
+    assert_ne!(world.lock_holder(), before);
+    supervisor.signal(Signal::TERM);
+    assert!(supervisor.wait().success());
     assert_eq!(world.processes(), []);
 }

@@ -21,6 +21,8 @@ Handoffs:
   `handoff /path/to/binary` for another one, with the same ARGS. The answer is one line:
     ok: handoff_id=ID committed=true|false abort_reason=TEXT|None
     err: what was wrong and what to do        (nothing was begun)
+  It comes when the handoff has ended, so give the client time:
+    echo handoff | socat -t 600 - UNIX-CONNECT:PATH
   When another binary has been committed, DIR/.handoff.binary remembers it, together with the
   BINARY of the command line. A later start with the same BINARY starts the remembered one; a
   start with a different BINARY forgets it: the command line wins.

@@ -45,6 +45,13 @@ pub(crate) fn run(args: &SuperviseArgs) -> anyhow::Result<()> {
     if inherited.successor_channel.is_some() {
         bail!("a supervisor cannot be started as the successor of a daemon");
     }
+    if args.trigger_socket.as_ref() == Some(&args.control_socket) {
+        bail!(
+            "the trigger socket and the control socket are both {}; the daemon needs the latter for \
+             itself, choose another path for the former",
+            args.control_socket.display()
+        );
+    }
     let signals = Signals::register().context("cannot catch signals")?;
     fs::create_dir_all(&args.data_dir)
         .with_context(|| format!("cannot create {}", args.data_dir.display()))?;

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use handoff_std::Supervisor;
-use handoff_std::core::SupervisorOutcome;
-use handoff_std::host::{ListenError, ListenSpec, NamedListener, Signal};
+use handoff_std::core::{Reason, SupervisorOutcome};
+use handoff_std::host::{ListenError, ListenSpec, NamedListener, Signal, lock};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
@@ -180,6 +180,19 @@ impl<'a> Overseer<'a> {
                 self.replace(report.child.map(Daemon::child));
             }
             SupervisorOutcome::Found { pid } => self.adopt(pid),
+            SupervisorOutcome::Failed(cause) if cause.reason == Reason::Unsettled => {
+                let SuperviseArgs {
+                    control_socket,
+                    data_dir,
+                    ..
+                } = self.args;
+                tracing::error!(
+                    control_socket = %control_socket.display(), data_dir = %data_dir.display(),
+                    holder = lock::holder_hint(data_dir),
+                    "a process has the data directory and does not answer on the control socket; \
+                     stop it, or give the control socket that it uses"
+                );
+            }
             // The daemon is the one that it was, if there is one.
             SupervisorOutcome::RolledBack { .. } | SupervisorOutcome::Failed(_) => {}
         }

@@ -237,3 +237,49 @@ fn a_disk_that_fills_up_leaves_nobody_serving() {
     let events = fs::read_to_string(world.path("events"));
     assert_eq!(found.as_deref(), Ok("v"), "{events:?}");
 }
+
+#[test]
+fn an_error_is_one_line_even_where_backtraces_are_asked_for() {
+    let world = World::new();
+    fs::write(world.path("file"), "").unwrap();
+    let fails = |data: &str, listener: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_handoff"))
+            .args(["supervise", "--control-socket", "c", "--data-dir"])
+            .arg(world.path(data))
+            .args(["--listener", listener, "--", "/bin/true"])
+            .env("RUST_BACKTRACE", "1")
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(said.lines().count(), 1, "{said}");
+        said
+    };
+    let said = fails("file/data", "resp=127.0.0.1:0");
+    assert!(said.contains("cannot create"), "{said}");
+    assert!(said.contains("Not a directory"), "{said}");
+    // A cause that the error names itself is not told twice.
+    let said = fails("d", "resp=unix:/nonexistent/socket");
+    assert_eq!(said.matches("No such file").count(), 1, "{said}");
+}
+
+#[test]
+fn the_trigger_socket_is_not_the_control_socket() {
+    let world = World::new();
+    let output = Command::new(env!("CARGO_BIN_EXE_handoff"))
+        .args([
+            "supervise",
+            "--control-socket",
+            "c",
+            "--trigger-socket",
+            "c",
+        ])
+        .arg("--data-dir")
+        .arg(world.path("d"))
+        .args(["--", "/bin/true"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("choose another path"), "{said}");
+}

@@ -97,6 +97,17 @@ impl World {
             *count
         };
         let log = self.path(&format!("log.{count}"));
+        self.supervise_logging_to(log, binary, options, listeners)
+    }
+
+    /// The same with a log file of the caller's choice.
+    pub(crate) fn supervise_logging_to(
+        &self,
+        log: PathBuf,
+        binary: &Path,
+        options: &[&str],
+        listeners: &[(&str, BorrowedFd<'_>)],
+    ) -> Supervised {
         let shell = format!("exec \"$0\" \"$@\" 2>'{}'", log.display());
         let path = |name: &str| self.path(name).into_os_string();
         let mut args = vec!["-c".into(), shell.into(), HANDOFF.into()];
