@@ -63,6 +63,29 @@ pub trait Drainable: Send + Sync + 'static {
     }
 }
 
+/// For a daemon whose threads share it.
+impl<D: Drainable> Drainable for Arc<D> {
+    fn drain(&self, cx: &HookContext) -> Result<DrainReport, HookError> {
+        (**self).drain(cx)
+    }
+
+    fn seal(&self, cx: &HookContext) -> Result<SealReport, HookError> {
+        (**self).seal(cx)
+    }
+
+    fn resume(&self) -> Result<(), HookError> {
+        (**self).resume()
+    }
+
+    fn generation(&self, generation: u64) {
+        (**self).generation(generation);
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        (**self).snapshot()
+    }
+}
+
 /// What [`Drainable::drain`] reports.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DrainReport {
@@ -70,6 +93,14 @@ pub struct DrainReport {
     pub open_connections: u32,
     /// Whether the daemon has stopped accepting.
     pub accept_closed: bool,
+}
+
+impl DrainReport {
+    /// Nothing is open and nothing is accepted any more.
+    pub const CLEAN: Self = Self {
+        open_connections: 0,
+        accept_closed: true,
+    };
 }
 
 /// What [`Drainable::seal`] reports.

@@ -35,6 +35,16 @@ pub struct Readiness {
     pub revisions: Vec<u64>,
 }
 
+impl Readiness {
+    /// Fit to serve, with nothing more to say.
+    pub fn healthy() -> Self {
+        Self {
+            healthy: true,
+            ..Self::default()
+        }
+    }
+}
+
 /// Why a successor does not take over. End the process: that frees the lock, if it was taken.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
