@@ -47,6 +47,9 @@ pub(crate) enum StoreError {
         /// What redb or the system said.
         why: Arc<redb::Error>,
     },
+    /// redb has failed before, and its file cannot be opened again yet.
+    #[error("storage: the database has failed and cannot be opened again yet")]
+    Failed,
     /// redb failed.
     #[error("storage: {0}")]
     Storage(Arc<redb::Error>),
@@ -100,7 +103,9 @@ pub(crate) struct Store {
 }
 
 struct Shared {
-    /// `None` once closed. Readers hold the lock while they read, so closing waits for them.
+    path: PathBuf,
+    /// `None` once closed, or while it cannot be opened again after a failure. Readers hold the lock
+    /// while they read, so closing waits for them.
     database: RwLock<Option<Database>>,
     queue: Mutex<Queue>,
     /// Told when a batch arrives, when a transaction has ended, and when the mode changes.
@@ -140,12 +145,10 @@ impl Store {
             why: Arc::new(why),
         };
         std::fs::create_dir_all(dir).map_err(|error| failed(error.into()))?;
-        let database = Database::builder()
-            .set_cache_size(CACHE)
-            .create(&path)
-            .map_err(|error| failed(error.into()))?;
+        let database = open_file(&path).map_err(|error| failed(error.into()))?;
         let (revision, keys) = counts(&database)?;
         let shared = Arc::new(Shared {
+            path: path.clone(),
             database: RwLock::new(Some(database)),
             queue: Mutex::new(Queue {
                 mode: Mode::Open,
@@ -173,7 +176,7 @@ impl Store {
     /// [`StoreError::Closed`] after [`close`](Self::close), or what redb says.
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         let database = self.shared.read_database();
-        let database = database.as_ref().ok_or(StoreError::Closed)?;
+        let database = database.as_ref().ok_or_else(|| self.shared.absent())?;
         let transaction = database.begin_read()?;
         let table = match transaction.open_table(DATA) {
             Ok(table) => table,
@@ -301,6 +304,9 @@ impl Shared {
                 .map(|batch| (batch.writes, batch.answer))
                 .unzip();
             let done = self.commit(&writes);
+            if done.is_err() {
+                self.reopen();
+            }
             self.end_group();
             // A caller that has gone away does not want its answer.
             match done {
@@ -348,10 +354,39 @@ impl Shared {
         self.changed.notify_all();
     }
 
+    /// Why there is no database.
+    fn absent(&self) -> StoreError {
+        match lock(&self.queue).mode {
+            Mode::Open | Mode::Refusing => StoreError::Failed,
+            Mode::Closing | Mode::Closed => StoreError::Closed,
+        }
+    }
+
+    /// After a failure, such as a full disk, redb does nothing more before its file is opened again.
+    /// What is acknowledged is on disk. If this fails too, the next write tries again.
+    fn reopen(&self) {
+        let mut database = self
+            .database
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        // It must let go of the file first.
+        drop(database.take());
+        let opened = open_file(&self.path).map_err(StoreError::from);
+        match opened.and_then(|opened| counts(&opened).map(|counts| (opened, counts))) {
+            Ok((opened, (revision, keys))) => {
+                *database = Some(opened);
+                self.revision.store(revision, Ordering::Release);
+                self.keys.store(keys, Ordering::Release);
+                tracing::warn!("the database had failed and was opened again");
+            }
+            Err(error) => tracing::error!(%error, "the database cannot be opened again yet"),
+        }
+    }
+
     /// One durable transaction for all of `batches`.
     fn commit(&self, batches: &[Vec<Write>]) -> Result<Vec<Vec<bool>>, StoreError> {
         let database = self.read_database();
-        let database = database.as_ref().ok_or(StoreError::Closed)?;
+        let database = database.as_ref().ok_or_else(|| self.absent())?;
         let transaction = database.begin_write()?;
         let mut existed = Vec::with_capacity(batches.len());
         let (revision, keys);
@@ -393,6 +428,10 @@ impl Drop for Farewell<'_> {
         drop(queue);
         self.0.changed.notify_all();
     }
+}
+
+fn open_file(path: &Path) -> Result<Database, redb::DatabaseError> {
+    Database::builder().set_cache_size(CACHE).create(path)
 }
 
 /// The revision and the number of keys on disk.

@@ -120,3 +120,26 @@ fn closing_finishes_the_queue() {
     let store = Store::open(dir.path()).unwrap();
     assert_eq!(store.len(), 1);
 }
+
+#[test]
+fn a_database_that_has_failed_is_opened_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    store.write(vec![set("a", "1")]).unwrap();
+    // As after a failure: the file is let go of, and somebody is in the way.
+    drop(store.shared.database.write().unwrap().take());
+    let other = open_file(&store.shared.path).unwrap();
+    assert!(matches!(store.get(b"a"), Err(StoreError::Failed)));
+    let refused = store.write(vec![set("b", "1")]);
+    assert!(matches!(refused, Err(StoreError::Failed)));
+    drop(other);
+
+    let refused = store.write(vec![set("b", "1")]);
+    assert!(
+        matches!(refused, Err(StoreError::Failed)),
+        "the write that finds out is lost"
+    );
+    assert_eq!(store.write(vec![set("b", "2")]).unwrap(), [false]);
+    assert_eq!(store.get(b"a").unwrap().as_deref(), Some(&b"1"[..]));
+    assert_eq!((store.revision(), store.len()), (2, 2));
+}
