@@ -186,7 +186,11 @@ impl<B: Room> Step<'_, '_, B> {
                 self.out.send(SUCCESSOR, &Message::Begin { id });
             }
             Act::SendCommit => self.out.send(INCUMBENT, &Message::Commit { id }),
-            Act::SendAbort => self.send_abort(id),
+            Act::SendAbort => {
+                self.send_abort(id);
+                // Once is enough.
+                self.state.stage = None;
+            }
             Act::SendUndo => match self.state.stage {
                 None => {}
                 Some(Stage::Prepared) => self.send_abort(id),

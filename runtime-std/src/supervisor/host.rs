@@ -15,7 +15,7 @@ use handoff_core::{Observation, SupervisorOp};
 use super::{DEATH, SupervisorEvent};
 use crate::driver::{Ended, Host, Links};
 use crate::hooks::{DrainReport, Progress, SealReport};
-use crate::host::control::{connect, remove_stale};
+use crate::host::control::connect;
 use crate::host::lock::lock_is_free;
 use crate::host::process::kill_and_reap;
 use crate::host::{JournalFile, Process, Signal, SpawnSpec};
@@ -97,12 +97,10 @@ impl SupervisorHost<'_> {
                 self.ended = Some(status);
             }
             self.child = None;
-            remove_stale(self.control);
             return Ok(());
         }
         process.kill(Signal::KILL).map_err(|e| e.to_string())?;
         if process.wait_dead(DEATH) {
-            remove_stale(self.control);
             Ok(())
         } else {
             Err(format!("pid {} does not die", process.pid))

@@ -16,7 +16,7 @@ use handoff_core::{SupervisorConfig, SupervisorOutcome, Task};
 use self::host::SupervisorHost;
 pub use self::report::{HandoffSpec, Report, SupervisorEvent};
 use crate::driver::{Driver, Flow};
-use crate::host::control::check_path;
+use crate::host::control::{check_path, remove_stale};
 use crate::host::process::kill_and_reap;
 use crate::host::{ControlError, JournalFile, Process, SpawnError, SpawnSpec, Spawned, boot_id};
 use crate::observer::Observer;
@@ -231,6 +231,10 @@ impl Supervisor {
                     tracing::error!(pid = child.id(), %error, "a successor could not be killed");
                 }
             }
+        }
+        // What a killed successor has left beside the control path. Now, since it is no hurry.
+        if !matches!(outcome, SupervisorOutcome::Committed { .. }) {
+            remove_stale(&self.control);
         }
         tracing::info!(target: "handoff.outcome", %outcome, ?took);
         Ok(Report {
