@@ -196,7 +196,7 @@ pub struct Setup {
     pub freeze_daemons: bool,
     /// Whether hooks and other operations may fail; each failure is a fault.
     pub failures: bool,
-    /// Whether a killed S is started again, some time.
+    /// Whether a killed S may be started again, at any time or never.
     pub restart: bool,
     /// Kill an incumbent that misses its deadline (`C10`).
     pub kill_stuck: bool,

@@ -52,9 +52,12 @@ impl World {
             Move::Effect(at, op, _) => {
                 self.processes[usize::from(at)].pending[usize::from(op)].stalled
             }
-            Move::Unlink | Move::Stall(..) | Move::Kill(_) | Move::Freeze(_) | Move::Thaw(_) => {
-                true
-            }
+            Move::Restart
+            | Move::Unlink
+            | Move::Stall(..)
+            | Move::Kill(_)
+            | Move::Freeze(_)
+            | Move::Thaw(_) => true,
             _ => false,
         }
     }
