@@ -115,7 +115,8 @@ impl Tables {
     }
 
     /// Those of the published version: its incumbent gives up (see `World::gives_up`) without a look at
-    /// the control path, its successor fails with its session.
+    /// the control path, its successor fails when its session is lost before Begin (later: see
+    /// `World::cannot_say_ready`).
     pub(crate) fn published() -> Self {
         let blind = {
             use incumbent::{Act, Cue, Phase};
@@ -129,10 +130,9 @@ impl Tables {
         };
         let mut old = vec![blind];
         old.extend_from_slice(incumbent_rows(Mutation::C2LeavesPath));
-        let new = [Mutation::C3, Mutation::C5].map(successor_rows).concat();
         Self {
             incumbent: in_front(old, INCUMBENT),
-            successor: in_front(new, SUCCESSOR),
+            successor: in_front(successor_rows(Mutation::C3).to_vec(), SUCCESSOR),
             supervisor: SUPERVISOR,
         }
     }
