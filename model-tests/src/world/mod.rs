@@ -16,6 +16,7 @@
 //! the daemon and looks around when it dies, and a daemon that is started afresh takes the lock first.
 
 mod birth;
+mod broken;
 mod canon;
 mod host;
 mod leave;
@@ -312,6 +313,15 @@ impl World {
         self.begun += 1;
         let id = HandoffId::from_bytes([self.begun; 16]);
         self.become_supervisor(at, Task::Handoff(id));
+    }
+
+    /// The tables that the machine in a process runs on.
+    pub(crate) fn tables(&self, at: usize) -> Tables {
+        if self.processes[at].published {
+            self.theirs
+        } else {
+            self.ours
+        }
     }
 
     /// Whether a rule is switched off.
