@@ -128,7 +128,7 @@
 //! | [`wire`] | frames and messages |
 //! | [`journal`] | what a restarted supervisor has to know |
 //! | [`record`] | inputs as bytes, to be replayed |
-//! | [`table`] | transition tables as data; `TABLES.md` shows them all |
+//! | [`table`] | transition tables as data; `TABLES.md` shows them all, `DIAGRAMS.md` whole handoffs |
 //! | [`text`] | a text of bounded size |
 //! | [`protocol`] | the protocol, in full: promises, wire, crash rules `C1` to `C11` |
 //! | [`architecture`] | the map of the project, and why it is built this way |

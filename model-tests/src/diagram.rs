@@ -37,7 +37,7 @@ fn line(event: &Event) -> Option<String> {
         Event::Came(who, call, result) => came(who, call, result),
         Event::Ended(who, words) => {
             let words = words.split(" (").next().unwrap_or_default();
-            note(who, &format!("ends: {}", words.replace(';', ",")))
+            note(who, &format!("ends: {}", words.replace("pid 1000002", "N")))
         }
         Event::Step(words) if words.ends_with(" s pass by") => {
             Some(format!("Note over S,N: {words}"))

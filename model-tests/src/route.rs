@@ -23,6 +23,7 @@ impl Route {
     }
 
     /// Goes on, the shortest way and without a further fault, until something holds.
+    #[must_use]
     pub fn until(mut self, wanted: impl Fn(&World) -> bool) -> Self {
         for step in self.way(wanted) {
             self.make(step);
@@ -31,6 +32,7 @@ impl Route {
     }
 
     /// Makes one move, which is named by its words in a story.
+    #[must_use]
     pub fn then(mut self, words: &str) -> Self {
         let named = |step: &Move| self.world.describe(*step).to_string() == words;
         let step = self.world.moves().into_iter().find(named);

@@ -30,12 +30,11 @@ fn kills(faults: u8) -> Setup {
     }
 }
 
-/// One fault of almost any kind, and a supervisor that is started again.
+/// One fault of almost any kind.
 fn one_fault() -> Setup {
     Setup {
         freezes: true,
         failures: true,
-        restart: true,
         ..kills(1)
     }
 }
@@ -156,7 +155,11 @@ fn c9_a_restarted_supervisor_that_does_nothing() {
 /// A successor that hangs in its open ends by its own patience, too.
 #[test]
 fn c9_without_eviction_is_covered_by_the_patience_of_the_successor() {
-    harmless_without(&[Mutation::C9Spares], one_fault());
+    let setup = Setup {
+        restart: true,
+        ..one_fault()
+    };
+    harmless_without(&[Mutation::C9Spares], setup);
 }
 
 /// An incumbent that exceeds the deadline undoes the handoff by itself (`C11`); and where it does not,

@@ -1,7 +1,7 @@
 //! Version 1 on one side: what our crash rules still achieve when the peer behaves in a crash as the
 //! published version does. Its incumbent tries for the lock for two seconds, without a look at the
-//! control path, and leaves; it waits for a frozen supervisor without end. Its successor fails with its
-//! session, before Begin and after.
+//! control path, and leaves; it waits for a frozen supervisor without end. Its successor fails when
+//! its session is lost before Begin, or when it has opened the data and cannot say Ready.
 //!
 //! Excused are ends in which that incumbent waits for a frozen supervisor, or serves where its control
 //! path does not lead; and its leaving, when a second fault takes the rest.

@@ -1,5 +1,9 @@
 //! Explores every interleaving of one handoff, with as many faults as asked for, and says what it saw.
 //!
+//! `--kills N` alone is the whole of it: within N faults, any process may be killed, S may be frozen and
+//! thaw later or never, a killed S may be started again, and hooks and other operations may fail. As soon
+//! as one of the switches below is given, only what is asked for may happen beside kills.
+//!
 //! Exits with 1 and the shortest trace when a promise of the protocol is broken.
 
 use std::process::ExitCode;
@@ -16,6 +20,9 @@ struct Arguments {
     /// How many faults may happen in all: kills, and what the other options allow.
     #[arg(long, default_value_t = 1)]
     kills: u8,
+    /// Nothing but kills, and S is not started again.
+    #[arg(long)]
+    only_kills: bool,
     /// The supervisor may be frozen, and thaw at any time or never; each is a fault.
     #[arg(long)]
     freezes: bool,
@@ -25,13 +32,13 @@ struct Arguments {
     /// Hooks and other operations may fail; each failure is a fault.
     #[arg(long)]
     hooks_fail: bool,
-    /// A killed supervisor is started again.
+    /// A killed supervisor may be started again, at any time or never.
     #[arg(long)]
     restart: bool,
     /// The supervisor kills an incumbent that misses its deadline.
     #[arg(long)]
     kill_stuck: bool,
-    /// Other operations than hooks may be stalled; each is a fault.
+    /// Hooks and operations may hang, and end later or never; each is a fault.
     #[arg(long)]
     stalls: bool,
     /// The control path may be removed; a fault.
@@ -63,14 +70,24 @@ fn mutation(name: &str) -> Result<Mutation, String> {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    let all = ![
+        arguments.only_kills,
+        arguments.freezes,
+        arguments.freeze_daemons,
+        arguments.hooks_fail,
+        arguments.restart,
+        arguments.stalls,
+        arguments.unlinks,
+    ]
+    .contains(&true);
     let started = Instant::now();
     let found = explore(
         Setup {
             faults: arguments.kills,
-            freezes: arguments.freezes,
+            freezes: all || arguments.freezes,
             freeze_daemons: arguments.freeze_daemons,
-            failures: arguments.hooks_fail,
-            restart: arguments.restart,
+            failures: all || arguments.hooks_fail,
+            restart: all || arguments.restart,
             kill_stuck: arguments.kill_stuck,
             stalls: arguments.stalls,
             unlinks: arguments.unlinks,
@@ -88,11 +105,12 @@ fn main() -> ExitCode {
         println!("VIOLATION: {}", violation.what);
     }
     println!(
-        "{} states, {} moves, depth {}, {} ends, {} violations, {:.1} s{}",
+        "{} states, {} moves, depth {}, {} ends ({} excused), {} violations, {:.1} s{}",
         found.states,
         found.moves,
         found.depth,
         found.ends,
+        found.excused,
         u8::from(found.violation.is_some()),
         started.elapsed().as_secs_f64(),
         if found.cut { ", CUT at the limit" } else { "" },

@@ -129,6 +129,13 @@ impl World {
             if machine.state().phase() == handoff_core::successor::Phase::Parting)
     }
 
+    /// Whether a successor of the published version has opened the data for nobody: it fails when Ready
+    /// cannot be written.
+    pub(crate) fn cannot_say_ready(&self, at: usize) -> bool {
+        let channel = |conn: &super::Conn| conn.ends[1] == at && conn.open[0];
+        self.processes[at].published && !self.conns.iter().any(channel)
+    }
+
     pub(crate) fn is_incumbent(&self, at: usize, phase: Phase) -> bool {
         matches!(&self.processes[at].body, Body::Incumbent(machine)
             if machine.state().phase() == phase)

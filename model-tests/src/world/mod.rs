@@ -16,6 +16,7 @@
 //! the daemon and looks around when it dies, and a daemon that is started afresh takes the lock first.
 
 mod birth;
+mod broken;
 mod canon;
 mod host;
 mod leave;
@@ -196,7 +197,7 @@ pub struct Setup {
     pub freeze_daemons: bool,
     /// Whether hooks and other operations may fail; each failure is a fault.
     pub failures: bool,
-    /// Whether a killed S is started again, some time.
+    /// Whether a killed S may be started again, at any time or never.
     pub restart: bool,
     /// Kill an incumbent that misses its deadline (`C10`).
     pub kill_stuck: bool,
@@ -312,6 +313,15 @@ impl World {
         self.begun += 1;
         let id = HandoffId::from_bytes([self.begun; 16]);
         self.become_supervisor(at, Task::Handoff(id));
+    }
+
+    /// The tables that the machine in a process runs on.
+    pub(crate) fn tables(&self, at: usize) -> Tables {
+        if self.processes[at].published {
+            self.theirs
+        } else {
+            self.ours
+        }
     }
 
     /// Whether a rule is switched off.

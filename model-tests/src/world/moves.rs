@@ -52,9 +52,12 @@ impl World {
             Move::Effect(at, op, _) => {
                 self.processes[usize::from(at)].pending[usize::from(op)].stalled
             }
-            Move::Unlink | Move::Stall(..) | Move::Kill(_) | Move::Freeze(_) | Move::Thaw(_) => {
-                true
-            }
+            Move::Restart
+            | Move::Unlink
+            | Move::Stall(..)
+            | Move::Kill(_)
+            | Move::Freeze(_)
+            | Move::Thaw(_) => true,
             _ => false,
         }
     }
@@ -285,6 +288,9 @@ impl World {
     fn finish(&mut self, at: usize, op: usize) {
         let pending = self.processes[at].pending.remove(op);
         let result = pending.result.expect("it took effect");
+        if pending.call == Call::Open && self.cannot_say_ready(at) {
+            return self.end(at, &End::Leave);
+        }
         // A process that decides to leave on what it hears now may do so: its own part failed or took too long, or it has
         // seen that another lives, and it cannot know that that one dies in this very moment.
         self.processes[at].parting |= match result {

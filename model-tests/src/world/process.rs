@@ -10,8 +10,7 @@ use handoff_core::op::{
 use handoff_core::record::decode_input;
 use handoff_core::wire::{MessageKind, Names, Revisions, decode};
 use handoff_core::{
-    IncumbentOutcome, Input, LinkId, Successor, SuccessorOutcome, SupervisorOutcome, incumbent,
-    successor, supervisor,
+    IncumbentOutcome, Input, LinkId, Successor, SuccessorOutcome, SupervisorOutcome,
 };
 
 use super::leave::End;
@@ -24,15 +23,8 @@ impl World {
     pub(crate) fn input(&mut self, at: usize, input: Input<'_>) {
         let (now, tell) = (self.now, self.story.is_some());
         let saw_end = matches!(input, Input::Closed { .. });
+        self.tables(at).install();
         let process = &mut self.processes[at];
-        let tables = if process.published {
-            self.theirs
-        } else {
-            self.ours
-        };
-        incumbent::replace_rows(tables.incumbent);
-        successor::replace_rows(tables.successor);
-        supervisor::replace_rows(tables.supervisor);
         let (asked, end) = match &mut process.body {
             Body::Incumbent(machine) => {
                 let machine = Arc::make_mut(machine);

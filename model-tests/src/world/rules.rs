@@ -4,10 +4,13 @@
 //! Most of them are rows put in front of those of a machine's own table: the first row that fits is
 //! taken. A row without acts that stays where it is lets its cue pass by.
 
-use handoff_core::incumbent::{self, INCUMBENT, IncumbentRow};
-use handoff_core::successor::{self, SUCCESSOR, SuccessorRow};
-use handoff_core::supervisor::{self, SUPERVISOR, SupervisorRow};
+use handoff_core::incumbent::{INCUMBENT, IncumbentRow};
+use handoff_core::successor::{SUCCESSOR, SuccessorRow};
+use handoff_core::supervisor::{SUPERVISOR, SupervisorRow};
 use handoff_core::table::Row;
+use handoff_core::{incumbent, successor, supervisor};
+
+use super::broken::{self, incumbent_rows, successor_rows, supervisor_rows};
 
 /// A rule that is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +31,7 @@ pub enum Mutation {
     C4,
     /// A successor leaves when it loses its session after Begin.
     C5,
-    /// A supervisor that loses the incumbent before SealComplete kills the successor.
+    /// A supervisor that loses the incumbent before `SealComplete` kills the successor.
     C6,
     /// A supervisor that gives up before Begin neither kills the successor nor tells the incumbent.
     C7,
@@ -99,6 +102,13 @@ pub(crate) struct Tables {
 }
 
 impl Tables {
+    /// From here on the machines of this thread run on them.
+    pub(crate) fn install(self) {
+        incumbent::replace_rows(self.incumbent);
+        successor::replace_rows(self.successor);
+        supervisor::replace_rows(self.supervisor);
+    }
+
     /// Our own, with some rules switched off.
     pub(crate) fn ours(mutations: &[Mutation]) -> Self {
         let (mut old, mut new, mut boss) = (Vec::new(), Vec::new(), Vec::new());
@@ -115,24 +125,14 @@ impl Tables {
     }
 
     /// Those of the published version: its incumbent gives up (see `World::gives_up`) without a look at
-    /// the control path, its successor fails with its session.
+    /// the control path, its successor fails when its session is lost before Begin (later: see
+    /// `World::cannot_say_ready`).
     pub(crate) fn published() -> Self {
-        let blind = {
-            use incumbent::{Act, Cue, Phase};
-            Row {
-                from: &[Phase::Reclaiming],
-                on: &[Cue::LockHeld],
-                to: Some(Phase::Pausing),
-                act: &[Act::ArmRetry],
-                rule: "v1",
-            }
-        };
-        let mut old = vec![blind];
+        let mut old = vec![broken::BLIND];
         old.extend_from_slice(incumbent_rows(Mutation::C2LeavesPath));
-        let new = [Mutation::C3, Mutation::C5].map(successor_rows).concat();
         Self {
             incumbent: in_front(old, INCUMBENT),
-            successor: in_front(new, SUCCESSOR),
+            successor: in_front(successor_rows(Mutation::C3).to_vec(), SUCCESSOR),
             supervisor: SUPERVISOR,
         }
     }
@@ -148,276 +148,4 @@ fn in_front<P: Copy, C: Copy, A: Copy>(
     }
     rows.extend_from_slice(table);
     rows.leak()
-}
-
-fn incumbent_rows(mutation: Mutation) -> &'static [IncumbentRow] {
-    use incumbent::{Act, Cue, Phase};
-    const LEAVES: &[Act] = &[Act::LeaveSuperseded];
-    const LEFT: Option<Phase> = Some(Phase::Superseded);
-    const GIVES_UP: IncumbentRow = Row {
-        from: &[Phase::Pausing],
-        on: &[Cue::RetryDue],
-        to: LEFT,
-        act: LEAVES,
-        rule: "not C2",
-    };
-    match mutation {
-        Mutation::C1 => {
-            const {
-                &[Row {
-                    from: &[Phase::Draining, Phase::Drained, Phase::Sealing],
-                    on: &[
-                        Cue::Abort,
-                        Cue::Resume,
-                        Cue::OwnerLost,
-                        Cue::DrainFailed,
-                        Cue::SealFailed,
-                        Cue::SealTooLarge,
-                    ],
-                    to: None,
-                    act: &[Act::Disown],
-                    rule: "not C1",
-                }]
-            }
-        }
-        Mutation::C2 => {
-            const {
-                &[
-                    Row {
-                        from: &[Phase::Sealed],
-                        on: &[Cue::Abort, Cue::Resume, Cue::OwnerLost],
-                        to: LEFT,
-                        act: LEAVES,
-                        rule: "not C2",
-                    },
-                    Row {
-                        from: &[Phase::Unreleasing],
-                        on: &[Cue::ReleaseDone],
-                        to: LEFT,
-                        act: LEAVES,
-                        rule: "not C2",
-                    },
-                ]
-            }
-        }
-        Mutation::C2GivesUp | Mutation::Impatient => &[GIVES_UP],
-        Mutation::C2LeavesAtOnce => {
-            const {
-                &[Row {
-                    from: &[Phase::Watching],
-                    on: &[Cue::PathTheirs, Cue::PathUnsure],
-                    to: LEFT,
-                    act: LEAVES,
-                    rule: "not C2",
-                }]
-            }
-        }
-        Mutation::C2LeavesPath => {
-            const {
-                &[Row {
-                    from: &[Phase::Returning],
-                    on: &[
-                        Cue::PathOurs,
-                        Cue::PathTheirs,
-                        Cue::PathUnbound,
-                        Cue::HookLate,
-                    ],
-                    to: Some(Phase::Resuming),
-                    act: &[Act::StartResume],
-                    rule: "not C2",
-                }]
-            }
-        }
-        _ => &[],
-    }
-}
-
-fn successor_rows(mutation: Mutation) -> &'static [SuccessorRow] {
-    use successor::{Act, Cue, Phase};
-    const FAILED: Option<Phase> = Some(Phase::Failed);
-    match mutation {
-        Mutation::C3 => {
-            const {
-                &[Row {
-                    from: &[Phase::Staging, Phase::Greeting, Phase::Standing],
-                    on: &[Cue::Lost, Cue::HelloLate, Cue::BeginLate],
-                    to: FAILED,
-                    act: &[Act::Fail],
-                    rule: "not C3",
-                }]
-            }
-        }
-        Mutation::C4 => {
-            const {
-                &[Row {
-                    from: &[Phase::Locking],
-                    on: &[Cue::LockHeld],
-                    to: Some(Phase::Parting),
-                    act: &[Act::AbortPeer, Act::ArmWrite],
-                    rule: "not C4",
-                }]
-            }
-        }
-        Mutation::C5 | Mutation::Impatient => {
-            const {
-                &[Row {
-                    from: &[
-                        Phase::Locking,
-                        Phase::LockPause,
-                        Phase::Opening,
-                        Phase::Announcing,
-                    ],
-                    on: &[Cue::Lost, Cue::WriteLate],
-                    to: FAILED,
-                    act: &[Act::Fail],
-                    rule: "not C5",
-                }]
-            }
-        }
-        _ => &[],
-    }
-}
-
-fn supervisor_rows(mutation: Mutation) -> &'static [SupervisorRow] {
-    use supervisor::{Act, Cue, Phase};
-    const BEFORE_BEGIN: &[Phase] = &[
-        Phase::Welcoming,
-        Phase::Journaling,
-        Phase::Draining,
-        Phase::Sealing,
-    ];
-    const NO_SUCCESSOR: &[Cue] = &[Cue::SuccessorLost, Cue::SuccessorLate, Cue::SuccessorAbort];
-    const FAILED: &[Cue] = &[
-        Cue::SuccessorLost,
-        Cue::SuccessorLate,
-        Cue::SuccessorAbort,
-        Cue::ReadyUnhealthy,
-    ];
-    /// A row that lets its cues pass by.
-    const fn waits(
-        from: &'static [Phase],
-        on: &'static [Cue],
-        rule: &'static str,
-    ) -> SupervisorRow {
-        Row {
-            from,
-            on,
-            to: None,
-            act: &[],
-            rule,
-        }
-    }
-    const fn row(
-        from: &'static [Phase],
-        on: &'static [Cue],
-        act: &'static [Act],
-        to: Phase,
-        rule: &'static str,
-    ) -> SupervisorRow {
-        Row {
-            from,
-            on,
-            to: Some(to),
-            act,
-            rule,
-        }
-    }
-    match mutation {
-        Mutation::C6 => {
-            const {
-                &[
-                    row(
-                        &[Phase::Draining, Phase::Sealing],
-                        &[Cue::IncumbentLost],
-                        &[Act::CloseIncumbent, Act::KillSuccessor],
-                        Phase::Killing,
-                        "not C6",
-                    ),
-                    row(
-                        &[Phase::Journaling],
-                        &[Cue::JournalAlone],
-                        &[Act::KillSuccessor],
-                        Phase::Killing,
-                        "not C6",
-                    ),
-                ]
-            }
-        }
-        Mutation::C7 => {
-            const {
-                &[
-                    row(
-                        BEFORE_BEGIN,
-                        NO_SUCCESSOR,
-                        &[Act::ClearJournal, Act::RolledBack],
-                        Phase::Done,
-                        "not C7",
-                    ),
-                    row(
-                        &[Phase::Draining, Phase::Sealing],
-                        &[Cue::IncumbentAbort, Cue::SealFailed],
-                        &[Act::ClearJournal, Act::RolledBack],
-                        Phase::Done,
-                        "not C7",
-                    ),
-                ]
-            }
-        }
-        Mutation::C7Waits => const { &[waits(BEFORE_BEGIN, NO_SUCCESSOR, "not C7")] },
-        Mutation::C8 => const { &[waits(&[Phase::Opening], FAILED, "not C8")] },
-        Mutation::C8Spares => {
-            const {
-                &[row(
-                    &[Phase::Opening],
-                    FAILED,
-                    &[Act::SendUndo, Act::ArmWrite],
-                    Phase::Undoing,
-                    "not C8",
-                )]
-            }
-        }
-        Mutation::C8CommitsUnhealthy => {
-            const {
-                &[row(
-                    &[Phase::Opening],
-                    &[Cue::ReadyUnhealthy],
-                    &[Act::SendCommit, Act::ArmWrite],
-                    Phase::Committing,
-                    "not C8",
-                )]
-            }
-        }
-        Mutation::C9 => {
-            const {
-                &[row(
-                    &[Phase::Fresh],
-                    &[Cue::StartRecovery],
-                    &[Act::ClearJournal, Act::Found],
-                    Phase::Done,
-                    "not C9",
-                )]
-            }
-        }
-        Mutation::C9Spares => {
-            const {
-                &[row(
-                    &[Phase::Probing],
-                    &[Cue::UnsettledLate],
-                    &[Act::ArmRetry],
-                    Phase::Settling,
-                    "not C9",
-                )]
-            }
-        }
-        Mutation::C10 => {
-            const {
-                &[waits(
-                    &[Phase::Draining, Phase::Sealing],
-                    &[Cue::IncumbentLate],
-                    "not C10",
-                )]
-            }
-        }
-        _ => &[],
-    }
 }

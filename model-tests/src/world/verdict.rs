@@ -74,14 +74,15 @@ impl World {
         if self.is_well() {
             return false;
         }
-        // Without a supervisor nobody starts the daemon again, so two faults may take them all. One whose
-        // operation does not end is as good as frozen.
+        // Without a supervisor nobody starts the daemon again, so two faults may take them all, and no
+        // more is promised of three. A supervisor whose operation does not end is as good as frozen.
         let able = |process: &Process| {
             let stuck = process.name == "S" && process.pending.iter().any(|op| op.stalled);
             process.life == Life::Running && !stuck
         };
         let running = self.processes.iter().any(able);
-        let taken = self.faults > 1 && !running && !self.deserted;
+        let deserted = self.deserted && self.faults == 2;
+        let taken = self.faults > 1 && !running && !deserted;
         taken || self.is_the_published_versions_fault()
     }
 
