@@ -188,6 +188,16 @@ fn a_successor_that_gives_up_is_quoted() {
 }
 
 #[test]
+fn an_incumbent_that_gives_up_is_quoted_and_after_begin_not_heeded() {
+    let mut s = draining();
+    assert_eq!(s.hear(O, &abort()), ["start Kill"]);
+    assert!(s.has_seen("the incumbent gave the handoff up: it did not work"));
+    let mut s = opening();
+    assert!(s.hear(O, &abort()).is_empty());
+    assert!(!s.has_seen("gave"), "{:?}", s.seen);
+}
+
+#[test]
 fn c6_a_successor_that_takes_over_without_a_seal_gets_a_budget_of_its_own() {
     let mut s = draining_with(config(50));
     s.hear(O, &DRAINED);
