@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use handoff_core::op::Process;
+use handoff_core::op::{LinkReport, Process};
 use handoff_core::wire::{HandoffId, Message, Side};
-use handoff_core::{SupervisorConfig, SupervisorOp};
+use handoff_core::{LinkId, SupervisorConfig, SupervisorOp};
 
 use super::{
     BEAT, DRAINED, N, O, Sup, abort, connect, draining, draining_with, hello, journal_ends,
@@ -317,4 +317,16 @@ fn nobody_to_connect_to_is_explained_in_the_hosts_words() {
     s.now = s.now.after(Duration::from_secs(5));
     assert_eq!(no_connection(&mut s), ["done"]);
     assert!(s.end().contains("refused"), "{}", s.end());
+}
+
+#[test]
+fn a_name_that_is_in_use_does_not_become_a_second_link() {
+    let mut s = spawning_with(supervisor_config());
+    let report = LinkReport {
+        link: LinkId(O),
+        process: NEW,
+    };
+    finish!(s, SupervisorOp::Spawn(ticket) => ticket.done(report));
+    assert_eq!(s.lose(O), ["close 1"]);
+    assert!(s.lose(O).is_empty(), "there was one");
 }
