@@ -67,6 +67,22 @@ fn heartbeats_do_not_pile_up_before_a_peer_that_does_not_read() {
 }
 
 #[test]
+fn a_peer_that_asks_and_never_reads_the_answers_is_given_up_at_once() {
+    let mut o = draining();
+    opened(&mut o, 2);
+    o.hear(2, &ACK);
+    o.takes = false;
+    assert_eq!(o.hear(2, &PREPARE), ["send 2 Abort"]);
+    let mut acts = Vec::new();
+    for _ in 0..100 {
+        acts.extend(o.hear(2, &PREPARE));
+    }
+    assert_eq!(acts, ["close 2"]);
+    assert!(o.has_seen("lost 2: the peer does not read"));
+    assert_eq!(drain_ends(&mut o), ["send 1 Drained"]);
+}
+
+#[test]
 fn seal_progress_reaches_the_supervisor() {
     let mut o = sealing();
     let progress = Input::Progress {

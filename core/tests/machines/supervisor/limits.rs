@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use handoff_core::op::Process;
+use handoff_core::op::{LinkReport, Process};
 use handoff_core::wire::{HandoffId, Message, Side};
-use handoff_core::{SupervisorConfig, SupervisorOp};
+use handoff_core::{LinkId, SupervisorConfig, SupervisorOp};
 
 use super::{
     BEAT, DRAINED, N, O, Sup, abort, connect, draining, draining_with, hello, journal_ends,
@@ -188,6 +188,16 @@ fn a_successor_that_gives_up_is_quoted() {
 }
 
 #[test]
+fn an_incumbent_that_gives_up_is_quoted_and_after_begin_not_heeded() {
+    let mut s = draining();
+    assert_eq!(s.hear(O, &abort()), ["start Kill"]);
+    assert!(s.has_seen("the incumbent gave the handoff up: it did not work"));
+    let mut s = opening();
+    assert!(s.hear(O, &abort()).is_empty());
+    assert!(!s.has_seen("gave"), "{:?}", s.seen);
+}
+
+#[test]
 fn c6_a_successor_that_takes_over_without_a_seal_gets_a_budget_of_its_own() {
     let mut s = draining_with(config(50));
     s.hear(O, &DRAINED);
@@ -307,4 +317,16 @@ fn nobody_to_connect_to_is_explained_in_the_hosts_words() {
     s.now = s.now.after(Duration::from_secs(5));
     assert_eq!(no_connection(&mut s), ["done"]);
     assert!(s.end().contains("refused"), "{}", s.end());
+}
+
+#[test]
+fn a_name_that_is_in_use_does_not_become_a_second_link() {
+    let mut s = spawning_with(supervisor_config());
+    let report = LinkReport {
+        link: LinkId(O),
+        process: NEW,
+    };
+    finish!(s, SupervisorOp::Spawn(ticket) => ticket.done(report));
+    assert_eq!(s.lose(O), ["close 1"]);
+    assert!(s.lose(O).is_empty(), "there was one");
 }
