@@ -237,7 +237,9 @@ operations! { 'b:
     TryLock(LockReport) => Report::Lock;
     /// See whose socket the control path leads to.
     InspectPath(PathOwner) => Report::Path;
-    /// Bind a control socket under a temporary name and rename it into place.
+    /// Bind a control socket under a temporary name and rename it into place. It must fail when the
+    /// writer lock is not ours by then: a bind that comes too late would take the path from a
+    /// successor.
     BindPath(()) => |()| Report::Done;
     /// Bind a control socket under a temporary name, and leave it there.
     StagePath(()) => |()| Report::Done;

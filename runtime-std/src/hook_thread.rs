@@ -15,8 +15,6 @@ type Job = Box<dyn FnOnce() + Send>;
 pub(crate) struct HookThread {
     jobs: Sender<Job>,
     busy: Arc<AtomicBool>,
-    /// Whether those are busy that were left behind.
-    left: Vec<Arc<AtomicBool>>,
 }
 
 impl HookThread {
@@ -30,11 +28,7 @@ impl HookThread {
                     job();
                 }
             })?;
-        Ok(Self {
-            jobs,
-            busy,
-            left: Vec::new(),
-        })
+        Ok(Self { jobs, busy })
     }
 
     /// Runs `hook` and hands its result to `report`. A hook that panics has failed.
@@ -47,11 +41,7 @@ impl HookThread {
     ) {
         if self.busy.load(Ordering::Acquire) {
             match Self::start() {
-                Ok(fresh) => {
-                    let stuck = std::mem::replace(self, fresh);
-                    self.left = stuck.left;
-                    self.left.push(stuck.busy);
-                }
+                Ok(fresh) => *self = fresh,
                 Err(e) => return report(Err(format!("no thread for the hook: {e}"))),
             }
         }
@@ -66,12 +56,6 @@ impl HookThread {
         });
         // The thread ends only with its sender, so the job arrives.
         let _ = self.jobs.send(job);
-    }
-
-    /// Whether a hook that was left behind still runs.
-    pub(crate) fn left_behind(&mut self) -> bool {
-        self.left.retain(|busy| busy.load(Ordering::Acquire));
-        !self.left.is_empty()
     }
 }
 

@@ -18,8 +18,8 @@ pub type HookError = Box<dyn Error + Send + Sync>;
 /// A hook that returns an error or panics has failed: the handoff is given up, [`resume`] is called
 /// and the daemon keeps the writer lock (`C1`). No hook is called while another one is running,
 /// with one exception: a drain that does not come back after it was asked to stop does not keep
-/// [`resume`] waiting for ever. As long as it runs, no later handoff gets past its drain, since the
-/// lock is not released while a hook may still write.
+/// [`resume`] waiting for ever. As long as it runs, no other handoff is begun, since the lock is not
+/// released while a hook may still write.
 ///
 /// [`resume`]: Drainable::resume
 pub trait Drainable: Send + Sync + 'static {

@@ -253,12 +253,7 @@ impl<D: Drainable> IncumbentHost<D> {
         );
     }
 
-    fn seal(&mut self, ticket: Ticket<op::Seal>, deadline: Instant, links: &mut Links) {
-        if self.hooks.left_behind() {
-            // It may still write, so the lock stays.
-            let why = "a drain of an earlier handoff has not come back, and may still write";
-            return links.end(end_seal(ticket, Err(why.into())));
-        }
+    fn seal(&mut self, ticket: Ticket<op::Seal>, deadline: Instant) {
         let context = self.context(ticket.id(), deadline);
         let (drainable, caller) = (Arc::clone(&self.drainable), self.caller.clone());
         self.hooks.run(
@@ -305,7 +300,7 @@ impl<D: Drainable> Host<handoff_core::Incumbent, SESSIONS> for IncumbentHost<D> 
     fn start(&mut self, op: IncumbentOp, links: &mut Links) {
         match op {
             IncumbentOp::Drain { ticket, deadline } => self.drain(ticket, deadline),
-            IncumbentOp::Seal { ticket, deadline } => self.seal(ticket, deadline, links),
+            IncumbentOp::Seal { ticket, deadline } => self.seal(ticket, deadline),
             IncumbentOp::Resume(ticket) => self.resume(ticket),
             IncumbentOp::ReleaseLock(ticket) => {
                 self.lock.release();

@@ -18,6 +18,9 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
         {
             return self.rebound(report, again);
         }
+        if self.state.straggler == Some(op) {
+            self.state.straggler = None;
+        }
         // An operation that nobody waits for any more has ended: nothing to do.
         if self.state.op != Some(op) {
             return;
@@ -157,6 +160,9 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
                 self.state.owner = None;
             }
         } else if past(self.state.op_limit) {
+            if self.state.phase == Phase::Undraining {
+                self.state.straggler = self.state.op;
+            }
             self.state.op = None;
             self.state.op_limit = None;
             self.trouble(Reason::HookStuck, self.state.phase.name());

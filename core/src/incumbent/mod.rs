@@ -317,7 +317,8 @@ pub enum IncumbentOp {
     TryLock(Ticket<TryLock>),
     /// See whose socket the control path leads to.
     InspectPath(Ticket<InspectPath>),
-    /// Bind the control path again and listen on it instead of the old socket.
+    /// Bind the control path again and listen on it instead of the old socket. Fails when the writer
+    /// lock is not ours by then.
     BindPath(Ticket<BindPath>),
 }
 
@@ -350,6 +351,9 @@ pub struct IncumbentState<const L: usize> {
     op: Option<OpId>,
     /// When that operation is too late.
     op_limit: Option<Instant>,
+    /// A drain that was given up and has not come back. It may still write, so the lock must stay: no
+    /// handoff begins before it has.
+    straggler: Option<OpId>,
     /// When the pause of `Pausing` and `Stumbling` ends.
     retry: Option<Instant>,
     /// When the next heartbeat is due.

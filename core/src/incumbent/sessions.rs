@@ -96,6 +96,9 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
             }
             Message::PrepareHandoff { .. } if owns => false,
             Message::PrepareHandoff { .. } if given_up => self.refuse(at, id, Reason::GivenUp),
+            Message::PrepareHandoff { .. } if self.state.straggler.is_some() => {
+                self.refuse(at, id, Reason::DrainRunning)
+            }
             Message::PrepareHandoff { .. } => {
                 // A bind under way must not take the control path from a successor that has it.
                 let binding = matches!(self.state.rebind, Rebind::Running { .. });

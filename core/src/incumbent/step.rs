@@ -38,6 +38,7 @@ impl<const L: usize> Role<L> for Incumbent {
             owner: None,
             op: None,
             op_limit: None,
+            straggler: None,
             retry: None,
             beat: None,
             rebind: Rebind::Bound,

@@ -58,6 +58,8 @@ impl World {
                 successor_alive: entry.is_some_and(|entry| self.pid_lives(entry.successor.pid)),
                 lock_free: self.lock.is_none(),
             }),
+            // As an adapter must: who does not hold the lock may not take the path any more.
+            Call::Bind if self.lock != Some(at) => Result::Failed,
             Call::Resume
             | Call::Release
             | Call::Bind

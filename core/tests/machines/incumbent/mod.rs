@@ -176,6 +176,22 @@ fn c1_a_cancelled_drain_that_does_not_stop_delays_resume_only_for_a_grace() {
     comes_back(&mut o);
 }
 
+// It may still write, and a seal would release the lock.
+#[test]
+fn no_handoff_begins_while_a_drain_that_was_given_up_still_runs() {
+    let mut o = draining();
+    o.lose(1);
+    o.sleep();
+    finish!(o, IncumbentOp::Resume(ticket) => ticket.done(()));
+    opened(&mut o, 2);
+    o.hear(2, &ACK);
+    assert_eq!(o.hear(2, &PREPARE), ["send 2 Abort"]);
+    let abort = o.sent.last().expect("Abort");
+    assert!(abort.contains("has not come back"), "{abort}");
+    assert!(drain_ends(&mut o).is_empty());
+    assert_eq!(o.hear(2, &PREPARE), ["start Drain"]);
+}
+
 #[test]
 fn c1_a_drain_that_fails_is_answered_with_abort_and_undone() {
     let mut o = draining();

@@ -24,6 +24,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::path::Path;
 
 use anyhow::{Context, bail};
+use handoff_std::core::supervisor::Phase;
 use handoff_std::host::{Inherited, JournalFile, NamedListener, SpawnSpec, control, lock};
 use handoff_std::{Supervisor, SupervisorEvent};
 
@@ -75,7 +76,7 @@ pub(crate) fn run(args: &SuperviseArgs) -> anyhow::Result<()> {
     let journal = args.journal();
     let mut supervisor = Supervisor::new(&args.control_socket, &args.data_dir, daemon)?
         .with_journal(&journal)
-        .with_observer(log);
+        .with_observer(observer(args));
     let names = |listeners: &[NamedListener]| listeners.iter().map(|l| l.name.clone()).collect();
     let fresh = names(&listeners.bound);
     for listener in listeners.inherited.into_iter().chain(listeners.bound) {
@@ -148,6 +149,28 @@ fn daemon_to_start(args: &SuperviseArgs) -> anyhow::Result<(SpawnSpec, BinaryRec
         return Ok((spec(record.named().to_path_buf()), record));
     }
     Ok((current, record))
+}
+
+/// Logs what comes by, and once why a look at who serves takes its time.
+fn observer(args: &SuperviseArgs) -> impl FnMut(&SupervisorEvent) + Send + 'static {
+    let (control, data_dir) = (args.control_socket.clone(), args.data_dir.clone());
+    let mut settling = false;
+    move |event| {
+        if let SupervisorEvent::Phase(phase) = event {
+            let waits = *phase == Phase::Settling;
+            if waits && !settling {
+                tracing::warn!(
+                    control = %control.display(), data_dir = %data_dir.display(),
+                    lock_holder = lock::holder_hint(&data_dir),
+                    "it has not settled yet who serves; waiting for somebody to answer"
+                );
+            }
+            // The looks of one wait.
+            settling = waits
+                || matches!(phase, Phase::Calling | Phase::Asking | Phase::Probing) && settling;
+        }
+        log(event);
+    }
 }
 
 /// What a handoff comes by. Troubles, lost sessions and the outcome are logged by the library.
