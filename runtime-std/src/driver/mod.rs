@@ -5,65 +5,28 @@
 //! 3. Poll the links, the doorbell and the control listener, no longer than until the deadline.
 //! 4. Hand in what was read. Only when nothing is left to be read is a deadline declared.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::io::{self, ErrorKind, Read, Write};
+mod caller;
+mod links;
+
+use std::io::{self, ErrorKind, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
-use handoff_core::op::{Completion, OpId};
+use handoff_core::op::OpId;
 use handoff_core::wire::Message;
 use handoff_core::{
     Action, Input, Instant, LinkId, Machine, Misuse, Observation, Role, Step, Wait,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+pub(crate) use caller::{Call, Caller, Ended};
+pub(crate) use links::Links;
+
 use crate::hooks::Progress;
 use crate::host::Clock;
 use crate::room::ServerRoom;
-
-/// The end of an operation: owns what the completion borrows, and shows it when asked.
-pub(crate) type Ended = Box<dyn FnOnce(&mut dyn FnMut(Completion<'_>)) + Send>;
-
-/// What reaches the loop from other threads.
-pub(crate) enum Call {
-    Ended(Ended),
-    /// A hook has come further; how far is in the caller's `latest`.
-    Progress,
-    Stop,
-}
-
-/// Calls the loop from another thread.
-#[derive(Clone)]
-pub(crate) struct Caller {
-    calls: Sender<Call>,
-    bell: Arc<UnixStream>,
-    /// Progress that the loop has not looked at yet.
-    latest: Arc<Mutex<Option<Progress>>>,
-}
-
-impl Caller {
-    pub(crate) fn call(&self, call: Call) {
-        // A loop that has ended wants to hear nothing more; a full bell rings already.
-        if self.calls.send(call).is_ok() {
-            let _ = (&*self.bell).write(&[1]);
-        }
-    }
-
-    /// Reports progress. However often a hook does, one call at most is under way, and the last
-    /// report counts.
-    pub(crate) fn progress(&self, progress: Progress) {
-        if self.latest().replace(progress).is_none() {
-            self.call(Call::Progress);
-        }
-    }
-
-    fn latest(&self) -> MutexGuard<'_, Option<Progress>> {
-        self.latest.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// What carries out a role's operations.
 pub(crate) trait Host<R: Role<L>, const L: usize> {
@@ -93,53 +56,6 @@ pub(crate) enum Accepted {
     Unbound,
     /// Leave the listener alone for a while.
     BackOff,
-}
-
-/// The open links, and what has ended since the machine was last asked.
-pub(crate) struct Links {
-    open: BTreeMap<LinkId, Stream>,
-    next: u32,
-    ended: VecDeque<Ended>,
-    wrote: VecDeque<(LinkId, usize)>,
-}
-
-struct Stream {
-    socket: UnixStream,
-    blocked: bool,
-}
-
-impl Links {
-    /// Adopt a non-blocking stream and name it.
-    pub(crate) fn adopt(&mut self, socket: UnixStream) -> LinkId {
-        let link = LinkId(self.next);
-        self.next = self.next.wrapping_add(1);
-        self.open.insert(
-            link,
-            Stream {
-                socket,
-                blocked: false,
-            },
-        );
-        link
-    }
-
-    /// An operation has ended.
-    pub(crate) fn end(&mut self, ended: Ended) {
-        self.ended.push_back(ended);
-    }
-
-    fn write(&mut self, link: LinkId, bytes: &[u8]) {
-        let Some(stream) = self.open.get_mut(&link) else {
-            return;
-        };
-        match stream.socket.write(bytes) {
-            Ok(count) => self.wrote.push_back((link, count)),
-            Err(e) if e.kind() == ErrorKind::WouldBlock => stream.blocked = true,
-            Err(e) if e.kind() == ErrorKind::Interrupted => self.wrote.push_back((link, 0)),
-            // The reading side finds out, after what the peer sent before.
-            Err(_) => {}
-        }
-    }
 }
 
 /// How often a link is read before a deadline is declared: one that always has more cannot hold it
@@ -172,25 +88,13 @@ pub(crate) struct Driver<R: Role<L>, const L: usize> {
 
 impl<R: Role<L>, const L: usize> Driver<R, L> {
     pub(crate) fn new(config: R::Config) -> io::Result<Self> {
-        let (bell, ring) = UnixStream::pair()?;
-        bell.set_nonblocking(true)?;
-        ring.set_nonblocking(true)?;
-        let (sender, calls) = mpsc::channel();
+        let (caller, calls, bell) = Caller::new()?;
         Ok(Self {
             machine: Machine::new(config),
-            links: Links {
-                open: BTreeMap::new(),
-                next: 0,
-                ended: VecDeque::new(),
-                wrote: VecDeque::new(),
-            },
+            links: Links::default(),
             clock: Clock::new(),
             calls,
-            caller: Caller {
-                calls: sender,
-                bell: Arc::new(ring),
-                latest: Arc::default(),
-            },
+            caller,
             bell,
             wait: None,
             outcome: None,
@@ -416,7 +320,7 @@ impl<R: Role<L>, const L: usize> Driver<R, L> {
             match call {
                 Call::Ended(ended) => self.links.end(ended),
                 Call::Progress => {
-                    let latest = self.caller.latest().take();
+                    let latest = self.caller.take_progress();
                     if let Some(Progress {
                         sealed,
                         total,
@@ -494,7 +398,7 @@ mod tests {
             });
         }
         assert_eq!(driver.calls.try_iter().count(), 1);
-        assert_eq!(caller.latest().take().map(|last| last.sealed), Some(999));
+        assert_eq!(caller.take_progress().map(|last| last.sealed), Some(999));
     }
 
     /// A host whose listener is of no use, however often it is bound.
