@@ -1,5 +1,6 @@
 //! The three machines as an adapter sees them: inputs go in, actions come out.
 
+mod allowed;
 mod bench;
 mod handoff;
 mod incumbent;

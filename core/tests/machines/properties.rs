@@ -11,11 +11,12 @@ use handoff_core::record::decode_input;
 use handoff_core::wire::{HandoffId, Hello, Message, Names, Revisions, Side, VersionRange};
 use handoff_core::{
     Action, Incumbent, IncumbentConfig, Inline, Input, Instant, LinkId, MAX_ACTIONS_PER_TURN,
-    Machine, Role, Step, Successor, Supervisor, SupervisorConfig, Task,
+    Machine, Observation, Role, Step, Successor, Supervisor, SupervisorConfig, Task,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
 
+use crate::allowed::Tabled;
 use crate::bench::{Bench, finish, frame, frame_of};
 use crate::world::{ID, NEW, OLD, incumbent_config, successor_config, supervisor_config};
 
@@ -162,7 +163,8 @@ fn report(which: Index, link: LinkId) -> Report<'static> {
 }
 
 /// A machine to which anything happens, and what must hold for it.
-struct Subject<R: Role<L>, const L: usize> {
+struct Subject<R: Tabled<L>, const L: usize> {
+    phase: Option<R::Phase>,
     machine: Machine<R, Inline<512, 512>, L>,
     now: Instant,
     deadline: Option<Instant>,
@@ -173,9 +175,10 @@ struct Subject<R: Role<L>, const L: usize> {
     lent: HashMap<LinkId, usize>,
 }
 
-impl<R: Role<L>, const L: usize> Subject<R, L> {
+impl<R: Tabled<L>, const L: usize> Subject<R, L> {
     fn new(config: R::Config, open: &[LinkId]) -> Self {
         let mut subject = Self {
+            phase: None,
             machine: Machine::new(config),
             now: Instant::from_nanos(1),
             deadline: None,
@@ -211,7 +214,16 @@ impl<R: Role<L>, const L: usize> Subject<R, L> {
                     assert!(self.closed.insert(link), "{link:?} is closed twice");
                     self.open.retain(|open| *open != link);
                 }
-                Step::Do(Action::Start(_)) => self.started += 1,
+                Step::Do(Action::Start(op)) => {
+                    let phase = self.phase.expect("a machine that has started");
+                    assert!(R::starts(&op, phase), "{op:?} in {phase}");
+                    self.started += 1;
+                }
+                Step::Do(Action::Observe(Observation::Phase(to))) => {
+                    if let Some(from) = self.phase.replace(to) {
+                        assert!(R::leads(from, to), "from {from} to {to}");
+                    }
+                }
                 Step::Do(Action::Cancel(_) | Action::Observe(_)) => {}
                 Step::Wait(wait) => {
                     self.deadline = wait.deadline;
@@ -371,7 +383,6 @@ fn met_supervisor() -> Bench<Supervisor, 2> {
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 300,
-        failure_persistence: None,
         ..ProptestConfig::default()
     })]
 
