@@ -54,6 +54,7 @@ mod tests {
         let end = Instant::from_nanos(u64::MAX);
         assert_eq!(end.after(Duration::MAX), end);
         assert_eq!(Instant::from_nanos(0).since(end), Duration::ZERO);
+        assert_eq!(Instant::from_nanos(2_500_000).as_nanos(), 2_500_000);
         assert_eq!(Instant::from_nanos(2_500_000).as_millis(), 2);
     }
 }
