@@ -142,6 +142,7 @@ mod tests {
     #[test]
     fn text_is_a_lower_case_uuid_and_reads_back() {
         assert_eq!(ID.to_string(), TEXT);
+        assert_eq!(std::format!("{ID:?}"), TEXT);
         assert_eq!(TEXT.parse(), Ok(ID));
         assert_eq!(TEXT.to_uppercase().parse(), Ok(ID));
         let zero = HandoffId::from_bytes([0; 16]);

@@ -159,6 +159,7 @@ mod tests {
         let (decoded, rest) = Revisions::take_from(bytes).unwrap();
         assert!(rest.is_empty());
         assert_eq!(decoded, lent);
+        assert!(!decoded.is_empty());
         assert_eq!(decoded.len(), 4);
         assert_eq!(decoded.iter().len(), 4);
         assert_eq!(decoded.iter().collect::<Vec<_>>(), slice);
