@@ -152,10 +152,6 @@
     )
 )]
 
-// Tests that trace the tables run where threads are.
-#[cfg(feature = "trace")]
-extern crate std;
-
 mod cause;
 mod identity;
 pub mod incumbent;

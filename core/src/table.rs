@@ -87,38 +87,6 @@ impl Taken {
     }
 }
 
-/// Declares where a machine finds its table. With `trace` a test may put another one in its place, for
-/// the machines that run in its thread: that is how rules are switched off.
-macro_rules! rows {
-    ($table:ident: $row:ty) => {
-        #[cfg(not(feature = "trace"))]
-        pub(super) fn rows() -> &'static [$row] {
-            $table
-        }
-
-        #[cfg(feature = "trace")]
-        std::thread_local! {
-            static ROWS: core::cell::Cell<&'static [$row]> = const { core::cell::Cell::new($table) };
-        }
-
-        #[cfg(feature = "trace")]
-        pub(super) fn rows() -> &'static [$row] {
-            ROWS.get()
-        }
-
-        /// From here on the machines of this role run on another table, in this thread.
-        #[cfg(feature = "trace")]
-        pub fn replace_rows(rows: &'static [$row]) {
-            ROWS.set(rows);
-        }
-
-        /// Which rows of the table were taken.
-        #[cfg(feature = "trace")]
-        pub static TAKEN: crate::table::Taken = crate::table::Taken::new();
-    };
-}
-pub(crate) use rows;
-
 /// Writes a table as Markdown, a row each.
 ///
 /// # Errors

@@ -22,9 +22,9 @@ mod table;
 use core::fmt;
 use core::time::Duration;
 
-pub use self::table::{INCUMBENT, IncumbentRow};
 #[cfg(feature = "trace")]
-pub use self::table::{TAKEN, replace_rows};
+pub use self::table::TAKEN;
+pub use self::table::{INCUMBENT, IncumbentRow};
 use crate::cause::{Cause, Reason};
 use crate::identity::Identity;
 use crate::machine::Machine;
@@ -74,6 +74,9 @@ pub struct IncumbentConfig {
     pub host_retry: Duration,
     /// How often `resume` is tried before the process is told to leave.
     pub resume_tries: u8,
+    /// The table to run on; for tests that switch a rule off.
+    #[cfg(feature = "trace")]
+    pub table: &'static [IncumbentRow],
 }
 
 impl Default for IncumbentConfig {
@@ -93,7 +96,23 @@ impl Default for IncumbentConfig {
             lock_retry: Duration::from_millis(10),
             host_retry: Duration::from_secs(1),
             resume_tries: 3,
+            #[cfg(feature = "trace")]
+            table: INCUMBENT,
         }
+    }
+}
+
+impl IncumbentConfig {
+    /// The table that the machine runs on.
+    #[cfg(not(feature = "trace"))]
+    pub(crate) const fn table(&self) -> &'static [IncumbentRow] {
+        INCUMBENT
+    }
+
+    /// The table that the machine runs on.
+    #[cfg(feature = "trace")]
+    pub(crate) const fn table(&self) -> &'static [IncumbentRow] {
+        self.table
     }
 }
 

@@ -4,7 +4,6 @@ use core::cmp::Reverse;
 use core::fmt::Write;
 use core::time::Duration;
 
-use super::table::rows;
 use super::{
     Act, Cue, Incumbent, IncumbentCall, IncumbentConfig, IncumbentOp, IncumbentOutcome,
     IncumbentState, Owner, Phase, Rebind, Session, Why,
@@ -173,7 +172,7 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
 
     /// Runs the row for `cue`, if there is one.
     pub(super) fn cue(&mut self, cue: Cue) -> bool {
-        let Some(row) = table::find(rows(), &self.state.phase, &cue) else {
+        let Some(row) = table::find(self.config.table(), &self.state.phase, &cue) else {
             return false;
         };
         #[cfg(feature = "trace")]

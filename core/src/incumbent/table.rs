@@ -11,7 +11,7 @@
 //! ```
 
 use super::{Act, Cue, Phase};
-use crate::table::{Row, row, rows, stay};
+use crate::table::{Row, row, stay};
 
 use Act::{
     AbortOwner, ArmPatience, ArmRetry, CancelHook, Disown, FailStop, Leave, LeaveSuperseded,
@@ -102,4 +102,6 @@ pub static INCUMBENT: &[IncumbentRow] = &[
     stay(&[Serving],    &[RebindDue],     &[StartBind],                                 "C2"),
 ];
 
-rows!(INCUMBENT: IncumbentRow);
+/// Which rows of the table were taken.
+#[cfg(feature = "trace")]
+pub static TAKEN: crate::table::Taken = crate::table::Taken::new();

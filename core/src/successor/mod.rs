@@ -9,9 +9,9 @@ mod table;
 use core::fmt;
 use core::time::Duration;
 
-pub use self::table::{SUCCESSOR, SuccessorRow};
 #[cfg(feature = "trace")]
-pub use self::table::{TAKEN, replace_rows};
+pub use self::table::TAKEN;
+pub use self::table::{SUCCESSOR, SuccessorRow};
 use crate::cause::{Cause, Reason};
 use crate::identity::Identity;
 use crate::link::LinkId;
@@ -57,6 +57,9 @@ pub struct SuccessorConfig {
     pub patience: Duration,
     /// How long any other operation may take.
     pub host_limit: Duration,
+    /// The table to run on; for tests that switch a rule off.
+    #[cfg(feature = "trace")]
+    pub table: &'static [SuccessorRow],
 }
 
 impl Default for SuccessorConfig {
@@ -72,7 +75,23 @@ impl Default for SuccessorConfig {
             wire_slack: Duration::from_secs(1),
             patience: Duration::from_hours(1),
             host_limit: Duration::from_secs(30),
+            #[cfg(feature = "trace")]
+            table: SUCCESSOR,
         }
+    }
+}
+
+impl SuccessorConfig {
+    /// The table that the machine runs on.
+    #[cfg(not(feature = "trace"))]
+    pub(crate) const fn table(&self) -> &'static [SuccessorRow] {
+        SUCCESSOR
+    }
+
+    /// The table that the machine runs on.
+    #[cfg(feature = "trace")]
+    pub(crate) const fn table(&self) -> &'static [SuccessorRow] {
+        self.table
     }
 }
 

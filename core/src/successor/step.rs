@@ -3,7 +3,6 @@
 use core::fmt::Write;
 use core::time::Duration;
 
-use super::table::rows;
 use super::{
     Act, Cue, Phase, Successor, SuccessorCall, SuccessorConfig, SuccessorOp, SuccessorOutcome,
     SuccessorState, Why,
@@ -107,7 +106,7 @@ struct Step<'s, 'm, B> {
 impl<B: Room> Step<'_, '_, B> {
     /// Runs the row for `cue`, if there is one.
     fn cue(&mut self, cue: Cue) -> bool {
-        let Some(row) = table::find(rows(), &self.state.phase, &cue) else {
+        let Some(row) = table::find(self.config.table(), &self.state.phase, &cue) else {
             return false;
         };
         #[cfg(feature = "trace")]

@@ -9,7 +9,7 @@
 //! ```
 
 use super::{Act, Cue, Phase};
-use crate::table::{Row, row, rows, stay};
+use crate::table::{Row, row, stay};
 
 use Act::{
     AbortPeer, ArmBegin, ArmGrace, ArmHello, ArmRetry, ArmWrite, CancelOpen, Fail, SendHello,
@@ -77,4 +77,6 @@ pub static SUCCESSOR: &[SuccessorRow] = &[
                                            &[Fail],                       Failed,       "C8"),
 ];
 
-rows!(SUCCESSOR: SuccessorRow);
+/// Which rows of the table were taken.
+#[cfg(feature = "trace")]
+pub static TAKEN: crate::table::Taken = crate::table::Taken::new();

@@ -14,9 +14,9 @@ use core::fmt;
 use core::time::Duration;
 
 pub use self::call::{SupervisorCall, SupervisorOp};
-pub use self::table::{SUPERVISOR, SupervisorRow};
 #[cfg(feature = "trace")]
-pub use self::table::{TAKEN, replace_rows};
+pub use self::table::TAKEN;
+pub use self::table::{SUPERVISOR, SupervisorRow};
 use crate::cause::{Cause, Reason};
 use crate::journal::{Entry, Stage};
 use crate::machine::Machine;
@@ -72,6 +72,9 @@ pub struct SupervisorConfig {
     pub settle: Duration,
     /// How long any operation may take.
     pub host_limit: Duration,
+    /// The table to run on; for tests that switch a rule off.
+    #[cfg(feature = "trace")]
+    pub table: &'static [SupervisorRow],
 }
 
 impl SupervisorConfig {
@@ -91,7 +94,23 @@ impl SupervisorConfig {
             wire_slack: Duration::from_secs(1),
             settle: Duration::from_secs(30),
             host_limit: Duration::from_secs(30),
+            #[cfg(feature = "trace")]
+            table: SUPERVISOR,
         }
+    }
+}
+
+impl SupervisorConfig {
+    /// The table that the machine runs on.
+    #[cfg(not(feature = "trace"))]
+    pub(crate) const fn table(&self) -> &'static [SupervisorRow] {
+        SUPERVISOR
+    }
+
+    /// The table that the machine runs on.
+    #[cfg(feature = "trace")]
+    pub(crate) const fn table(&self) -> &'static [SupervisorRow] {
+        self.table
     }
 }
 

@@ -16,7 +16,7 @@
 //! ```
 
 use super::{Act, Cue, Phase};
-use crate::table::{Row, row, rows, stay};
+use crate::table::{Row, row, stay};
 
 use Act::{
     AckIncumbent, AckSuccessor, ArmDrain, ArmMeet, ArmReady, ArmRetry, ArmSeal, ArmWelcome,
@@ -147,4 +147,6 @@ pub static SUPERVISOR: &[SupervisorRow] = &[
     row(&[Probing],       &[Vacant],         &[StartColdStart],                   ColdStarting, "C9"),
 ];
 
-rows!(SUPERVISOR: SupervisorRow);
+/// Which rows of the table were taken.
+#[cfg(feature = "trace")]
+pub static TAKEN: crate::table::Taken = crate::table::Taken::new();

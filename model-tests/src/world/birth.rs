@@ -35,6 +35,7 @@ impl World {
             lock_retry: seconds(1),
             host_retry: seconds(1),
             resume_tries: 2,
+            table: self.tables(at).incumbent,
             ..IncumbentConfig::default()
         };
         let process = &mut self.processes[at];
@@ -57,6 +58,7 @@ impl World {
             wire_slack: seconds(1),
             patience: seconds(8),
             host_limit: seconds(8),
+            table: self.tables(at).successor,
             ..SuccessorConfig::default()
         };
         let process = &mut self.processes[at];
@@ -78,6 +80,7 @@ impl World {
             settle: seconds(4),
             host_limit: seconds(8),
             retired: self.processes[at].retired,
+            table: self.tables(at).supervisor,
             ..SupervisorConfig::new(task)
         };
         let process = &mut self.processes[at];

@@ -23,7 +23,6 @@ impl World {
     pub(crate) fn input(&mut self, at: usize, input: Input<'_>) {
         let (now, tell) = (self.now, self.story.is_some());
         let saw_end = matches!(input, Input::Closed { .. });
-        self.tables(at).install();
         let process = &mut self.processes[at];
         let (asked, end) = match &mut process.body {
             Body::Incumbent(machine) => {

@@ -8,7 +8,6 @@ use handoff_core::incumbent::{INCUMBENT, IncumbentRow};
 use handoff_core::successor::{SUCCESSOR, SuccessorRow};
 use handoff_core::supervisor::{SUPERVISOR, SupervisorRow};
 use handoff_core::table::Row;
-use handoff_core::{incumbent, successor, supervisor};
 
 use super::broken::{self, incumbent_rows, successor_rows, supervisor_rows};
 
@@ -102,13 +101,6 @@ pub(crate) struct Tables {
 }
 
 impl Tables {
-    /// From here on the machines of this thread run on them.
-    pub(crate) fn install(self) {
-        incumbent::replace_rows(self.incumbent);
-        successor::replace_rows(self.successor);
-        supervisor::replace_rows(self.supervisor);
-    }
-
     /// Our own, with some rules switched off.
     pub(crate) fn ours(mutations: &[Mutation]) -> Self {
         let (mut old, mut new, mut boss) = (Vec::new(), Vec::new(), Vec::new());
