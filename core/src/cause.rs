@@ -85,6 +85,22 @@ reasons! {
     LockHeld = "the writer lock is held by another process",
     /// The writer lock cannot be taken for another reason.
     LockFailed = "the writer lock cannot be taken",
+    /// The daemon could not warm up.
+    WarmUpFailed = "warm-up failed",
+    /// A PrepareHandoff came while the one before is not committed yet.
+    OnProbation = "the handoff before this one is not committed yet",
+    /// The listeners that are kept cannot be handed over.
+    ListenersFailed = "the listeners cannot be handed over",
+    /// The committed hook failed. The daemon serves on.
+    ConfirmFailed = "the committed hook failed",
+    /// The successor failed while on probation, or was sent back by an operator (`C8`).
+    ProbationFailed = "the successor did not pass its probation",
+    /// There is no probation, since the incumbent speaks version 1 and could not come back.
+    NoProbation = "no probation: the incumbent speaks version 1 and could not come back",
+    /// There is no warm standby, since the successor speaks version 1.
+    NoStandby = "no warm standby: the successor speaks version 1",
+    /// What was asked needs version 2.
+    NeedsVersion2 = "the incumbent speaks version 1, which has no answer to this",
     /// The open hook failed.
     OpenFailed = "open failed",
     /// The successor says that it is not fit to serve (`C8`).

@@ -12,7 +12,7 @@
 //! # use std::collections::VecDeque;
 //! # use handoff_core::op::{Completion, LockReport, OpId, OpenReport};
 //! # use handoff_core::wire::{encode, HandoffId, Message};
-//! # use handoff_core::{Instant, LinkId, Successor, SuccessorConfig, SuccessorOp, SuccessorOutcome};
+//! # use handoff_core::{Handles, Instant, LinkId, Successor, SuccessorConfig, SuccessorOp, SuccessorOutcome};
 //! use handoff_core::{Action, Inline, Input, Machine, Misuse, Role, Step};
 //!
 //! # /// A host in memory: each operation succeeds at once, and the supervisor's words are there.
@@ -44,7 +44,7 @@
 //! #             Some(Happened::Wrote(link, count)) => Input::Wrote { link, count },
 //! #             Some(Happened::Ended(done)) => Input::Completed(done),
 //! #             None if self.supervisor.is_empty() => panic!("stuck until {deadline:?}"),
-//! #             None => Input::Bytes { link, bytes: &self.supervisor },
+//! #             None => Input::Bytes { link, bytes: &self.supervisor, handles: Handles::NONE },
 //! #         };
 //! #         (Instant::default(), input)
 //! #     }
@@ -61,7 +61,7 @@
 //!         host.took(turn.consumed()); // the rest of the bytes comes with the next input
 //!         let deadline = loop {
 //!             match turn.next() {
-//!                 Step::Do(Action::Send { link, bytes }) => host.write(link, bytes),
+//!                 Step::Do(Action::Send { link, bytes, .. }) => host.write(link, bytes),
 //!                 Step::Do(Action::Start(op)) => host.start(op),
 //!                 Step::Do(Action::Cancel(op)) => host.cancel(op),
 //!                 Step::Do(Action::Close { link }) => host.close(link),
@@ -153,6 +153,7 @@
 )]
 
 mod cause;
+mod handles;
 mod identity;
 pub mod incumbent;
 pub mod journal;
@@ -169,6 +170,7 @@ mod violation;
 pub mod wire;
 
 pub use cause::{Cause, Reason};
+pub use handles::Handles;
 pub use identity::Identity;
 pub use incumbent::{
     Incumbent, IncumbentConfig, IncumbentMachine, IncumbentOp, IncumbentOutcome, IncumbentState,

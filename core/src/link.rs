@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::handles::Handles;
 use crate::time::Instant;
 use crate::wire::{self, FrameReader, Message};
 
@@ -66,6 +67,8 @@ pub(crate) struct Inbox<B> {
     pub(crate) reader: FrameReader,
     /// Whose bytes these are. The place is used again by later links.
     link: Option<LinkId>,
+    /// The descriptors that came with the frame.
+    handles: Handles,
     room: B,
 }
 
@@ -74,6 +77,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Inbox<B> {
         Self {
             reader: FrameReader::new(),
             link: None,
+            handles: Handles::NONE,
             room,
         }
     }
@@ -88,7 +92,21 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Inbox<B> {
             self.link = Some(link);
             self.reader.clear();
         }
+        if self.reader.is_empty() {
+            self.handles = Handles::NONE;
+        }
         self.reader.push(self.room.as_mut(), bytes)
+    }
+
+    /// Takes descriptors that came with the last bytes. Returns whether they may have come with the
+    /// first byte of the frame, as they must.
+    pub(crate) fn keep(&mut self, handles: Handles, began: bool) -> bool {
+        self.handles = handles;
+        began
+    }
+
+    pub(crate) const fn handles(&self) -> Handles {
+        self.handles
     }
 
     pub(crate) fn frame(&self) -> Option<wire::Frame<'_>> {
@@ -126,8 +144,29 @@ struct Outbox {
     start: usize,
     ready: usize,
     end: usize,
+    /// The frame that descriptors go with, and they.
+    enclosed: Option<Enclosed>,
     /// A `Send` is with the adapter, or on its way there.
     lent: bool,
+}
+
+/// A frame with descriptors, from `start` to `end` in the room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Enclosed {
+    start: usize,
+    end: usize,
+    handles: Handles,
+}
+
+impl Outbox {
+    /// What one `Send` may lend. Descriptors belong to their own frame, so it stops before and after one.
+    const fn lendable(&self) -> (usize, usize, Handles) {
+        match self.enclosed {
+            Some(frame) if frame.start <= self.start => (self.start, frame.end, frame.handles),
+            Some(frame) => (self.start, frame.start, Handles::NONE),
+            None => (self.start, self.ready, Handles::NONE),
+        }
+    }
 }
 
 impl<B: AsRef<[u8]> + AsMut<[u8]>> Link<B> {
@@ -140,6 +179,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Link<B> {
                 start: 0,
                 ready: 0,
                 end: 0,
+                enclosed: None,
                 lent: false,
             },
             room,
@@ -181,17 +221,18 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Link<B> {
         lend
     }
 
-    pub(crate) fn owed(&self) -> &[u8] {
-        self.room
-            .as_ref()
-            .get(self.outbox.start..self.outbox.ready)
-            .unwrap_or_default()
+    /// The bytes for one `Send`, and the descriptors that go with the first of them.
+    pub(crate) fn owed(&self) -> (&[u8], Handles) {
+        let (start, end, handles) = self.outbox.lendable();
+        let bytes = self.room.as_ref().get(start..end);
+        (bytes.unwrap_or_default(), handles)
     }
 
     /// How many bytes a `Send` has lent at the most.
     pub(crate) const fn lent(&self) -> usize {
         if self.outbox.lent {
-            self.outbox.ready.saturating_sub(self.outbox.start)
+            let (start, end, _) = self.outbox.lendable();
+            end.saturating_sub(start)
         } else {
             0
         }
@@ -199,6 +240,12 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Link<B> {
 
     /// The adapter wrote `count` of the bytes that it was lent.
     pub(crate) fn wrote(&mut self, count: usize) {
+        if count > 0
+            && let Some(frame) = self.outbox.enclosed
+            && frame.start <= self.outbox.start
+        {
+            self.outbox.enclosed = None;
+        }
         self.outbox.start = self
             .outbox
             .start
@@ -210,18 +257,36 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Link<B> {
         }
     }
 
-    /// Appends a frame. Without room for it the link counts as stalled.
+    /// Appends a frame to what is owed, before anything staged. Without room for it the link counts as
+    /// stalled.
     pub(crate) fn send(&mut self, message: &Message<'_>) {
-        if self.outbox.ready == self.outbox.end && self.append(message) {
-            self.outbox.ready = self.outbox.end;
-        } else {
+        if self.insert(message).is_none() {
             self.stalled = true;
         }
     }
 
+    /// Appends a frame that descriptors go with. Returns whether it fits; only one such frame may be
+    /// owed at a time.
+    pub(crate) fn enclose(&mut self, message: &Message<'_>, handles: Handles) -> bool {
+        if self.outbox.enclosed.is_some() && !handles.is_empty() {
+            return false;
+        }
+        let Some((start, end)) = self.insert(message) else {
+            return false;
+        };
+        if !handles.is_empty() {
+            self.outbox.enclosed = Some(Enclosed {
+                start,
+                end,
+                handles,
+            });
+        }
+        true
+    }
+
     /// Appends a frame that waits for [`release`](Self::release). Returns whether it fits.
     pub(crate) fn stage(&mut self, message: &Message<'_>) -> bool {
-        self.outbox.ready == self.outbox.end && self.append(message)
+        self.outbox.ready == self.outbox.end && self.append(message).is_some()
     }
 
     pub(crate) fn release(&mut self) {
@@ -232,24 +297,33 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Link<B> {
         self.outbox.end = self.outbox.ready;
     }
 
-    fn append(&mut self, message: &Message<'_>) -> bool {
-        let Outbox {
-            start, ready, end, ..
-        } = self.outbox;
+    /// Writes a frame between what is owed and what is staged. Returns where.
+    fn insert(&mut self, message: &Message<'_>) -> Option<(usize, usize)> {
+        let count = self.append(message)?;
+        let Outbox { ready, end, .. } = self.outbox;
+        // The frame is last; it goes to the front of what is staged.
+        self.room.as_mut().get_mut(ready..end)?.rotate_right(count);
+        self.outbox.ready = ready.saturating_add(count);
+        Some((ready, self.outbox.ready))
+    }
+
+    /// Writes a frame behind everything. Returns its length.
+    fn append(&mut self, message: &Message<'_>) -> Option<usize> {
+        let Outbox { start, end, .. } = self.outbox;
         let room = self.room.as_mut();
         if start > 0 && start <= end && end <= room.len() {
             room.copy_within(start..end, 0);
             self.outbox.start = 0;
-            self.outbox.ready = ready.saturating_sub(start);
+            self.outbox.ready = self.outbox.ready.saturating_sub(start);
             self.outbox.end = end.saturating_sub(start);
+            if let Some(frame) = &mut self.outbox.enclosed {
+                frame.start = frame.start.saturating_sub(start);
+                frame.end = frame.end.saturating_sub(start);
+            }
         }
         let rest = room.get_mut(self.outbox.end..).unwrap_or_default();
-        match wire::encode(self.version.unwrap_or(1), message, rest) {
-            Ok(count) => {
-                self.outbox.end = self.outbox.end.saturating_add(count);
-                true
-            }
-            Err(_) => false,
-        }
+        let count = wire::encode(self.version.unwrap_or(1), message, rest).ok()?;
+        self.outbox.end = self.outbox.end.saturating_add(count);
+        Some(count)
     }
 }

@@ -9,6 +9,7 @@ use core::marker::PhantomData;
 
 use serde::{Deserialize, Serialize};
 
+use crate::handles::Handles;
 use crate::wire::{Names, Revisions};
 
 /// Names one started operation within one machine. Never used twice.
@@ -125,6 +126,10 @@ pub enum Report<'b> {
     Started(Process),
     /// [`Probe`] was answered.
     Scene(Scene),
+    /// [`ListListeners`] was answered.
+    Listeners(ListenersReport<'b>),
+    /// [`Snapshot`] was answered.
+    Snapshot(SnapshotReport<'b>),
 }
 
 /// What a drain reports.
@@ -208,6 +213,37 @@ pub struct Scene {
     pub lock_free: bool,
 }
 
+/// The listeners that an incumbent keeps for a supervisor that comes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct ListenersReport<'b> {
+    /// A name for each.
+    pub names: Names<'b>,
+    /// Their descriptors, in the same order. They stay the adapter's own, and have to be there for as
+    /// long as the session that asked.
+    pub handles: Handles,
+}
+
+/// What a daemon says about itself at any time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct SnapshotReport<'b> {
+    /// Connections that are open.
+    pub open_connections: u32,
+    /// The last revision of each shard.
+    pub revisions: Revisions<'b>,
+}
+
+/// How a successor's probation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Verdict {
+    /// Commit: the incumbent before it will not come back.
+    Committed,
+    /// The supervisor is gone, or speaks version 1 and cannot say it. The incumbent before it leaves by
+    /// itself, soon (`C2`).
+    Orphaned,
+    /// Abort: the process is to leave.
+    Dismissed,
+}
+
 macro_rules! operations {
     ($lt:lifetime: $($(#[$doc:meta])* $kind:ident($done:ty) => $report:expr;)*) => {$(
         $(#[$doc])*
@@ -245,6 +281,16 @@ operations! { 'b:
     StagePath(()) => |()| Report::Done;
     /// Rename the staged control socket into place.
     PublishPath(()) => |()| Report::Done;
+    /// Let the daemon get ready as far as it can without the lock and the data.
+    WarmUp(()) => |()| Report::Done;
+    /// Let the daemon serve, as the incumbent.
+    Serve(()) => |()| Report::Done;
+    /// Run the daemon's committed hook: changes that an older version could not read are allowed.
+    Confirm(()) => |()| Report::Done;
+    /// Name the listeners that are kept for a supervisor that comes back.
+    ListListeners(ListenersReport<'b>) => Report::Listeners;
+    /// Ask the daemon how it is, without waiting for a hook.
+    Snapshot(SnapshotReport<'b>) => Report::Snapshot;
     /// Open the sealed state and get ready to serve.
     Open(OpenReport<'b>) => Report::Opened;
     /// Connect to the control path.
@@ -261,4 +307,8 @@ operations! { 'b:
     ColdStart(Process) => Report::Started;
     /// Look whether the journal's processes live and whether the writer lock is free.
     Probe(Scene) => Report::Scene;
+    /// Watch a successor for as long as its probation lasts.
+    WatchProbation(()) => |()| Report::Done;
+    /// Take the descriptors that came with a message.
+    AdoptListeners(()) => |()| Report::Done;
 }

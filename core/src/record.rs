@@ -35,7 +35,9 @@ use postcard::take_from_bytes;
 use serde::Deserialize;
 
 use crate::machine::Input;
-use crate::op::{Completion, OpId, OpenReport, Report, SealReport};
+use crate::op::{
+    Completion, ListenersReport, OpId, OpenReport, Report, SealReport, SnapshotReport,
+};
 use crate::time::Instant;
 use crate::wire::{Fault, List};
 
@@ -109,6 +111,7 @@ impl<'b> Fields<'b> {
             2 => Input::Bytes {
                 link: self.take()?,
                 bytes: self.take()?,
+                handles: self.take()?,
             },
             3 => Input::Wrote {
                 link: self.take()?,
@@ -126,6 +129,7 @@ impl<'b> Fields<'b> {
             },
             7 => Input::Unbound,
             8 => Input::Deadline,
+            9 => Input::Probation(self.take()?),
             other => return Err(Unreadable::Unknown(other)),
         })
     }
@@ -149,6 +153,14 @@ impl<'b> Fields<'b> {
             7 => Report::Linked(self.take()?),
             8 => Report::Started(self.take()?),
             9 => Report::Scene(self.take()?),
+            10 => Report::Listeners(ListenersReport {
+                names: self.list()?,
+                handles: self.take()?,
+            }),
+            11 => Report::Snapshot(SnapshotReport {
+                open_connections: self.take()?,
+                revisions: self.list()?,
+            }),
             other => return Err(Unreadable::Unknown(other)),
         })
     }
@@ -170,7 +182,7 @@ impl<'b> Fields<'b> {
 mod tests {
     use super::*;
     use crate::link::LinkId;
-    use crate::op::{DrainReport, LinkReport, LockReport, PathOwner, Process, Scene};
+    use crate::op::{DrainReport, LinkReport, LockReport, PathOwner, Process, Scene, Verdict};
     use crate::wire::{Names, Revisions};
 
     const LINK: LinkId = LinkId(300);
@@ -214,6 +226,10 @@ mod tests {
         Input::Bytes {
             link: LINK,
             bytes: b"some bytes",
+            handles: crate::Handles {
+                first: 1 << 20,
+                count: 253,
+            },
         },
         Input::Wrote {
             link: LINK,
@@ -227,6 +243,7 @@ mod tests {
         },
         Input::Unbound,
         Input::Deadline,
+        Input::Probation(Verdict::Orphaned),
     ];
 
     /// A new input has to be listed above, and read by `Fields::input`.
@@ -240,7 +257,8 @@ mod tests {
             | Input::Completed(_)
             | Input::Progress { .. }
             | Input::Unbound
-            | Input::Deadline => {}
+            | Input::Deadline
+            | Input::Probation(_) => {}
         }
     }
 
@@ -272,7 +290,16 @@ mod tests {
             healthy: true,
             revisions,
         });
-        for report in REPORTS.iter().copied().chain([sealed, opened]) {
+        let listeners = Report::Listeners(ListenersReport {
+            names: Names::from(&["http", "admin"][..]),
+            handles: crate::Handles { first: 0, count: 2 },
+        });
+        let snapshot = Report::Snapshot(SnapshotReport {
+            open_connections: 7,
+            revisions,
+        });
+        let lending = [sealed, opened, listeners, snapshot];
+        for report in REPORTS.iter().copied().chain(lending) {
             let op = OpId(77);
             comes_back(&Input::Completed(Completion { op, report }));
         }
@@ -280,8 +307,8 @@ mod tests {
 
     #[test]
     fn what_is_no_record_is_refused() {
-        assert_eq!(decode_input(&[0, 9]), Err(Unreadable::Unknown(9)));
-        assert_eq!(decode_input(&[0, 5, 1, 10]), Err(Unreadable::Unknown(10)));
+        assert_eq!(decode_input(&[0, 10]), Err(Unreadable::Unknown(10)));
+        assert_eq!(decode_input(&[0, 5, 1, 12]), Err(Unreadable::Unknown(12)));
         let not_utf8 = decode_input(&[0, 5, 1, 0, 1, 0xff]);
         assert_eq!(not_utf8, Err(Unreadable::Damaged(Fault::NotUtf8)));
         let too_long = decode_input(&[0xff; 11]);

@@ -1,5 +1,6 @@
 //! What a peer can do wrong. Each ends its session, and only that.
 
+use crate::handles::Handles;
 use crate::wire::{DecodeError, FrameError, HandoffId, MessageKind, NoCommonVersion, Side};
 
 /// What the peer did wrong.
@@ -38,6 +39,12 @@ pub enum Violation {
         expected: u32,
         /// The process that the Hello names.
         found: u32,
+    },
+    /// Descriptors where none belong, or not as many as belong to the message.
+    #[error("{found} with a frame to which another number of them belongs")]
+    Descriptors {
+        /// What came.
+        found: Handles,
     },
     /// No protocol version in common.
     #[error("{0}")]

@@ -18,6 +18,9 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
         {
             return self.rebound(report, again);
         }
+        if self.answered(op, report) || self.confirmed(op, report) {
+            return;
+        }
         if self.state.straggler == Some(op) {
             self.state.straggler = None;
         }
@@ -55,10 +58,18 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
                     Cue::SealDone
                 }
             }
-            Report::Lock(LockReport::Taken { .. }) => Cue::LockFree,
+            Report::Lock(LockReport::Taken { generation }) => {
+                self.state.generation = generation;
+                Cue::LockFree
+            }
             Report::Lock(LockReport::Held) => Cue::LockHeld,
             Report::Path(owner) => self.looked(owner),
-            Report::Opened(_) | Report::Linked(_) | Report::Started(_) | Report::Scene(_) => return,
+            Report::Opened(_)
+            | Report::Linked(_)
+            | Report::Started(_)
+            | Report::Scene(_)
+            | Report::Listeners(_)
+            | Report::Snapshot(_) => return,
         };
         self.cue(cue);
     }
@@ -149,16 +160,17 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
 
     /// Answers the timer that is due. Each answer clears the timer or moves it on.
     pub(super) fn due(&mut self) {
-        let past = |at: Option<Instant>| at.is_some_and(|at| at <= self.now);
+        let now = self.now;
+        let past = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        if self.answers_late() || self.confirm_due() {
+            return;
+        }
         if let Some(at) = self.state.sessions.iter().position(
             |session| matches!(session, Session::Greeting { until, .. } if past(Some(*until))),
         ) {
             self.turn_away(at);
-        } else if past(self.state.owner.map(|owner| owner.silent_at)) {
-            self.trouble(Reason::SupervisorSilent, "");
-            if !self.cue(Cue::OwnerSilent) {
-                self.state.owner = None;
-            }
+        } else if past(self.state.owner_due()) {
+            self.owner_late();
         } else if past(self.state.op_limit) {
             if self.state.phase == Phase::Undraining {
                 self.state.straggler = self.state.op;
@@ -189,6 +201,25 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
                 Rebind::Bound => {}
             }
         }
+    }
+
+    /// The owner of the handoff is silent, or has let its deadline pass.
+    fn owner_late(&mut self) {
+        let past = |at: Option<Instant>| at.is_some_and(|at| at <= self.now);
+        let Some(owner) = self.state.owner else {
+            return;
+        };
+        if past(owner.silent_at) || past(owner.alive_until) {
+            self.trouble(Reason::SupervisorSilent, "");
+            if !self.cue(Cue::OwnerSilent) {
+                self.state.owner = None;
+            }
+            return;
+        }
+        if let Some(owner) = &mut self.state.owner {
+            owner.check_at = None;
+        }
+        self.cue(Cue::DeadlinePassed);
     }
 
     /// Ends a session that has not acknowledged in time.

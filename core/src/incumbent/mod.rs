@@ -13,8 +13,15 @@
 //! | owner | SealRequest, Commit, Abort, ResumeAfterAbort | a cue for the table |
 //! | given up | PrepareHandoff, SealRequest, Commit | answered with Abort (`C11`) |
 //! | acknowledged, given up | Abort, ResumeAfterAbort | nothing is there to be undone |
+//! | acknowledged, version 2 | `ListenersRequest`, `StatusRequest` | answered, whatever the daemon is at |
+//!
+//! A daemon that began as a successor is on *probation* at first ([`IncumbentConfig::on_probation`]):
+//! it serves, but refuses handoffs, until [`Input::Probation`](crate::Input::Probation) tells how that
+//! ended. Its committed hook is run once no older process can come back.
 
+mod ask;
 mod events;
+mod labels;
 mod sessions;
 mod step;
 mod table;
@@ -22,14 +29,17 @@ mod table;
 use core::fmt;
 use core::time::Duration;
 
+pub use self::labels::{Act, Cue, Phase, Why};
 #[cfg(feature = "trace")]
 pub use self::table::TAKEN;
 pub use self::table::{INCUMBENT, IncumbentRow};
 use crate::cause::{Cause, Reason};
 use crate::identity::Identity;
 use crate::machine::Machine;
-use crate::op::{BindPath, Drain, InspectPath, OpId, ReleaseLock, Resume, Seal, Ticket, TryLock};
-use crate::table::labels;
+use crate::op::{
+    BindPath, Confirm, Drain, InspectPath, ListListeners, OpId, ReleaseLock, Resume, Seal,
+    Snapshot, Ticket, TryLock,
+};
 use crate::time::Instant;
 use crate::wire::{HandoffId, VersionRange};
 
@@ -51,14 +61,19 @@ pub struct IncumbentConfig {
     /// Whether the control path already leads to us. `false` binds it, and tries again until it
     /// does.
     pub bound: bool,
+    /// The generation under which the lock is held at first.
+    pub generation: u64,
+    /// Whether the process began as a successor, and its [`SuccessorMachine`](crate::SuccessorMachine)
+    /// has not ended yet. Its end is to be handed in as [`Input::Probation`](crate::Input::Probation).
+    pub on_probation: bool,
     /// How long a connection may take to send HelloAck.
     pub hello: Duration,
     /// How often Heartbeat is sent while a hook runs.
     pub heartbeat: Duration,
     /// What a deadline that the supervisor announced is stretched by.
     pub wire_slack: Duration,
-    /// How long the supervisor may be silent when it is its turn: to ask for the seal, and to have
-    /// the successor take the lock (`C11`).
+    /// How long the supervisor may be silent (`C11`): with version 2 at any time in a handoff, with
+    /// version 1 when it is its turn, to ask for the seal and to have the successor take the lock.
     pub dead_peer: Duration,
     /// The longest deadline that a supervisor may announce; a later one is cut to it.
     pub longest_deadline: Duration,
@@ -68,6 +83,8 @@ pub struct IncumbentConfig {
     pub patience: Duration,
     /// How long any other operation may take.
     pub host_limit: Duration,
+    /// How long the daemon may take to say how it is. After that Status says what is known without it.
+    pub snapshot: Duration,
     /// The pause between tries for the writer lock.
     pub lock_retry: Duration,
     /// The pause between tries to resume or to bind the control path.
@@ -83,8 +100,10 @@ impl Default for IncumbentConfig {
     fn default() -> Self {
         Self {
             identity: Identity::default(),
-            versions: VersionRange::V1,
+            versions: VersionRange::SUPPORTED,
             bound: true,
+            generation: 0,
+            on_probation: false,
             hello: Duration::from_secs(5),
             heartbeat: Duration::from_secs(2),
             wire_slack: Duration::from_secs(1),
@@ -93,6 +112,7 @@ impl Default for IncumbentConfig {
             cancel_grace: Duration::from_secs(5),
             patience: Duration::from_mins(10),
             host_limit: Duration::from_secs(30),
+            snapshot: Duration::from_millis(100),
             lock_retry: Duration::from_millis(10),
             host_retry: Duration::from_secs(1),
             resume_tries: 3,
@@ -113,179 +133,6 @@ impl IncumbentConfig {
     #[cfg(feature = "trace")]
     pub(crate) const fn table(&self) -> &'static [IncumbentRow] {
         self.table
-    }
-}
-
-labels! {
-    /// What the incumbent is at.
-    pub enum Phase {
-        /// The daemon serves; the lock is ours.
-        Serving,
-        /// The drain hook runs.
-        Draining,
-        /// The drain hook runs, but is no longer wanted.
-        Undraining,
-        /// Drained; the supervisor has the word.
-        Drained,
-        /// The seal hook runs.
-        Sealing,
-        /// The seal hook runs, but is no longer wanted.
-        Unsealing,
-        /// The lock is being released.
-        Releasing,
-        /// The lock is being released, though nobody wants that any more.
-        Unreleasing,
-        /// Sealed, the lock released; the supervisor has the word.
-        Sealed,
-        /// A try for the lock is under way.
-        Reclaiming,
-        /// The lock is another's: whose is the control path?
-        Watching,
-        /// A short pause before the next try for the lock.
-        Pausing,
-        /// The lock is ours again: whose is the control path?
-        Returning,
-        /// The control path is being bound again.
-        Rebinding,
-        /// The resume hook runs.
-        Resuming,
-        /// The resume hook failed; a pause before it is tried again.
-        Stumbling,
-        /// Another process took over by Commit.
-        Retired,
-        /// Another process took over without a word.
-        Superseded,
-        /// The daemon can neither serve nor be handed over.
-        Failed,
-    }
-}
-
-labels! {
-    /// What can happen to the incumbent.
-    pub enum Cue {
-        /// PrepareHandoff from a session that may own the handoff.
-        Prepare,
-        /// SealRequest from the owner.
-        SealRequest,
-        /// Commit from the owner.
-        Commit,
-        /// Abort from the owner.
-        Abort,
-        /// ResumeAfterAbort from the owner.
-        Resume,
-        /// The owner's session is gone.
-        OwnerLost,
-        /// The owner's announced deadline has passed, slack included.
-        OwnerSilent,
-        /// The drain hook is done.
-        DrainDone,
-        /// The drain hook failed.
-        DrainFailed,
-        /// The seal hook is done.
-        SealDone,
-        /// The seal hook is done, but its report does not fit into a message.
-        SealTooLarge,
-        /// The seal hook failed.
-        SealFailed,
-        /// The lock is released.
-        ReleaseDone,
-        /// The lock could not be released.
-        ReleaseFailed,
-        /// The lock was free and is ours.
-        LockFree,
-        /// The lock is another's, or cannot be taken.
-        LockHeld,
-        /// The control path leads to us.
-        PathOurs,
-        /// The control path leads to another process.
-        PathTheirs,
-        /// The same while we try for the lock, but the supervisor may still be about to kill it, or
-        /// it may be dying.
-        PathUnsure,
-        /// The control path leads nowhere.
-        PathUnbound,
-        /// The control path is bound.
-        BindDone,
-        /// The control path could not be bound.
-        BindFailed,
-        /// The daemon serves again.
-        ResumeDone,
-        /// The resume hook failed.
-        ResumeFailed,
-        /// The resume hook failed for the last time.
-        ResumeSpent,
-        /// An operation took too long, or its ticket was lost.
-        HookLate,
-        /// The pause is over.
-        RetryDue,
-        /// It is time to bind the control path again.
-        RebindDue,
-    }
-}
-
-labels! {
-    /// What the incumbent does.
-    pub enum Act {
-        /// The session owns the handoff from here on.
-        TakeOwner,
-        /// The handoff is no longer the session's.
-        Disown,
-        /// Run the drain hook.
-        StartDrain,
-        /// Ask the hook to stop early.
-        CancelHook,
-        /// Run the seal hook.
-        StartSeal,
-        /// Release the lock.
-        StartRelease,
-        /// Try for the lock.
-        StartLock,
-        /// Look at the control path.
-        StartInspect,
-        /// Bind the control path.
-        StartBind,
-        /// Run the resume hook.
-        StartResume,
-        /// Send Drained.
-        TellDrained,
-        /// Write SealComplete, but keep it back.
-        StageSeal,
-        /// Send the SealComplete that was kept back.
-        ReleaseSeal,
-        /// Forget the SealComplete that was kept back.
-        Unstage,
-        /// Send SealFailed.
-        TellSealFailed,
-        /// Send Abort to the owner.
-        AbortOwner,
-        /// Wait this long for an operation that is no longer wanted.
-        ArmPatience,
-        /// Wait before the next try.
-        ArmRetry,
-        /// End: committed.
-        Leave,
-        /// End: another process took over.
-        LeaveSuperseded,
-        /// End: leave the process, which frees the lock.
-        FailStop,
-    }
-}
-
-labels! {
-    /// What the incumbent waits for.
-    pub enum Why {
-        /// A connection's HelloAck.
-        HelloAck,
-        /// The next heartbeat is due.
-        Heartbeat,
-        /// The supervisor's announced deadline.
-        Owner,
-        /// An operation's own limit.
-        Operation,
-        /// A pause between two tries.
-        Retry,
-        /// The next try to bind the control path.
-        Rebind,
     }
 }
 
@@ -339,6 +186,13 @@ pub enum IncumbentOp {
     /// Bind the control path again and listen on it instead of the old socket. Fails when the writer
     /// lock is not ours by then.
     BindPath(Ticket<BindPath>),
+    /// Run the daemon's committed hook: from here on it may make changes that an older version could
+    /// not read.
+    Confirm(Ticket<Confirm>),
+    /// Name the listeners that are kept for a supervisor that comes back.
+    ListListeners(Ticket<ListListeners>),
+    /// Ask the daemon how it is. Hooks may run meanwhile, and must not be waited for.
+    Snapshot(Ticket<Snapshot>),
 }
 
 /// An [`IncumbentOp`] without its ticket.
@@ -358,6 +212,12 @@ pub enum IncumbentCall {
     InspectPath,
     /// See [`IncumbentOp::BindPath`].
     BindPath,
+    /// See [`IncumbentOp::Confirm`].
+    Confirm,
+    /// See [`IncumbentOp::ListListeners`].
+    ListListeners,
+    /// See [`IncumbentOp::Snapshot`].
+    Snapshot,
 }
 
 /// All that an incumbent remembers.
@@ -378,6 +238,10 @@ pub struct IncumbentState<const L: usize> {
     /// When the next heartbeat is due.
     beat: Option<Instant>,
     rebind: Rebind,
+    trial: Trial,
+    /// When the machine started, and the generation under which it holds the lock, or held it last.
+    started: Instant,
+    generation: u64,
     resume_failures: u8,
     /// The session whose handoff was given up last, until it ends. Its supervisor may still decide
     /// to kill the successor (`C8`).
@@ -406,6 +270,36 @@ enum Session {
         id: HandoffId,
         heard: Instant,
         given_up: bool,
+        /// What it waits to be told.
+        asked: Option<Asked>,
+    },
+}
+
+/// A question that an operation is to answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Asked {
+    op: OpId,
+    until: Instant,
+    question: Question,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Question {
+    Listeners,
+    Status,
+}
+
+/// Where the probation of a process stands that began as a successor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Trial {
+    Over,
+    On,
+    /// Nobody will say Commit. By then whoever could come back has left.
+    Orphaned(Instant),
+    /// The committed hook runs.
+    Confirming {
+        op: OpId,
+        until: Instant,
     },
 }
 
@@ -427,8 +321,12 @@ struct Owner {
     /// The announced deadline, without slack.
     deadline: Instant,
     drain_until: Instant,
-    /// When it counts as silent (`C11`).
-    silent_at: Instant,
+    /// When its turn is over, or its deadline (`C11`).
+    silent_at: Option<Instant>,
+    /// With version 2: when it must have been heard from again (`C11`).
+    alive_until: Option<Instant>,
+    /// With version 2, once sealed: when to see whether anybody has the lock.
+    check_at: Option<Instant>,
 }
 
 /// Where the control path stands, as far as it is not the phase's business.

@@ -3,7 +3,7 @@
 use core::fmt::Write;
 
 use super::step::Step;
-use super::{Cue, Rebind, Session};
+use super::{Cue, Question, Rebind, Session, Trial};
 use crate::cause::Reason;
 use crate::machine::Room;
 use crate::text::Text;
@@ -29,6 +29,7 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
         if let Some(Session::Acknowledged { heard, .. }) = self.state.sessions.get_mut(at) {
             *heard = self.now;
         }
+        self.owner_lives(at);
     }
 
     pub(super) fn lost(&mut self, at: usize) {
@@ -79,6 +80,7 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
                 id,
                 heard: self.now,
                 given_up: false,
+                asked: None,
             };
         }
         Ok(true)
@@ -96,6 +98,11 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
             }
             Message::PrepareHandoff { .. } if owns => false,
             Message::PrepareHandoff { .. } if given_up => self.refuse(at, id, Reason::GivenUp),
+            Message::PrepareHandoff { .. }
+                if matches!(self.state.trial, Trial::On | Trial::Confirming { .. }) =>
+            {
+                self.refuse(at, id, Reason::OnProbation)
+            }
             Message::PrepareHandoff { .. } if self.state.straggler.is_some() => {
                 self.refuse(at, id, Reason::DrainRunning)
             }
@@ -111,6 +118,8 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
             Message::Commit { .. } => owns && self.cue(Cue::Commit),
             Message::Abort { reason, .. } => !owns || self.undo(Cue::Abort, reason),
             Message::ResumeAfterAbort { .. } => !owns || self.undo(Cue::Resume, ""),
+            Message::ListenersRequest => self.ask(at, Question::Listeners),
+            Message::StatusRequest => self.ask(at, Question::Status),
             _ => false,
         }
     }
@@ -120,7 +129,7 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
         self.cue(cue)
     }
 
-    fn refuse(&mut self, at: usize, id: HandoffId, reason: Reason) -> bool {
+    pub(super) fn refuse(&mut self, at: usize, id: HandoffId, reason: Reason) -> bool {
         let mut text: Text = Text::default();
         let _ = match reason {
             Reason::Busy => write!(text, "{reason} (the incumbent is {})", self.state.phase),

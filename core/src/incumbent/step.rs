@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use super::{
     Act, Cue, Incumbent, IncumbentCall, IncumbentConfig, IncumbentOp, IncumbentOutcome,
-    IncumbentState, Owner, Phase, Rebind, Session, Why,
+    IncumbentState, Owner, Phase, Rebind, Session, Trial, Why,
 };
 use crate::cause::{Cause, Reason};
 use crate::machine::{Event, Observation, Out, Role, Room, sealed};
@@ -41,6 +41,9 @@ impl<const L: usize> Role<L> for Incumbent {
             retry: None,
             beat: None,
             rebind: Rebind::Bound,
+            trial: Trial::Over,
+            started: Instant::default(),
+            generation: 0,
             resume_failures: 0,
             former: None,
             taken_over: false,
@@ -63,6 +66,9 @@ impl<const L: usize> Role<L> for Incumbent {
             IncumbentCall::TryLock => IncumbentOp::TryLock(Ticket::new(id)),
             IncumbentCall::InspectPath => IncumbentOp::InspectPath(Ticket::new(id)),
             IncumbentCall::BindPath => IncumbentOp::BindPath(Ticket::new(id)),
+            IncumbentCall::Confirm => IncumbentOp::Confirm(Ticket::new(id)),
+            IncumbentCall::ListListeners => IncumbentOp::ListListeners(Ticket::new(id)),
+            IncumbentCall::Snapshot => IncumbentOp::Snapshot(Ticket::new(id)),
         }
     }
 
@@ -106,10 +112,11 @@ impl<const L: usize> Role<L> for Incumbent {
             Event::Start => step.start(),
             Event::Opened(at, peer) => step.greet(at, peer),
             Event::Heard(at) => step.heard(at),
-            Event::Message(at, message) => step.message(at, message)?,
+            Event::Message(at, message, _) => step.message(at, message)?,
             Event::Lost(at, _) => step.lost(at),
             Event::Completed(op, report) => step.completed(op, report),
             Event::Unbound => step.unbound(),
+            Event::Probation(verdict) => step.judged(verdict),
             Event::Progress(sealed, total, revision) => step.progress(sealed, total, revision),
             Event::Due => step.due(),
             Event::Flushed(_) => {}
@@ -118,23 +125,30 @@ impl<const L: usize> Role<L> for Incumbent {
     }
 
     fn due(_: &IncumbentConfig, state: &Self::State) -> Option<(Instant, Why)> {
-        let hello = state.sessions.iter().filter_map(|session| match *session {
+        let sessions = state.sessions.iter().filter_map(|session| match *session {
             Session::Greeting { until, .. } => Some((until, Why::HelloAck)),
-            _ => None,
+            Session::Acknowledged { asked, .. } => asked.map(|asked| (asked.until, Why::Answer)),
+            Session::Vacant => None,
         });
         let rebind = match state.rebind {
             Rebind::Due(at) if state.phase == Phase::Serving => Some(at),
             Rebind::Running { until, .. } => Some(until),
             _ => None,
         };
+        let confirm = match state.trial {
+            Trial::Orphaned(at) if state.phase == Phase::Serving => Some(at),
+            Trial::Confirming { until, .. } => Some(until),
+            _ => None,
+        };
         let others = [
             state.beat.map(|at| (at, Why::Heartbeat)),
-            state.owner.map(|owner| (owner.silent_at, Why::Owner)),
+            state.owner_due().map(|at| (at, Why::Owner)),
+            confirm.map(|at| (at, Why::Confirm)),
             state.op_limit.map(|at| (at, Why::Operation)),
             state.retry.map(|at| (at, Why::Retry)),
             rebind.map(|at| (at, Why::Rebind)),
         ];
-        hello
+        sessions
             .chain(others.into_iter().flatten())
             .min_by_key(|(at, _)| *at)
     }
@@ -143,6 +157,13 @@ impl<const L: usize> Role<L> for Incumbent {
 impl<const L: usize> IncumbentState<L> {
     pub(super) fn owns(&self, at: usize) -> bool {
         self.owner.is_some_and(|owner| owner.session == at)
+    }
+
+    /// When the owner's silence, or its deadline, is something to act on.
+    pub(super) fn owner_due(&self) -> Option<Instant> {
+        let owner = self.owner?;
+        let due = [owner.silent_at, owner.alive_until, owner.check_at];
+        due.into_iter().flatten().min()
     }
 
     /// Whether one of the daemon's hooks runs, so that heartbeats are ours to send.
@@ -165,6 +186,11 @@ pub(super) struct Step<'s, 'm, B, const L: usize> {
 impl<B: Room, const L: usize> Step<'_, '_, B, L> {
     fn start(&mut self) {
         self.out.observe(Observation::Phase(self.state.phase));
+        self.state.started = self.now;
+        self.state.generation = self.config.generation;
+        if self.config.on_probation {
+            self.state.trial = Trial::On;
+        }
         if !self.config.bound {
             self.unbound();
         }
@@ -209,7 +235,7 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
             }
             Act::StartSeal => {
                 if let Some(owner) = &mut self.state.owner {
-                    owner.silent_at = owner.deadline.after(self.config.wire_slack);
+                    owner.silent_at = Some(owner.deadline.after(self.config.wire_slack));
                 }
                 let until = self.state.owner.map_or(self.now, |owner| owner.deadline);
                 self.start_hook(IncumbentCall::Seal(until));
@@ -241,6 +267,7 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
                 if let Some(owner) = self.state.owner {
                     self.out.release(owner.session);
                     self.owners_turn();
+                    self.arm_check();
                 }
             }
             Act::Unstage => {
@@ -261,6 +288,12 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
             }
             Act::AbortOwner => self.abort_owner(),
             Act::ArmPatience => self.arm_patience(),
+            Act::ArmCheck => {
+                let next = self.now.after(self.config.dead_peer);
+                if let Some(owner) = &mut self.state.owner {
+                    owner.check_at = Some(next);
+                }
+            }
             Act::ArmRetry => {
                 let pause = match self.state.phase {
                     Phase::Stumbling => self.config.host_retry,
@@ -282,7 +315,7 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
     }
 
     fn take_owner(&mut self) {
-        let Event::Message(session, message) = self.event else {
+        let Event::Message(session, message, _) = self.event else {
             return;
         };
         let Message::PrepareHandoff {
@@ -297,14 +330,29 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
         let announced = Duration::from_millis(deadline_ms);
         let deadline = self.now.after(announced.min(self.config.longest_deadline));
         let drain_until = deadline.min(self.now.after(Duration::from_millis(drain_grace_ms)));
-        let silent_at = deadline.after(self.config.wire_slack);
         self.state.owner = Some(Owner {
             session,
             id,
             deadline,
             drain_until,
-            silent_at,
+            silent_at: Some(deadline.after(self.config.wire_slack)),
+            alive_until: None,
+            check_at: None,
         });
+        self.owner_lives(session);
+    }
+
+    /// Something was heard on this session. If its supervisor owns the handoff and speaks version 2, it
+    /// sends heartbeats throughout, and is dead when it does not.
+    pub(super) fn owner_lives(&mut self, session: usize) {
+        let heartbeats = self.out.version(session).is_some_and(|spoken| spoken >= 2);
+        let turn = self.config.dead_peer.saturating_add(self.config.wire_slack);
+        if let Some(owner) = &mut self.state.owner
+            && owner.session == session
+            && heartbeats
+        {
+            owner.alive_until = Some(self.now.after(turn));
+        }
     }
 
     fn abort_owner(&mut self) {
@@ -322,7 +370,19 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
         let turn = self.config.dead_peer.saturating_add(self.config.wire_slack);
         let until = self.now.after(turn);
         if let Some(owner) = &mut self.state.owner {
-            owner.silent_at = owner.deadline.after(self.config.wire_slack).min(until);
+            let end = owner.deadline.after(self.config.wire_slack);
+            let heartbeats = owner.alive_until.is_some();
+            owner.silent_at = Some(if heartbeats { end } else { end.min(until) });
+        }
+    }
+
+    /// Sealed. A supervisor of version 2 may watch the successor for as long as it likes. But if nobody
+    /// has taken the lock by the deadline, nobody will.
+    fn arm_check(&mut self) {
+        if let Some(owner) = &mut self.state.owner
+            && owner.alive_until.is_some()
+        {
+            owner.check_at = owner.silent_at.take();
         }
     }
 

@@ -8,26 +8,28 @@
 //!    └───────────── Resuming ←─────┴─────────────────────┘        Reclaiming ←───┘   lock is gone,
 //!                      ↑                                          ↓  ↑    ↓          C2 after
 //!                      └──────────── Rebinding ←── Returning ←────┘  └ Watching → Superseded
+//!
+//! Sealed ←→ Checking    with version 2, when the announced deadline has passed: has anybody the lock?
 //! ```
 
 use super::{Act, Cue, Phase};
 use crate::table::{Row, row, stay};
 
 use Act::{
-    AbortOwner, ArmPatience, ArmRetry, CancelHook, Disown, FailStop, Leave, LeaveSuperseded,
-    ReleaseSeal, StageSeal, StartBind, StartDrain, StartInspect, StartLock, StartRelease,
-    StartResume, StartSeal, TakeOwner, TellDrained, TellSealFailed, Unstage,
+    AbortOwner, ArmCheck, ArmPatience, ArmRetry, CancelHook, Disown, FailStop, Leave,
+    LeaveSuperseded, ReleaseSeal, StageSeal, StartBind, StartDrain, StartInspect, StartLock,
+    StartRelease, StartResume, StartSeal, TakeOwner, TellDrained, TellSealFailed, Unstage,
 };
 use Cue::{
-    Abort, BindDone, BindFailed, Commit, DrainDone, DrainFailed, HookLate, LockFree, LockHeld,
-    OwnerLost, OwnerSilent, PathOurs, PathTheirs, PathUnbound, PathUnsure, Prepare, RebindDue,
-    ReleaseDone, ReleaseFailed, Resume, ResumeDone, ResumeFailed, ResumeSpent, RetryDue, SealDone,
-    SealFailed, SealRequest, SealTooLarge,
+    Abort, BindDone, BindFailed, Commit, DeadlinePassed, Dismissed, DrainDone, DrainFailed,
+    HookLate, LockFree, LockHeld, OwnerLost, OwnerSilent, PathOurs, PathTheirs, PathUnbound,
+    PathUnsure, Prepare, RebindDue, ReleaseDone, ReleaseFailed, Resume, ResumeDone, ResumeFailed,
+    ResumeSpent, RetryDue, SealDone, SealFailed, SealRequest, SealTooLarge,
 };
 use Phase::{
-    Drained, Draining, Failed, Pausing, Rebinding, Reclaiming, Releasing, Resuming, Retired,
-    Returning, Sealed, Sealing, Serving, Stumbling, Superseded, Undraining, Unreleasing, Unsealing,
-    Watching,
+    Checking, Drained, Draining, Failed, Pausing, Rebinding, Reclaiming, Releasing, Resuming,
+    Retired, Returning, Sealed, Sealing, Serving, Stumbling, Superseded, Undraining, Unreleasing,
+    Unsealing, Watching,
 };
 
 /// A row of the incumbent's table.
@@ -79,6 +81,15 @@ pub static INCUMBENT: &[IncumbentRow] = &[
     row(&[Sealed],      &[Abort, Resume, OwnerLost],
                                           &[Disown, StartLock],             Reclaiming, "C2"),
     row(&[Sealed],      &[OwnerSilent],   &[AbortOwner, Disown, StartLock], Reclaiming, "C11"),
+    // Version 2: a supervisor that lives may wait as long as it likes, if somebody has the lock.
+    row(&[Sealed],      &[DeadlinePassed], &[StartLock],                    Checking,   "C11"),
+    row(&[Checking],    &[LockFree],      &[AbortOwner, Disown, StartInspect], Returning, "C11"),
+    row(&[Checking],    &[LockHeld, HookLate],
+                                          &[ArmCheck],                      Sealed,     "C11"),
+    row(&[Checking],    &[Commit],        &[Leave],                         Retired,    "5"),
+    row(&[Checking],    &[Abort, Resume, OwnerLost],
+                                          &[Disown],                        Reclaiming, "C2"),
+    row(&[Checking],    &[OwnerSilent],   &[AbortOwner, Disown],            Reclaiming, "C11"),
     row(&[Reclaiming],  &[LockFree],      &[StartInspect],                  Returning,  "C2"),
     row(&[Reclaiming],  &[LockHeld],      &[StartInspect],                  Watching,   "C2"),
     row(&[Reclaiming],  &[HookLate],      &[ArmRetry],                      Pausing,    "C2"),
@@ -97,6 +108,9 @@ pub static INCUMBENT: &[IncumbentRow] = &[
     row(&[Resuming],    &[ResumeFailed],  &[ArmRetry],                      Stumbling,  "8"),
     row(&[Stumbling],   &[RetryDue],      &[StartResume],                   Resuming,   "8"),
     row(&[Resuming],    &[ResumeSpent, HookLate], &[FailStop],              Failed,     "8"),
+
+    // On probation, and sent back.
+    row(&[Serving],     &[Dismissed],     &[FailStop],                      Failed,     "C8"),
 
     // A control path that could not be bound is tried again, while the daemon serves.
     stay(&[Serving],    &[RebindDue],     &[StartBind],                                 "C2"),

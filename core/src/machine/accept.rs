@@ -1,7 +1,10 @@
 //! What each input does: bytes become messages, a link opens or ends, a timer is answered.
 
 use super::out::Effect;
-use super::{Event, Input, Loss, MAX_ACTIONS_PER_TURN, Machine, Observation, Out, Role, Wait};
+use super::{
+    Event, Input, Loss, MAX_ACTIONS_PER_TURN, Machine, Observation, Out, Role, Taken, Wait,
+};
+use crate::handles::Handles;
 use crate::link::{Inbox, Life, Link, LinkId, Storage};
 use crate::op::Completion;
 use crate::time::Instant;
@@ -9,14 +12,18 @@ use crate::violation::Violation;
 use crate::wire;
 
 impl<R: Role<L>, S: Storage, const L: usize> Machine<R, S, L> {
-    pub(super) fn accept(&mut self, input: Input<'_>) -> usize {
+    pub(super) fn accept(&mut self, input: Input<'_>) -> Taken {
         match input {
             Input::Start => {
                 self.started = true;
                 self.step(Event::Start);
             }
             Input::Opened { link, peer } => self.opened(link, peer),
-            Input::Bytes { link, bytes } => return self.bytes(link, bytes),
+            Input::Bytes {
+                link,
+                bytes,
+                handles,
+            } => return self.bytes(link, bytes, handles),
             Input::Wrote { link, count } => self.wrote(link, count),
             Input::Closed { link } => {
                 if let Some(at) = self.find(link) {
@@ -34,9 +41,10 @@ impl<R: Role<L>, S: Storage, const L: usize> Machine<R, S, L> {
                 self.step(Event::Progress(sealed, total, revision));
             }
             Input::Unbound => self.step(Event::Unbound),
+            Input::Probation(verdict) => self.step(Event::Probation(verdict)),
             Input::Deadline => self.deadline(),
         }
-        0
+        Taken::default()
     }
 
     fn free_link(&self) -> Option<usize> {
@@ -67,24 +75,40 @@ impl<R: Role<L>, S: Storage, const L: usize> Machine<R, S, L> {
         self.out().open(at, id);
     }
 
-    fn bytes(&mut self, id: LinkId, bytes: &[u8]) -> usize {
+    fn bytes(&mut self, id: LinkId, bytes: &[u8], handles: Handles) -> Taken {
+        let all = Taken {
+            bytes: bytes.len(),
+            handles: false,
+        };
         let open = |at: &usize| self.links.get(*at).is_some_and(Link::is_open);
         let Some(at) = self.find(id).filter(open) else {
-            return bytes.len();
+            return all;
         };
+        let wanted = R::takes_handles(&self.state, at);
         let Some(inbox) = self.inboxes.get_mut(at) else {
-            return bytes.len();
+            return all;
         };
         if bytes.is_empty() {
-            return 0;
+            return Taken::default();
         }
         let pushed = match inbox.push(id, bytes) {
             Ok(pushed) => pushed,
             Err(error) => {
                 self.fail(at, error.into());
-                return bytes.len();
+                return all;
             }
         };
+        let mut taken = Taken {
+            bytes: pushed.consumed,
+            handles: false,
+        };
+        if pushed.consumed == bytes.len() && !handles.is_empty() {
+            if !wanted || !inbox.keep(handles, pushed.began) {
+                self.fail(at, Violation::Descriptors { found: handles });
+                return all;
+            }
+            taken.handles = true;
+        }
         self.step(Event::Heard(at));
         if pushed.complete {
             if let Err(violation) = self.message(at) {
@@ -92,11 +116,12 @@ impl<R: Role<L>, S: Storage, const L: usize> Machine<R, S, L> {
                     inbox.reader.clear();
                 }
                 self.fail(at, violation);
+                taken.handles = false;
             } else {
                 self.fresh = Some(at);
             }
         }
-        pushed.consumed
+        taken
     }
 
     /// Decodes the frame in the inbox of `at` and gives it to the role.
@@ -112,6 +137,10 @@ impl<R: Role<L>, S: Storage, const L: usize> Machine<R, S, L> {
             });
         }
         let message = wire::decode(spoken.unwrap_or(1), frame.payload)?;
+        let handles = self.inboxes.get(at).map_or(Handles::NONE, Inbox::handles);
+        if usize::try_from(handles.count) != Ok(message.descriptors()) {
+            return Err(Violation::Descriptors { found: handles });
+        }
         // Written out, since the message borrows the inboxes while the role writes to the links.
         let mut out = Out {
             links: &mut self.links,
@@ -121,7 +150,7 @@ impl<R: Role<L>, S: Storage, const L: usize> Machine<R, S, L> {
             ops: &mut self.ops,
             now: self.now,
         };
-        let event = Event::Message(at, &message);
+        let event = Event::Message(at, &message, handles);
         R::step(&self.config, &mut self.state, self.now, event, &mut out)
     }
 

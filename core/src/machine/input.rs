@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
+use crate::handles::Handles;
 use crate::link::LinkId;
-use crate::op::{Completion, OpId};
+use crate::op::{Completion, OpId, Verdict};
 
 /// What happened, told to a machine.
 ///
@@ -26,8 +27,13 @@ pub enum Input<'b> {
         link: LinkId,
         /// Any chunk of what the peer sent, in order.
         bytes: &'b [u8],
+        /// The descriptors that came with them. They count with the last of the bytes: while that one is
+        /// not taken they are not either, and are handed in again with the rest. Once it is taken,
+        /// [`Turn::kept`](super::Turn::kept) says whether they are wanted.
+        handles: Handles,
     },
-    /// Bytes that a `Send` lent were written. A count of 0 says: the link takes bytes again.
+    /// Bytes that a `Send` lent were written, and with the first of them the descriptors that it
+    /// lent. A count of 0 says: the link takes bytes again.
     Wrote {
         /// On which link.
         link: LinkId,
@@ -56,6 +62,9 @@ pub enum Input<'b> {
     /// deadline of the last [`Wait`](super::Wait). Bytes come before timeouts: a reply that has arrived counts,
     /// however late it is looked at.
     Deadline,
+    /// The probation of this process, which began as a successor, has ended: what its successor's
+    /// machine said at its end.
+    Probation(Verdict),
 }
 
 /// The caller broke a rule of this interface. The machine is as it was before the call.

@@ -31,6 +31,14 @@ pub const MAX_ACTIONS_PER_TURN: usize = 24;
 /// ends still fit into [`MAX_ACTIONS_PER_TURN`].
 pub const MAX_LINKS: usize = 8;
 
+/// What a machine took of an input.
+#[derive(Clone, Copy, Default)]
+struct Taken {
+    bytes: usize,
+    /// And it wants the descriptors.
+    handles: bool,
+}
+
 /// A role at work: its state, its links, and what is still to be handed to the adapter.
 ///
 /// `L` is the number of links it can hold, `S` the memory of each.
@@ -87,6 +95,7 @@ impl<R: Role<L>, S: Storage, const L: usize> Machine<R, S, L> {
         Turn {
             machine: self,
             consumed: 0,
+            kept: false,
         }
     }
 
@@ -104,16 +113,17 @@ impl<R: Role<L>, S: Storage, const L: usize> Machine<R, S, L> {
         if let Some(inbox) = self.fresh.take().and_then(|at| self.inboxes.get_mut(at)) {
             inbox.reader.clear();
         }
-        let mut consumed = 0;
+        let mut taken = Taken::default();
         if self.outcome.is_none() {
-            consumed = self.accept(input);
+            taken = self.accept(input);
             self.drop_stalled();
         } else if let Input::Bytes { bytes, .. } = input {
-            consumed = bytes.len();
+            taken.bytes = bytes.len();
         }
         Ok(Turn {
             machine: self,
-            consumed,
+            consumed: taken.bytes,
+            kept: taken.handles,
         })
     }
 

@@ -6,6 +6,7 @@ use heapless::Deque;
 
 use super::{Loss, MAX_ACTIONS_PER_TURN, Observation, Role, Room};
 use crate::cause::{Cause, Reason};
+use crate::handles::Handles;
 use crate::link::{Life, Link, LinkId};
 use crate::op::OpId;
 use crate::text::Text;
@@ -68,6 +69,22 @@ impl<R: Role<L>, B: Room, const L: usize> Out<'_, R, B, L> {
             link.send(message);
             self.flush(at);
         }
+    }
+
+    /// Send a message, if there is room for it. Returns whether there was.
+    pub fn try_send(&mut self, at: usize, message: &Message<'_>) -> bool {
+        self.enclose(at, message, Handles::NONE)
+    }
+
+    /// Send a message that descriptors go with. Returns whether it fits.
+    pub fn enclose(&mut self, at: usize, message: &Message<'_>, handles: Handles) -> bool {
+        let fits = self
+            .link(at)
+            .is_some_and(|link| link.enclose(message, handles));
+        if fits {
+            self.flush(at);
+        }
+        fits
     }
 
     /// Send a message only if nothing is owed: for those that would otherwise pile up.

@@ -4,7 +4,8 @@ use core::fmt;
 use core::hash::Hash;
 
 use super::{Loss, Out};
-use crate::op::{OpId, Report};
+use crate::handles::Handles;
+use crate::op::{OpId, Report, Verdict};
 use crate::time::Instant;
 use crate::violation::Violation;
 use crate::wire::Message;
@@ -36,6 +37,10 @@ pub trait Role<const L: usize>: sealed::Sealed + Sized + fmt::Debug {
     fn issue(call: Self::Call, id: OpId) -> Self::Op;
     /// The connection that goes when there is no room for a new one.
     fn victim(state: &Self::State, newcomer: u32) -> Option<usize>;
+    /// Whether descriptors may come on this link now.
+    fn takes_handles(_: &Self::State, _: usize) -> bool {
+        false
+    }
     /// One event: changes the state, and says through `out` what is to be done.
     ///
     /// # Errors
@@ -69,8 +74,8 @@ pub enum Event<'a> {
     Opened(usize, u32),
     /// Bytes came.
     Heard(usize),
-    /// A whole message came.
-    Message(usize, &'a Message<'a>),
+    /// A whole message came, with as many descriptors as belong to it.
+    Message(usize, &'a Message<'a>, Handles),
     /// All that was owed has been written.
     Flushed(usize),
     /// The link is gone.
@@ -81,6 +86,8 @@ pub enum Event<'a> {
     Progress(u32, u32, u64),
     /// The control path is to be bound again.
     Unbound,
+    /// The probation of this process has ended.
+    Probation(Verdict),
     /// The clock reached a moment that [`Role::due`] gave.
     Due,
 }

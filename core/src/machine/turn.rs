@@ -3,6 +3,7 @@
 use super::out::Effect;
 use super::{Machine, Role};
 use crate::cause::Cause;
+use crate::handles::Handles;
 use crate::link::{Link, LinkId, Storage};
 use crate::op::OpId;
 use crate::time::Instant;
@@ -18,8 +19,10 @@ pub enum Action<'t, R: Role<L>, const L: usize> {
     Send {
         /// To which link.
         link: LinkId,
-        /// All that is owed to the peer.
+        /// What is owed to the peer.
         bytes: &'t [u8],
+        /// Descriptors that go with the first of these bytes, in one call.
+        handles: Handles,
     },
     /// Start an operation. It may run beside others and be reported in any order.
     Start(R::Op),
@@ -104,12 +107,19 @@ pub struct Wait<Y> {
 pub struct Turn<'m, R: Role<L>, S: Storage, const L: usize> {
     pub(super) machine: &'m mut Machine<R, S, L>,
     pub(super) consumed: usize,
+    pub(super) kept: bool,
 }
 
 impl<R: Role<L>, S: Storage, const L: usize> Turn<'_, R, S, L> {
     /// How many of the bytes handed in were taken. Hand the rest in again once the turn is over.
     pub const fn consumed(&self) -> usize {
         self.consumed
+    }
+
+    /// Whether the descriptors that came with the last of these bytes are wanted. If not, close them
+    /// now. If so, keep them until an operation takes them or their link is closed.
+    pub const fn kept(&self) -> bool {
+        self.kept
     }
 
     /// The message that this input completed, if it did and was allowed to come: for logs, metrics
@@ -137,9 +147,11 @@ impl<R: Role<L>, S: Storage, const L: usize> Turn<'_, R, S, L> {
                     let Some(id) = link.id().filter(|_| !link.is_flushed()) else {
                         continue;
                     };
+                    let (bytes, handles) = self.owed(at);
                     return Step::Do(Action::Send {
                         link: id,
-                        bytes: self.owed(at),
+                        bytes,
+                        handles,
                     });
                 }
                 Effect::Start(id, call) => Action::Start(R::issue(call, id)),
@@ -155,7 +167,7 @@ impl<R: Role<L>, S: Storage, const L: usize> Turn<'_, R, S, L> {
         }
     }
 
-    fn owed(&self, at: usize) -> &[u8] {
+    fn owed(&self, at: usize) -> (&[u8], Handles) {
         self.machine
             .links
             .get(at)

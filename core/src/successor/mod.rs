@@ -1,14 +1,20 @@
-//! The successor: gets ready, waits for Begin, takes the lock, opens the data, serves.
+//! The successor: warms up, waits for Begin, takes the lock, opens the data, serves on probation.
 //!
 //! All that can happen is in [`SUCCESSOR`], the table. Its one link is
 //! [`CHANNEL`](Successor::CHANNEL), open from the start. Heartbeats are taken in silence.
+//!
+//! From [`SuccessorOp::Serve`] on the process is the incumbent, and an incumbent's machine answers the
+//! control path. Where the supervisor speaks version 2, this one goes on beside it until the
+//! probation has ended; its end is the other's [`Input::Probation`](crate::Input::Probation).
 
+mod labels;
 mod step;
 mod table;
 
 use core::fmt;
 use core::time::Duration;
 
+pub use self::labels::{Act, Cue, Phase, Why};
 #[cfg(feature = "trace")]
 pub use self::table::TAKEN;
 pub use self::table::{SUCCESSOR, SuccessorRow};
@@ -16,8 +22,7 @@ use crate::cause::{Cause, Reason};
 use crate::identity::Identity;
 use crate::link::LinkId;
 use crate::machine::Machine;
-use crate::op::{OpId, Open, PublishPath, StagePath, Ticket, TryLock};
-use crate::table::labels;
+use crate::op::{OpId, Open, PublishPath, Serve, StagePath, Ticket, TryLock, Verdict, WarmUp};
 use crate::time::Instant;
 use crate::wire::{HandoffId, VersionRange};
 
@@ -42,9 +47,12 @@ pub struct SuccessorConfig {
     pub versions: VersionRange,
     /// How long the supervisor may take to send HelloAck.
     pub hello: Duration,
-    /// How long the supervisor may take from HelloAck to Begin.
+    /// How long the daemon may take to warm up. The supervisor has a deadline of its own; this one is
+    /// for an adapter that loses the ticket.
+    pub warmup: Duration,
+    /// How long the supervisor may take from Standby to Begin.
     pub begin: Duration,
-    /// How often Heartbeat is sent while the data is opened.
+    /// How often Heartbeat is sent while the daemon warms up or opens its data.
     pub heartbeat: Duration,
     /// How long the lock is tried for (`C3`, `C4`).
     pub lock_grace: Duration,
@@ -66,8 +74,9 @@ impl Default for SuccessorConfig {
     fn default() -> Self {
         Self {
             identity: Identity::default(),
-            versions: VersionRange::V1,
+            versions: VersionRange::SUPPORTED,
             hello: Duration::from_secs(5),
+            warmup: Duration::from_hours(1),
             begin: Duration::from_hours(1),
             heartbeat: Duration::from_secs(2),
             lock_grace: Duration::from_secs(2),
@@ -95,162 +104,37 @@ impl SuccessorConfig {
     }
 }
 
-labels! {
-    /// What the successor is at.
-    pub enum Phase {
-        /// Not started.
-        Fresh,
-        /// The control socket is being bound under a temporary name.
-        Staging,
-        /// The same, and the session is lost.
-        StagingAlone,
-        /// Hello is sent.
-        Greeting,
-        /// HelloAck is here; waiting for Begin.
-        Standing,
-        /// A try for the lock is under way.
-        Locking,
-        /// A short pause before the next try.
-        LockPause,
-        /// The lock is ours; the data is being opened.
-        Opening,
-        /// Ready is being written.
-        Announcing,
-        /// The control socket is being renamed into place.
-        Publishing,
-        /// The last word to the supervisor is being written.
-        Parting,
-        /// The daemon is the incumbent.
-        Serving,
-        /// The process is to leave.
-        Failed,
-    }
-}
-
-labels! {
-    /// What can happen to the successor.
-    pub enum Cue {
-        /// The machine starts.
-        Start,
-        /// The control socket is bound under its temporary name.
-        StageDone,
-        /// The control socket cannot be bound.
-        StageFailed,
-        /// HelloAck.
-        Acknowledged,
-        /// HelloAck did not come in time.
-        HelloLate,
-        /// Begin.
-        Begin,
-        /// Begin did not come in time.
-        BeginLate,
-        /// Abort.
-        Abort,
-        /// The session is gone.
-        Lost,
-        /// The lock was free and is ours.
-        LockFree,
-        /// The lock is another's.
-        LockHeld,
-        /// The lock is another's, and the grace is over.
-        LockSpent,
-        /// The data is open.
-        OpenDone,
-        /// The data is open, but the daemon is not fit to serve.
-        OpenUnhealthy,
-        /// The data cannot be opened.
-        OpenFailed,
-        /// What open reported does not fit into a message.
-        OpenTooLarge,
-        /// Opening took too long, or its ticket was lost.
-        OpenLate,
-        /// All that was owed to the supervisor is written.
-        Written,
-        /// The supervisor does not read.
-        WriteLate,
-        /// The control socket is in place.
-        PublishDone,
-        /// The control socket could not be put into place.
-        PublishFailed,
-        /// The pause is over.
-        RetryDue,
-    }
-}
-
-labels! {
-    /// What the successor does.
-    pub enum Act {
-        /// Bind the control socket under a temporary name.
-        StartStage,
-        /// Send Hello.
-        SendHello,
-        /// Wait for HelloAck, for so long.
-        ArmHello,
-        /// Wait for Begin, for so long.
-        ArmBegin,
-        /// Try for the lock.
-        StartLock,
-        /// From now on the lock is tried for so long.
-        ArmGrace,
-        /// Pause before the next try.
-        ArmRetry,
-        /// Open the data.
-        StartOpen,
-        /// Ask open to stop early.
-        CancelOpen,
-        /// Send Ready.
-        SendReady,
-        /// Send Abort, with the reason.
-        AbortPeer,
-        /// Wait for it to be written, for so long.
-        ArmWrite,
-        /// Rename the control socket into place.
-        StartPublish,
-        /// End: serve.
-        Serve,
-        /// End: serve; the control path is still to be bound.
-        ServeUnpublished,
-        /// End: leave the process.
-        Fail,
-    }
-}
-
-labels! {
-    /// What the successor waits for.
-    pub enum Why {
-        /// HelloAck.
-        HelloAck,
-        /// Begin.
-        Begin,
-        /// The next heartbeat is due.
-        Heartbeat,
-        /// An operation's own limit.
-        Operation,
-        /// The pause between two tries for the lock.
-        Retry,
-        /// The supervisor to read.
-        Write,
-    }
-}
-
 /// How a successor ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SuccessorOutcome {
-    /// The lock is ours and the data is open: serve, as the incumbent.
+    /// The daemon serves, and its probation is over.
     Serving {
         /// The generation that came with the lock.
         generation: u64,
         /// Whether the control path leads to us. If not, the incumbent's machine binds it.
         published: bool,
+        /// How the probation ended. Never [`Verdict::Dismissed`].
+        verdict: Verdict,
     },
-    /// Leave the process without serving; that frees the lock, if it was taken.
+    /// Leave the process, which frees the lock if it was taken. A daemon that serves on probation
+    /// has been dismissed: [`Verdict::Dismissed`].
     Failed(Cause),
 }
 
 impl fmt::Display for SuccessorOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Serving { generation, .. } => write!(f, "serving as generation {generation}"),
+            Self::Serving {
+                generation,
+                verdict,
+                ..
+            } => {
+                let verdict = match verdict {
+                    Verdict::Committed => "committed",
+                    _ => "nobody is left to say Commit",
+                };
+                write!(f, "serving as generation {generation}, {verdict}")
+            }
             Self::Failed(cause) => write!(f, "not taking over: {cause}"),
         }
     }
@@ -261,12 +145,24 @@ impl fmt::Display for SuccessorOutcome {
 pub enum SuccessorOp {
     /// Bind the control socket under a temporary name, and listen.
     StagePath(Ticket<StagePath>),
+    /// Let the daemon get ready as far as it can without the lock and the data.
+    WarmUp(Ticket<WarmUp>),
     /// Try to take the writer lock, without waiting.
     TryLock(Ticket<TryLock>),
-    /// Open the sealed data and get ready to serve.
+    /// Open the sealed data and get ready to serve. The daemon may still be warming up, if the
+    /// supervisor speaks version 1.
     Open(Ticket<Open>),
     /// Rename the control socket into place.
     PublishPath(Ticket<PublishPath>),
+    /// Serve, as the incumbent. Nothing waits for the report.
+    Serve {
+        /// To report its end with.
+        ticket: Ticket<Serve>,
+        /// The generation that came with the lock.
+        generation: u64,
+        /// Whether the control path leads to us. If not, the incumbent's machine binds it.
+        published: bool,
+    },
 }
 
 /// A [`SuccessorOp`] without its ticket.
@@ -274,12 +170,16 @@ pub enum SuccessorOp {
 pub enum SuccessorCall {
     /// See [`SuccessorOp::StagePath`].
     StagePath,
+    /// See [`SuccessorOp::WarmUp`].
+    WarmUp,
     /// See [`SuccessorOp::TryLock`].
     TryLock,
     /// See [`SuccessorOp::Open`].
     Open,
     /// See [`SuccessorOp::PublishPath`].
     PublishPath,
+    /// See [`SuccessorOp::Serve`]: the generation, and whether the control path is ours.
+    Serve(u64, bool),
 }
 
 /// All that a successor remembers.
@@ -295,6 +195,10 @@ pub struct SuccessorState {
     /// Until when the lock is tried for.
     grace: Instant,
     generation: u64,
+    /// Whether the control socket is in place.
+    published: bool,
+    /// Commit has come.
+    committed: bool,
     cause: Reason,
 }
 

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::cause::{Cause, Reason};
 use crate::machine::{Event, Loss, Observation, Out, Role, Room, sealed};
-use crate::op::{LockReport, OpId, Report, Ticket};
+use crate::op::{LockReport, OpId, Report, Ticket, Verdict};
 use crate::table;
 use crate::text::Text;
 use crate::time::Instant;
@@ -41,6 +41,8 @@ impl Role<1> for Successor {
             beat: None,
             grace: Instant::default(),
             generation: 0,
+            published: false,
+            committed: false,
             cause: Reason::SessionLost,
         }
     }
@@ -48,9 +50,15 @@ impl Role<1> for Successor {
     fn issue(call: SuccessorCall, id: OpId) -> SuccessorOp {
         match call {
             SuccessorCall::StagePath => SuccessorOp::StagePath(Ticket::new(id)),
+            SuccessorCall::WarmUp => SuccessorOp::WarmUp(Ticket::new(id)),
             SuccessorCall::TryLock => SuccessorOp::TryLock(Ticket::new(id)),
             SuccessorCall::Open => SuccessorOp::Open(Ticket::new(id)),
             SuccessorCall::PublishPath => SuccessorOp::PublishPath(Ticket::new(id)),
+            SuccessorCall::Serve(generation, published) => SuccessorOp::Serve {
+                ticket: Ticket::new(id),
+                generation,
+                published,
+            },
         }
     }
 
@@ -76,12 +84,16 @@ impl Role<1> for Successor {
                 step.out.open(PEER, Self::CHANNEL);
                 step.cue(Cue::Start);
             }
-            Event::Message(_, message) => step.message(message)?,
+            Event::Message(_, message, _) => step.message(message)?,
             Event::Flushed(_) => step.written(),
             Event::Lost(_, loss) => step.lost(loss),
             Event::Completed(op, report) => step.completed(op, report),
             Event::Due => step.due(),
-            Event::Opened(..) | Event::Heard(_) | Event::Progress(..) | Event::Unbound => {}
+            Event::Opened(..)
+            | Event::Heard(_)
+            | Event::Progress(..)
+            | Event::Unbound
+            | Event::Probation(_) => {}
         }
         Ok(())
     }
@@ -128,11 +140,32 @@ impl<B: Room> Step<'_, '_, B> {
             Act::StartStage => self.start(SuccessorCall::StagePath, self.config.host_limit),
             Act::StartLock => self.start(SuccessorCall::TryLock, self.config.host_limit),
             Act::StartPublish => self.start(SuccessorCall::PublishPath, self.config.host_limit),
+            Act::StartWarmUp => {
+                self.start(SuccessorCall::WarmUp, self.config.warmup);
+                if self.speaks_v2() {
+                    self.state.beat = Some(self.now.after(self.config.heartbeat));
+                }
+            }
+            Act::SendStandby => {
+                if let Some(id) = self.state.id
+                    && self.speaks_v2()
+                {
+                    self.out.send(PEER, &Message::Standby { id });
+                }
+            }
+            Act::StartServe => {
+                let SuccessorState {
+                    generation,
+                    published,
+                    ..
+                } = *self.state;
+                self.out.start(SuccessorCall::Serve(generation, published));
+            }
             Act::StartOpen => {
                 self.start(SuccessorCall::Open, self.config.patience);
                 self.state.beat = Some(self.now.after(self.config.heartbeat));
             }
-            Act::CancelOpen => {
+            Act::CancelHook => {
                 if let Some(op) = self.state.op {
                     self.out.cancel(op);
                 }
@@ -167,8 +200,7 @@ impl<B: Room> Step<'_, '_, B> {
                 self.arm(self.config.wire_slack, Why::Write);
                 self.written();
             }
-            Act::Serve => self.serve(true),
-            Act::ServeUnpublished => self.serve(false),
+            Act::Settle => self.settle(),
             Act::Fail => {
                 let cause = self.cause();
                 self.out.finish(SuccessorOutcome::Failed(cause));
@@ -176,12 +208,27 @@ impl<B: Room> Step<'_, '_, B> {
         }
     }
 
-    fn serve(&mut self, published: bool) {
-        let generation = self.state.generation;
+    fn settle(&mut self) {
+        let SuccessorState {
+            generation,
+            published,
+            committed,
+            ..
+        } = *self.state;
+        let verdict = if committed {
+            Verdict::Committed
+        } else {
+            Verdict::Orphaned
+        };
         self.out.finish(SuccessorOutcome::Serving {
             generation,
             published,
+            verdict,
         });
+    }
+
+    fn speaks_v2(&self) -> bool {
+        self.out.version(PEER).is_some_and(|version| version >= 2)
     }
 
     fn start(&mut self, call: SuccessorCall, limit: Duration) {
@@ -216,7 +263,7 @@ impl<B: Room> Step<'_, '_, B> {
     fn lost(&mut self, loss: Loss) {
         if matches!(
             self.state.phase,
-            Phase::Staging | Phase::Greeting | Phase::Standing
+            Phase::Staging | Phase::Greeting | Phase::Warming | Phase::Standing
         ) {
             let mut words: Text = Text::default();
             let _ = write!(words, "{loss}");
@@ -234,7 +281,15 @@ impl<B: Room> Step<'_, '_, B> {
                     return Err(Violation::WrongId { expected, found });
                 }
                 match message {
-                    Message::Begin { .. } => self.cue(Cue::Begin),
+                    // Version 2 waits for Standby.
+                    Message::Begin { .. } => {
+                        let early = self.state.phase == Phase::Warming && self.speaks_v2();
+                        !early && self.cue(Cue::Begin)
+                    }
+                    Message::Commit { .. } if self.speaks_v2() => {
+                        self.state.committed = true;
+                        self.cue(Cue::Commit)
+                    }
                     Message::Abort { reason, .. } => {
                         if self.state.phase != Phase::Parting {
                             self.trouble(Reason::Aborted, reason);
@@ -270,8 +325,11 @@ impl<B: Room> Step<'_, '_, B> {
         self.state.op = None;
         let cue = match *report {
             Report::Failed(why) => self.failed(why),
-            Report::Done if self.state.phase == Phase::Publishing => Cue::PublishDone,
-            Report::Done => Cue::StageDone,
+            Report::Done => match self.state.phase {
+                Phase::Publishing => self.published(true),
+                Phase::Warming => Cue::WarmUpDone,
+                _ => Cue::StageDone,
+            },
             Report::Lock(LockReport::Taken { generation }) => {
                 self.state.generation = generation;
                 Cue::LockFree
@@ -315,11 +373,25 @@ impl<B: Room> Step<'_, '_, B> {
                 self.trouble(Reason::OpenFailed, why);
                 Cue::OpenFailed
             }
+            Phase::Warming => {
+                self.trouble(Reason::WarmUpFailed, why);
+                Cue::WarmUpFailed
+            }
             Phase::Publishing => {
                 self.trouble(Reason::BindFailed, why);
-                Cue::PublishFailed
+                self.published(false)
             }
             _ => self.held(Reason::LockFailed, why),
+        }
+    }
+
+    /// The control socket is in place, or cannot be. Is there a Commit to wait for?
+    fn published(&mut self, published: bool) -> Cue {
+        self.state.published = published;
+        if self.state.committed || !self.speaks_v2() || self.out.is_lost(PEER) {
+            Cue::PublishSettled
+        } else {
+            Cue::PublishDone
         }
     }
 
@@ -363,6 +435,10 @@ impl<B: Room> Step<'_, '_, B> {
                     Phase::Opening => {
                         self.trouble(Reason::HookStuck, "open");
                         Cue::OpenLate
+                    }
+                    Phase::Warming => {
+                        self.trouble(Reason::HookStuck, "warm-up");
+                        Cue::WarmUpLate
                     }
                     _ => self.failed("the operation did not end"),
                 }

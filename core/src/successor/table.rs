@@ -1,28 +1,30 @@
 //! The successor's transitions, all of them.
 //!
 //! ```text
-//! Staging ─→ Greeting ─HelloAck→ Standing ─Begin→ Locking ─→ Opening ─→ Announcing ─→ Publishing ─→ Serving
-//!    │           │                  │              ↓  ↑         │            │
-//!    └───────────┴── session lost ──┴──────────→ LockPause      └─ Parting ←─┘
-//!         C3: the lock says whether                 │              ↓
-//!         anybody else is left                      └─ C4 ─────→ Failed
+//! Staging ─→ Greeting ─HelloAck→ Warming ─→ Standing ─Begin→ Locking ─→ Opening ─→ Announcing ─→ Publishing ─→ Probation ─→ Serving
+//!    │           │                  │          │              ↓  ↑         │            │            └───────────────────────┘
+//!    └───────────┴── session lost ──┴──────────┴──────────→ LockPause      └─ Parting ←─┘               version 1, or no supervisor left
+//!         C3: the lock says whether                            │              ↓
+//!         anybody else is left                                 └─ C4 ─────→ Failed
 //! ```
 
 use super::{Act, Cue, Phase};
 use crate::table::{Row, row, stay};
 
 use Act::{
-    AbortPeer, ArmBegin, ArmGrace, ArmHello, ArmRetry, ArmWrite, CancelOpen, Fail, SendHello,
-    SendReady, Serve, ServeUnpublished, StartLock, StartOpen, StartPublish, StartStage,
+    AbortPeer, ArmBegin, ArmGrace, ArmHello, ArmRetry, ArmWrite, CancelHook, Fail, SendHello,
+    SendReady, SendStandby, Settle, StartLock, StartOpen, StartPublish, StartServe, StartStage,
+    StartWarmUp,
 };
 use Cue::{
-    Abort, Acknowledged, Begin, BeginLate, HelloLate, LockFree, LockHeld, LockSpent, Lost,
-    OpenDone, OpenFailed, OpenLate, OpenTooLarge, OpenUnhealthy, PublishDone, PublishFailed,
-    RetryDue, StageDone, StageFailed, Start, WriteLate, Written,
+    Abort, Acknowledged, Begin, BeginLate, Commit, HelloLate, LockFree, LockHeld, LockSpent, Lost,
+    OpenDone, OpenFailed, OpenLate, OpenTooLarge, OpenUnhealthy, PublishDone, PublishSettled,
+    RetryDue, StageDone, StageFailed, Start, WarmUpDone, WarmUpFailed, WarmUpLate, WriteLate,
+    Written,
 };
 use Phase::{
-    Announcing, Failed, Fresh, Greeting, LockPause, Locking, Opening, Parting, Publishing, Serving,
-    Staging, StagingAlone, Standing,
+    Announcing, Failed, Fresh, Greeting, LockPause, Locking, Opening, Parting, Probation,
+    Publishing, Serving, Staging, StagingAlone, Standing, Warming,
 };
 
 /// A row of the successor's table.
@@ -37,14 +39,21 @@ pub static SUCCESSOR: &[SuccessorRow] = &[
     row(&[Staging],      &[StageDone],     &[SendHello, ArmHello],        Greeting,     "5"),
     row(&[Staging, StagingAlone],
                          &[StageFailed],   &[Fail],                       Failed,       "3"),
-    row(&[Greeting],     &[Acknowledged],  &[ArmBegin],                   Standing,     "5"),
-    row(&[Standing],     &[Begin],         &[StartLock, ArmGrace],        Locking,      "5"),
+    row(&[Greeting],     &[Acknowledged],  &[StartWarmUp],                Warming,      "5"),
+    row(&[Warming],      &[WarmUpDone],    &[SendStandby, ArmBegin],      Standing,     "5"),
+    row(&[Warming],      &[WarmUpFailed, WarmUpLate],
+                                           &[AbortPeer, ArmWrite],        Parting,      "C7"),
+    row(&[Warming],      &[Abort],         &[CancelHook, Fail],           Failed,       "C7"),
+    // A supervisor of version 1 does not wait for Standby. The lock is taken while the daemon still
+    // warms up; it opens its data when it has.
+    row(&[Standing, Warming],
+                         &[Begin],         &[StartLock, ArmGrace],        Locking,      "5"),
     row(&[Standing],     &[Abort],         &[Fail],                       Failed,       "C7"),
 
     // The session is lost before Begin: is anybody else left?
     row(&[Staging],      &[Lost],          &[],                           StagingAlone, "C3"),
     row(&[StagingAlone], &[StageDone],     &[StartLock, ArmGrace],        Locking,      "C3"),
-    row(&[Greeting, Standing],
+    row(&[Greeting, Warming, Standing],
                          &[Lost, HelloLate, BeginLate],
                                            &[StartLock, ArmGrace],        Locking,      "C3"),
 
@@ -63,14 +72,20 @@ pub static SUCCESSOR: &[SuccessorRow] = &[
     row(&[Opening],      &[OpenUnhealthy], &[SendReady, ArmWrite],        Parting,      "C8"),
     row(&[Opening],      &[OpenFailed, OpenTooLarge, OpenLate],
                                            &[AbortPeer, ArmWrite],        Parting,      "C8"),
-    row(&[Opening],      &[Abort],         &[CancelOpen, Fail],           Failed,       "C8"),
+    row(&[Opening],      &[Abort],         &[CancelHook, Fail],           Failed,       "C8"),
     stay(&[Opening],     &[Lost],          &[],                                         "C5"),
-    row(&[Announcing],   &[Written, Lost, WriteLate],
+    row(&[Announcing],   &[Written, Commit, Lost, WriteLate],
                                            &[StartPublish],               Publishing,   "C5"),
     row(&[Announcing],   &[Abort],         &[Fail],                       Failed,       "C8"),
-    row(&[Publishing],   &[PublishDone],   &[Serve],                      Serving,      "5"),
-    row(&[Publishing],   &[PublishFailed], &[ServeUnpublished],           Serving,      "C5"),
-    stay(&[Publishing],  &[Abort, Lost],   &[],                                         "C5"),
+    stay(&[Publishing],  &[Commit, Abort, Lost],
+                                           &[],                                         "C5"),
+    row(&[Publishing],   &[PublishDone],   &[StartServe],                 Probation,    "5"),
+    // Nobody will say Commit any more, or it has been said.
+    row(&[Publishing],   &[PublishSettled], &[StartServe, Settle],        Serving,      "C5"),
+
+    // Serving, while the incumbent before us could still come back.
+    row(&[Probation],    &[Commit, Lost],  &[Settle],                     Serving,      "C5"),
+    row(&[Probation],    &[Abort],         &[Fail],                       Failed,       "C8"),
 
     // Leaving, with the last word still to be written.
     row(&[Parting],      &[Written, Lost, WriteLate, Abort],

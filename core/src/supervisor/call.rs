@@ -1,9 +1,12 @@
 //! The operations of a supervisor, with their tickets and without.
 
+use crate::handles::Handles;
 use crate::journal::Entry;
 use crate::op::{
-    ClearJournal, ColdStart, Connect, Kill, Probe, Process, Spawn, Ticket, WriteJournal,
+    AdoptListeners, ClearJournal, ColdStart, Connect, Kill, Probe, Process, Spawn, Ticket,
+    WatchProbation, WriteJournal,
 };
+use crate::time::Instant;
 
 /// What a supervisor asks of its adapter.
 #[derive(Debug, PartialEq, Eq)]
@@ -38,6 +41,24 @@ pub enum SupervisorOp {
         /// The journal's entry, if there is one.
         entry: Option<Entry>,
     },
+    /// Watch the successor: done when it is `until` and all is well, failed as soon as its process is
+    /// dead, a health check fails or an operator wants it back. Stop when it is cancelled.
+    WatchProbation {
+        /// To report its end with.
+        ticket: Ticket<WatchProbation>,
+        /// The successor.
+        process: Process,
+        /// The end of its probation.
+        until: Instant,
+    },
+    /// Take these descriptors from the link that they came on. Their names were in the message
+    /// ([`Turn::message`](crate::Turn::message)) of this turn.
+    AdoptListeners {
+        /// To report its end with.
+        ticket: Ticket<AdoptListeners>,
+        /// Which ones.
+        handles: Handles,
+    },
 }
 
 /// A [`SupervisorOp`] without its ticket.
@@ -57,4 +78,8 @@ pub enum SupervisorCall {
     ColdStart,
     /// See [`SupervisorOp::Probe`].
     Probe(Option<Entry>),
+    /// See [`SupervisorOp::WatchProbation`].
+    WatchProbation(Process, Instant),
+    /// See [`SupervisorOp::AdoptListeners`].
+    AdoptListeners(Handles),
 }

@@ -3,8 +3,9 @@
 use core::fmt::Write;
 
 use super::step::{INCUMBENT, SUCCESSOR, Step};
-use super::{Cue, Phase, Why};
+use super::{Cue, Phase, Question, Task, Why};
 use crate::cause::Reason;
+use crate::handles::Handles;
 use crate::machine::{Loss, Room};
 use crate::op::{LinkReport, OpId, Process, Report, Scene};
 use crate::text::Text;
@@ -15,7 +16,7 @@ impl<B: Room> Step<'_, '_, B> {
     pub(super) fn heard(&mut self, at: usize) {
         let awaited = match self.state.phase {
             Phase::Draining | Phase::Sealing => INCUMBENT,
-            Phase::Opening => SUCCESSOR,
+            Phase::Warming | Phase::Opening => SUCCESSOR,
             _ => return,
         };
         if at == awaited {
@@ -28,7 +29,11 @@ impl<B: Room> Step<'_, '_, B> {
         let _ = write!(words, "{loss}");
         let cue = if at == INCUMBENT {
             let spent = self.state.phase == Phase::Meeting && self.now >= self.state.patience;
-            if !matches!(self.state.phase, Phase::Meeting | Phase::Asking) {
+            self.state.beat = None;
+            if !matches!(
+                self.state.phase,
+                Phase::Meeting | Phase::Asking | Phase::Greeting
+            ) {
                 self.state.incumbent_lost = true;
             }
             if spent {
@@ -37,11 +42,16 @@ impl<B: Room> Step<'_, '_, B> {
                 Cue::IncumbentLost
             }
         } else {
-            Cue::SuccessorLost
+            match self.state.phase {
+                Phase::Informing => Cue::Told,
+                Phase::Probation if !self.speaks_v2(SUCCESSOR) => Cue::SuccessorLeft,
+                _ => Cue::SuccessorLost,
+            }
         };
         match (self.state.phase, cue) {
-            (Phase::Committing | Phase::Undoing, _) => {}
-            (Phase::Meeting | Phase::Asking, _) => {
+            (Phase::Committing | Phase::Informing | Phase::Undoing | Phase::Adopting, _)
+            | (_, Cue::SuccessorLeft) => {}
+            (Phase::Meeting | Phase::Asking | Phase::Greeting, _) => {
                 let unfit = matches!(loss, Loss::Violation(_));
                 let reason = if unfit {
                     Reason::IncumbentUnfit
@@ -60,7 +70,12 @@ impl<B: Room> Step<'_, '_, B> {
         self.cue(cue);
     }
 
-    pub(super) fn message(&mut self, at: usize, message: &Message<'_>) -> Result<(), Violation> {
+    pub(super) fn message(
+        &mut self,
+        at: usize,
+        message: &Message<'_>,
+        handles: Handles,
+    ) -> Result<(), Violation> {
         let expected = self.id();
         if let Some(found) = message.id().filter(|found| *found != expected) {
             return Err(Violation::WrongId { expected, found });
@@ -76,18 +91,29 @@ impl<B: Room> Step<'_, '_, B> {
                 self.cue(Cue::SealFailed)
             }
             Message::Abort { reason, .. } if at == INCUMBENT => {
-                if matches!(self.state.phase, Phase::Draining | Phase::Sealing) {
+                if matches!(
+                    self.state.phase,
+                    Phase::Draining | Phase::Sealing | Phase::Answering
+                ) {
                     self.trouble(Reason::IncumbentRefused, reason);
                 }
                 self.cue(Cue::IncumbentAbort)
             }
             Message::Abort { reason, .. } => {
-                if self.state.phase != Phase::Committing {
+                if !matches!(self.state.phase, Phase::Committing | Phase::Informing) {
                     self.trouble(Reason::SuccessorFailed, reason);
                 }
                 self.cue(Cue::SuccessorAbort)
             }
+            Message::Standby { .. } if at == SUCCESSOR => self.cue(Cue::Standby),
             Message::Ready { healthz_ok, .. } if at == SUCCESSOR => self.ready(healthz_ok),
+            Message::Listeners { .. } if at == INCUMBENT => {
+                self.state.handles = handles;
+                self.asks(Question::Listeners) && self.cue(Cue::Listeners)
+            }
+            Message::Status { .. } if at == INCUMBENT => {
+                self.asks(Question::Status) && self.cue(Cue::Status)
+            }
             _ => false,
         };
         if allowed {
@@ -104,16 +130,33 @@ impl<B: Room> Step<'_, '_, B> {
             self.trouble(Reason::Unhealthy, "");
             return self.cue(Cue::ReadyUnhealthy);
         }
-        self.cue(if self.state.incumbent_lost {
-            Cue::ReadyAlone
-        } else {
-            Cue::Ready
-        })
+        if self.state.incumbent_lost {
+            return self.cue(Cue::ReadyAlone);
+        }
+        if self.config.probation.is_zero() {
+            return self.cue(Cue::Ready);
+        }
+        if self.speaks_v2(INCUMBENT) {
+            return self.cue(Cue::ReadyProbation);
+        }
+        if self.state.phase == Phase::Opening {
+            self.state.shortfall.probation = true;
+            self.out.report(Reason::NoProbation, "");
+        }
+        self.cue(Cue::Ready)
+    }
+
+    /// Whether this is what the machine is there to ask.
+    fn asks(&self, question: Question) -> bool {
+        matches!(self.config.task, Task::Ask(_, asked) if asked == question)
     }
 
     fn hello(&mut self, at: usize, hello: &Hello<'_>) -> Result<bool, Violation> {
         let (side, phases): (Side, &[Phase]) = match at {
-            INCUMBENT => (Side::Incumbent, &[Phase::Meeting, Phase::Asking]),
+            INCUMBENT => (
+                Side::Incumbent,
+                &[Phase::Meeting, Phase::Asking, Phase::Greeting],
+            ),
             _ => (Side::Successor, &[Phase::Welcoming]),
         };
         if !phases.contains(&self.state.phase) {
@@ -132,7 +175,21 @@ impl<B: Room> Step<'_, '_, B> {
                 });
             }
             self.out.negotiated(SUCCESSOR, version);
-            return Ok(self.cue(Cue::SuccessorHello));
+            if version >= 2 {
+                return Ok(self.cue(Cue::SuccessorHello));
+            }
+            self.state.shortfall.standby = true;
+            self.out.report(Reason::NoStandby, "");
+            return Ok(self.cue(Cue::SuccessorOld));
+        }
+        if self.state.phase == Phase::Greeting {
+            self.state.answered = Some(hello.pid);
+            self.out.negotiated(INCUMBENT, version);
+            if version >= 2 {
+                return Ok(self.cue(Cue::IncumbentHello));
+            }
+            self.trouble(Reason::NeedsVersion2, "");
+            return Ok(self.cue(Cue::IncumbentOld));
         }
         if self.state.phase == Phase::Asking {
             self.state.answered = Some(hello.pid);
@@ -177,6 +234,8 @@ impl<B: Room> Step<'_, '_, B> {
             Report::Failed(why) => self.failed(why),
             Report::Done => match self.state.phase {
                 Phase::Journaling => self.journaled(),
+                Phase::Probation => Cue::ProbationPassed,
+                Phase::Adopting => Cue::AdoptDone,
                 Phase::KillingIncumbent => {
                     self.state.incumbent_lost = true;
                     Cue::KillAlone
@@ -232,6 +291,18 @@ impl<B: Room> Step<'_, '_, B> {
                     Cue::SpawnFailed
                 }
             }
+            Phase::Probation => {
+                self.trouble(Reason::ProbationFailed, why);
+                Cue::ProbationFailed
+            }
+            Phase::Adopting => {
+                self.trouble(Reason::ListenersFailed, why);
+                Cue::AdoptFailed
+            }
+            Phase::Reaching => {
+                self.trouble(Reason::NoIncumbent, why);
+                Cue::ConnectFailed
+            }
             Phase::ColdStarting => {
                 self.trouble(Reason::ColdStartFailed, why);
                 Cue::ColdFailed
@@ -283,9 +354,15 @@ impl<B: Room> Step<'_, '_, B> {
                 self.state.timer = None;
                 self.late(why);
             }
+            _ if self.state.beat.is_some_and(|at| at <= self.now) => {
+                self.state.beat = Some(self.now.after(self.config.heartbeat));
+                let ts_ms = self.now.as_millis();
+                self.out
+                    .send_if_idle(INCUMBENT, &Message::Heartbeat { ts_ms });
+            }
             _ => {
                 self.state.alive_until = None;
-                let at = if self.state.phase == Phase::Opening {
+                let at = if matches!(self.state.phase, Phase::Warming | Phase::Opening) {
                     SUCCESSOR
                 } else {
                     INCUMBENT
@@ -323,9 +400,17 @@ impl<B: Room> Step<'_, '_, B> {
                 self.trouble(Reason::SuccessorLate, "no Ready");
                 Cue::SuccessorLate
             }
+            Why::Standby => {
+                self.trouble(Reason::SuccessorLate, "no Standby");
+                Cue::SuccessorLate
+            }
+            Why::Answer => {
+                self.trouble(Reason::IncumbentStuck, "no answer");
+                Cue::IncumbentLate
+            }
             Why::Write => Cue::WriteLate,
             Why::Retry => Cue::RetryDue,
-            Why::Operation | Why::Life => {
+            Why::Operation | Why::Life | Why::Heartbeat => {
                 self.state.op = None;
                 self.failed("the operation did not end")
             }

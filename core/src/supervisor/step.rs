@@ -4,10 +4,11 @@ use core::fmt::Write;
 use core::time::Duration;
 
 use super::{
-    Act, Cue, Phase, Supervisor, SupervisorCall, SupervisorConfig, SupervisorOp, SupervisorOutcome,
-    SupervisorState, Task, Why,
+    Act, Cue, Phase, Question, Shortfall, Supervisor, SupervisorCall, SupervisorConfig,
+    SupervisorOp, SupervisorOutcome, SupervisorState, Task, Why,
 };
 use crate::cause::{Cause, Reason};
+use crate::handles::Handles;
 use crate::journal::{Entry, Stage};
 use crate::machine::{Event, Observation, Out, Role, Room, sealed};
 use crate::op::{OpId, Process, Ticket};
@@ -48,6 +49,9 @@ impl Role<2> for Supervisor {
             deadline: Instant::default(),
             stage: None,
             journal: None,
+            beat: None,
+            shortfall: Shortfall::default(),
+            handles: Handles::NONE,
             answered: None,
             cause: None,
         }
@@ -71,11 +75,24 @@ impl Role<2> for Supervisor {
                 ticket: Ticket::new(id),
                 entry,
             },
+            SupervisorCall::WatchProbation(process, until) => SupervisorOp::WatchProbation {
+                ticket: Ticket::new(id),
+                process,
+                until,
+            },
+            SupervisorCall::AdoptListeners(handles) => SupervisorOp::AdoptListeners {
+                ticket: Ticket::new(id),
+                handles,
+            },
         }
     }
 
     fn victim(_: &SupervisorState, _: u32) -> Option<usize> {
         None
+    }
+
+    fn takes_handles(state: &SupervisorState, at: usize) -> bool {
+        at == INCUMBENT && state.phase == Phase::Answering
     }
 
     fn step<B: Room>(
@@ -96,25 +113,28 @@ impl Role<2> for Supervisor {
                 step.cue(match config.task {
                     Task::Handoff(_) => Cue::StartHandoff,
                     Task::Recover(_) => Cue::StartRecovery,
+                    Task::Ask(..) => Cue::StartAsk,
                 });
             }
             Event::Heard(at) => step.heard(at),
-            Event::Message(at, message) => step.message(at, message)?,
+            Event::Message(at, message, handles) => step.message(at, message, handles)?,
             Event::Flushed(_) => step.written(),
             Event::Lost(at, loss) => step.lost(at, loss),
             Event::Completed(op, report) => step.completed(op, report),
             Event::Due => step.due(),
-            Event::Opened(..) | Event::Progress(..) | Event::Unbound => {}
+            Event::Opened(..) | Event::Progress(..) | Event::Unbound | Event::Probation(_) => {}
         }
         Ok(())
     }
 
     fn due(_: &SupervisorConfig, state: &SupervisorState) -> Option<(Instant, Why)> {
         let life = state.alive_until.map(|at| (at, Why::Life));
+        let beat = state.beat.map(|at| (at, Why::Heartbeat));
         state
             .timer
             .into_iter()
             .chain(life)
+            .chain(beat)
             .min_by_key(|(at, _)| *at)
     }
 }
@@ -146,6 +166,7 @@ impl<B: Room> Step<'_, '_, B> {
         true
     }
 
+    #[expect(clippy::too_many_lines, reason = "a line or two for each act")]
     fn act(&mut self, act: Act) {
         let config = self.config;
         let id = self.id();
@@ -172,7 +193,12 @@ impl<B: Room> Step<'_, '_, B> {
             }
 
             // The version was chosen where the Hello was judged.
-            Act::AckIncumbent => self.acknowledge(INCUMBENT),
+            Act::AckIncumbent => {
+                self.acknowledge(INCUMBENT);
+                if self.speaks_v2(INCUMBENT) {
+                    self.state.beat = Some(self.now.after(config.heartbeat));
+                }
+            }
             Act::AckSuccessor => self.acknowledge(SUCCESSOR),
             Act::SendPrepare => self.send_prepare(id),
             Act::SendSealRequest => self.out.send(INCUMBENT, &Message::SealRequest { id }),
@@ -185,6 +211,20 @@ impl<B: Room> Step<'_, '_, B> {
                 self.out.send(SUCCESSOR, &Message::Begin { id });
             }
             Act::SendCommit => self.out.send(INCUMBENT, &Message::Commit { id }),
+            Act::TellSuccessor => {
+                if self.speaks_v2(SUCCESSOR) {
+                    self.out.send(SUCCESSOR, &Message::Commit { id });
+                }
+            }
+            Act::SendQuestion => {
+                if let Task::Ask(_, question) = config.task {
+                    let message = match question {
+                        Question::Listeners => Message::ListenersRequest,
+                        Question::Status => Message::StatusRequest,
+                    };
+                    self.out.send(INCUMBENT, &message);
+                }
+            }
             Act::SendAbort => {
                 self.send_abort(id);
                 // Once is enough.
@@ -197,9 +237,40 @@ impl<B: Room> Step<'_, '_, B> {
                     self.out.send(INCUMBENT, &Message::ResumeAfterAbort { id });
                 }
             },
-            Act::CloseIncumbent => self.out.close(INCUMBENT),
+            Act::CloseIncumbent => {
+                self.state.beat = None;
+                self.out.close(INCUMBENT);
+            }
+            Act::StartAdopt => self.start(SupervisorCall::AdoptListeners(self.state.handles)),
+            Act::StartProbation => {
+                let until = self.now.after(config.probation);
+                self.start(SupervisorCall::WatchProbation(self.state.successor, until));
+                let limit = config.probation.saturating_add(config.host_limit);
+                self.arm(limit, Why::Operation);
+            }
+            Act::CancelProbation => {
+                if let Some(op) = self.state.op.take() {
+                    self.out.cancel(op);
+                }
+            }
 
             Act::ArmMeet | Act::ArmWelcome => self.arm(config.hello, Why::Hello),
+            Act::ArmAnswer => self.arm(config.hello, Why::Answer),
+            Act::ArmWarmUp => {
+                self.arm(
+                    config.warmup.saturating_add(config.wire_slack),
+                    Why::Standby,
+                );
+                self.expect_life();
+            }
+            // A successor of version 2 closes the link when it has taken Commit in.
+            Act::ArmTold => {
+                if self.speaks_v2(SUCCESSOR) && !self.out.is_lost(SUCCESSOR) {
+                    self.arm(config.wire_slack, Why::Write);
+                } else {
+                    self.cue(Cue::Told);
+                }
+            }
             Act::ArmRetry => self.arm(config.connect_retry, Why::Retry),
             Act::ArmWrite => {
                 self.arm(config.wire_slack, Why::Write);
@@ -229,9 +300,12 @@ impl<B: Room> Step<'_, '_, B> {
             }
 
             Act::Succeed => {
-                let successor = self.state.successor;
-                self.out
-                    .finish(SupervisorOutcome::Committed { id, successor });
+                let (successor, shortfall) = (self.state.successor, self.state.shortfall);
+                self.out.finish(SupervisorOutcome::Committed {
+                    id,
+                    successor,
+                    shortfall,
+                });
             }
             Act::RolledBack => {
                 let cause = self.cause().unwrap_or(Reason::SuccessorLost.into());
@@ -246,6 +320,10 @@ impl<B: Room> Step<'_, '_, B> {
                 let pid = self.state.answered.unwrap_or_default();
                 self.out.finish(SupervisorOutcome::Found { pid });
             }
+            Act::Answered => {
+                let pid = self.state.answered.unwrap_or_default();
+                self.out.finish(SupervisorOutcome::Answered { pid });
+            }
             Act::Fail => {
                 let cause = self.cause().unwrap_or(Reason::NoIncumbent.into());
                 self.out.finish(SupervisorOutcome::Failed(cause));
@@ -255,14 +333,14 @@ impl<B: Room> Step<'_, '_, B> {
 
     pub(super) fn id(&self) -> HandoffId {
         match self.config.task {
-            Task::Handoff(id) => id,
+            Task::Handoff(id) | Task::Ask(id, _) => id,
             Task::Recover(entry) => entry.map_or(HandoffId::from_bytes([0; 16]), |entry| entry.id),
         }
     }
 
     pub(super) fn entry_found(&self) -> Option<Entry> {
         match self.config.task {
-            Task::Handoff(_) => None,
+            Task::Handoff(_) | Task::Ask(..) => None,
             Task::Recover(entry) => entry,
         }
     }
@@ -286,6 +364,11 @@ impl<B: Room> Step<'_, '_, B> {
             let id = self.id();
             self.out.send(at, &Message::HelloAck { version, id });
         }
+    }
+
+    /// Whether the link speaks version 2.
+    pub(super) fn speaks_v2(&self, at: usize) -> bool {
+        self.out.version(at).is_some_and(|version| version >= 2)
     }
 
     fn send_prepare(&mut self, id: HandoffId) {
@@ -359,7 +442,9 @@ impl<B: Room> Step<'_, '_, B> {
     }
 
     pub(super) fn written(&mut self) {
-        if self.out.is_flushed(INCUMBENT) {
+        if self.out.is_flushed(INCUMBENT)
+            && matches!(self.state.phase, Phase::Committing | Phase::Undoing)
+        {
             self.cue(Cue::Written);
         }
     }

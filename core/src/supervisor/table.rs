@@ -1,43 +1,49 @@
-//! The supervisor's transitions, all of them: one handoff, or one look around after a restart.
+//! The supervisor's transitions, all of them: one handoff, one look around after a restart, or one
+//! question.
 //!
 //! ```text
-//! Connecting ─→ Meeting ─→ Spawning ─→ Welcoming ─→ Journaling ─→ Draining ─→ Sealing ─→ Opening ─→ Committing ─→ Done
-//!     ↑ ↓          │           │           │            │          │  │         │  │        │
-//! ConnectPause ←───┘           │           │            │  C6: O lost: Begin ───┴──────→    │
-//!                              │           └────────────┴──────────┴─ C7, C10 ──┴─→ Killing ←┘ C8
-//!                              ↓                                                      ↓
-//!                           Undoing ←─────────────────────────────────────────────────┤
-//!                              └→ Confirming (is O there?) ─→ ColdStarting ←───────────┘
+//! Connecting ─→ Meeting ─→ Spawning ─→ Welcoming ─→ Warming ─→ Journaling ─→ Draining ─→ Sealing ─→ Opening ─→ Probation ─→ Committing ─→ Informing ─→ Done
+//!     ↑ ↓          │           │           │           │           │          │  │         │  │        │           │
+//! ConnectPause ←───┘           │           │           │           │  C6: O lost: Begin ───┴──────→    │           │
+//!                              │           └───────────┴───────────┴──────────┴─ C7, C10 ──┴─→ Killing ←┴─── C8 ───┘
+//!                              ↓                                                                  ↓
+//!                           Undoing ←─────────────────────────────────────────────────────────────┤
+//!                              └→ Confirming (is O there?) ─→ ColdStarting ←───────────────────────┘
 //!
 //! Calling ─→ Asking ─→ Probing ─→ Done            C9, after a restart: until the scene settles
 //!    ↑                    ├─→ Settling ─→ Calling
 //!    └───── Evicting ←────┤
 //!                         └─→ ColdStarting
+//!
+//! Reaching ─→ Greeting ─→ Answering ─→ Adopting ─→ Done      a question to the incumbent
 //! ```
 
 use super::{Act, Cue, Phase};
 use crate::table::{Row, row, stay};
 
 use Act::{
-    AckIncumbent, AckSuccessor, ArmDrain, ArmMeet, ArmReady, ArmRetry, ArmSeal, ArmWelcome,
-    ArmWrite, AskKill, ClearJournal, CloseIncumbent, Extend, Fail, Found, JournalBegun,
-    JournalPrepared, KillIncumbent, KillSuccessor, RolledBack, SendAbort, SendBegin, SendCommit,
-    SendPrepare, SendSealRequest, SendUndo, StartColdStart, StartConnect, StartProbe, StartSpawn,
-    Started, Succeed,
+    AckIncumbent, AckSuccessor, Answered, ArmAnswer, ArmDrain, ArmMeet, ArmReady, ArmRetry,
+    ArmSeal, ArmTold, ArmWarmUp, ArmWelcome, ArmWrite, AskKill, CancelProbation, ClearJournal,
+    CloseIncumbent, Extend, Fail, Found, JournalBegun, JournalPrepared, KillIncumbent,
+    KillSuccessor, RolledBack, SendAbort, SendBegin, SendCommit, SendPrepare, SendQuestion,
+    SendSealRequest, SendUndo, StartAdopt, StartColdStart, StartConnect, StartProbation,
+    StartProbe, StartSpawn, Started, Succeed, TellSuccessor,
 };
 use Cue::{
-    ColdDone, ColdFailed, ConnectDone, ConnectFailed, ConnectSpent, Drained as GotDrained,
-    HelloRetired, IncumbentAbort, IncumbentHello, IncumbentLate, IncumbentLost, IncumbentLostSpent,
-    IncumbentStuck, IncumbentUnfit, JournalAlone, JournalDone, KillAlone, KillDone, KillFailed,
-    Occupied, Ready, ReadyAlone, ReadyUnhealthy, RetryDue, SealComplete, SealFailed, Settled,
-    SpawnAlone, SpawnDone, SpawnFailed, StartHandoff, StartRecovery, SuccessorAbort,
-    SuccessorHello, SuccessorLate, SuccessorLost, Unsettled, UnsettledLate, Vacant, WriteLate,
-    Written,
+    AdoptDone, AdoptFailed, ColdDone, ColdFailed, ConnectDone, ConnectFailed, ConnectSpent,
+    Drained as GotDrained, HelloRetired, IncumbentAbort, IncumbentHello, IncumbentLate,
+    IncumbentLost, IncumbentLostSpent, IncumbentOld, IncumbentStuck, IncumbentUnfit, JournalAlone,
+    JournalDone, KillAlone, KillDone, KillFailed, Listeners, Occupied, ProbationFailed,
+    ProbationPassed, Ready, ReadyAlone, ReadyProbation, ReadyUnhealthy, RetryDue, SealComplete,
+    SealFailed, Settled, SpawnAlone, SpawnDone, SpawnFailed, Standby, StartAsk, StartHandoff,
+    StartRecovery, Status, SuccessorAbort, SuccessorHello, SuccessorLate, SuccessorLeft,
+    SuccessorLost, SuccessorOld, Told, Unsettled, UnsettledLate, Vacant, WriteLate, Written,
 };
 use Phase::{
-    Asking, Calling, ColdStarting, Committing, ConfirmPause, Confirming, ConnectPause, Connecting,
-    Done, Draining, Evicting, Fresh, Journaling, Killing, KillingIncumbent, Meeting, Opening,
-    Probing, Sealing, Settling, Spawning, Undoing, Welcoming,
+    Adopting, Answering, Asking, Calling, ColdStarting, Committing, ConfirmPause, Confirming,
+    ConnectPause, Connecting, Done, Draining, Evicting, Fresh, Greeting, Informing, Journaling,
+    Killing, KillingIncumbent, Meeting, Opening, Probation, Probing, Reaching, Sealing, Settling,
+    Spawning, Undoing, Warming, Welcoming,
 };
 
 /// A row of the supervisor's table.
@@ -51,14 +57,32 @@ pub static SUPERVISOR: &[SupervisorRow] = &[
     row(&[Connecting],    &[ConnectDone],    &[ArmMeet],                            Meeting,    "5"),
     row(&[Meeting],       &[IncumbentHello], &[AckIncumbent, StartSpawn],           Spawning,   "5"),
     row(&[Spawning],      &[SpawnDone],      &[ArmWelcome],                         Welcoming,  "5"),
-    row(&[Welcoming],     &[SuccessorHello], &[AckSuccessor, JournalPrepared],      Journaling, "5"),
+    row(&[Welcoming],     &[SuccessorHello], &[AckSuccessor, ArmWarmUp],            Warming,    "5"),
+    row(&[Warming],       &[Standby],        &[JournalPrepared],                    Journaling, "5"),
     row(&[Journaling],    &[JournalDone],    &[SendPrepare, ArmDrain],              Draining,   "5"),
     row(&[Draining],      &[GotDrained],     &[SendSealRequest, ArmSeal],           Sealing,    "5"),
     row(&[Sealing],       &[SealComplete],   &[SendBegin, ArmReady, JournalBegun],  Opening,    "5"),
     row(&[Opening],       &[Ready],          &[SendCommit, ArmWrite],               Committing, "5"),
     row(&[Committing],    &[Written, IncumbentLost, WriteLate],
+                                             &[TellSuccessor, ArmTold],             Informing,  "5"),
+    row(&[Informing],     &[Told, WriteLate],
                                              &[ClearJournal, Succeed],              Done,       "5"),
     stay(&[Committing],   &[SuccessorLost, SuccessorAbort, IncumbentAbort], &[],                "5"),
+    stay(&[Informing],    &[SuccessorAbort, IncumbentLost, IncumbentAbort], &[],                "5"),
+
+    // A successor of version 1 does not say Standby.
+    row(&[Welcoming],     &[SuccessorOld],   &[AckSuccessor, JournalPrepared],      Journaling, "5"),
+
+    // The successor serves on probation, and the incumbent could come back.
+    row(&[Opening],       &[ReadyProbation], &[StartProbation],                     Probation,  "5"),
+    row(&[Probation],     &[ProbationPassed],
+                                             &[SendCommit, ArmWrite],               Committing, "5"),
+    row(&[Probation],     &[ProbationFailed, SuccessorLost, SuccessorAbort],
+                                             &[CancelProbation, KillSuccessor],     Killing,    "C8"),
+    row(&[Probation],     &[IncumbentLost],  &[CancelProbation, CloseIncumbent, TellSuccessor, ArmTold],
+                                                                                    Informing,  "C6"),
+    // One of version 1 leaves its session after Ready, and serves all the same.
+    stay(&[Probation],    &[SuccessorLeft, IncumbentAbort],                 &[],                "C2"),
 
     // Nobody answers, or the process that has just been retired still does: once more, for a while.
     row(&[Connecting],    &[ConnectFailed],  &[ArmRetry],                         ConnectPause, "6"),
@@ -70,7 +94,7 @@ pub static SUPERVISOR: &[SupervisorRow] = &[
                                              &[CloseIncumbent, Fail],               Done,       "6"),
 
     // The incumbent is lost before it has sealed: it may be dead, and the successor finds out.
-    stay(&[Spawning, Welcoming, Journaling],
+    stay(&[Spawning, Welcoming, Warming, Journaling],
                           &[IncumbentLost],  &[CloseIncumbent],                                 "C6"),
     row(&[Journaling],    &[JournalAlone],   &[SendBegin, ArmReady, JournalBegun],  Opening,    "C6"),
     row(&[Draining, Sealing],
@@ -82,7 +106,7 @@ pub static SUPERVISOR: &[SupervisorRow] = &[
     // Before Begin, whatever goes wrong costs the successor, and the incumbent goes on.
     row(&[Spawning],      &[SpawnFailed],    &[SendUndo, ArmWrite],                 Undoing,    "C7"),
     row(&[Spawning],      &[SpawnAlone],     &[Extend, StartConnect],               Confirming, "C7"),
-    row(&[Welcoming, Journaling, Draining, Sealing],
+    row(&[Welcoming, Warming, Journaling, Draining, Sealing],
                           &[SuccessorLost, SuccessorLate, SuccessorAbort],
                                              &[KillSuccessor],                      Killing,    "C7"),
     row(&[Draining, Sealing],
@@ -106,7 +130,7 @@ pub static SUPERVISOR: &[SupervisorRow] = &[
 
     // After Begin the lock decides; what the incumbent says about the handoff changes nothing.
     stay(&[Opening],      &[IncumbentAbort], &[],                                               "C2"),
-    row(&[Opening],       &[ReadyAlone],     &[ClearJournal, Succeed],              Done,       "C6"),
+    row(&[Opening],       &[ReadyAlone],     &[TellSuccessor, ArmTold],             Informing,  "C6"),
     row(&[Opening],       &[SuccessorLost, SuccessorLate, SuccessorAbort, ReadyUnhealthy],
                                              &[KillSuccessor],                      Killing,    "C8"),
 
@@ -114,7 +138,7 @@ pub static SUPERVISOR: &[SupervisorRow] = &[
     row(&[Killing],       &[KillDone, KillFailed],
                                              &[SendUndo, ArmWrite],                 Undoing,    "C8"),
     row(&[Killing],       &[KillAlone],      &[Extend, StartConnect],               Confirming, "C8"),
-    stay(&[Killing],      &[SuccessorLost, SuccessorAbort, Ready, ReadyAlone, ReadyUnhealthy,
+    stay(&[Killing],      &[SuccessorLost, SuccessorAbort, Standby, Ready, ReadyAlone, ReadyProbation, ReadyUnhealthy,
                             GotDrained, SealComplete, SealFailed, IncumbentAbort],  &[],        "C8"),
     row(&[Undoing],       &[Written],        &[ClearJournal, RolledBack],           Done,       "C8"),
     row(&[Undoing],       &[IncumbentLost, WriteLate],
@@ -145,6 +169,23 @@ pub static SUPERVISOR: &[SupervisorRow] = &[
                                              &[StartConnect],                       Calling,    "C9"),
     row(&[Probing],       &[Occupied],       &[Fail],                               Done,       "C9"),
     row(&[Probing],       &[Vacant],         &[StartColdStart],                   ColdStarting, "C9"),
+
+    // A question.
+    row(&[Fresh],         &[StartAsk],       &[StartConnect],                       Reaching,   "6"),
+    row(&[Reaching],      &[ConnectDone],    &[ArmMeet],                            Greeting,   "6"),
+    row(&[Reaching],      &[ConnectFailed, ConnectSpent],
+                                             &[Fail],                               Done,       "6"),
+    row(&[Greeting],      &[IncumbentHello], &[AckIncumbent, SendQuestion, ArmAnswer],
+                                                                                    Answering,  "6"),
+    row(&[Greeting],      &[IncumbentLost, IncumbentLostSpent, IncumbentLate, IncumbentUnfit, IncumbentOld],
+                                             &[CloseIncumbent, Fail],               Done,       "6"),
+    row(&[Answering],     &[Listeners],      &[StartAdopt],                         Adopting,   "6"),
+    row(&[Answering],     &[Status],         &[CloseIncumbent, Answered],           Done,       "6"),
+    row(&[Answering],     &[IncumbentLost, IncumbentLate, IncumbentAbort],
+                                             &[CloseIncumbent, Fail],               Done,       "6"),
+    row(&[Adopting],      &[AdoptDone],      &[CloseIncumbent, Answered],           Done,       "6"),
+    row(&[Adopting],      &[AdoptFailed],    &[CloseIncumbent, Fail],               Done,       "6"),
+    stay(&[Adopting],     &[IncumbentLost, IncumbentAbort],                 &[],                "6"),
 ];
 
 /// Which rows of the table were taken.

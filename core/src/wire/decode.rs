@@ -8,19 +8,20 @@ use super::{Hello, List, Message, MessageKind};
 
 /// Reads the message in `payload`, the bytes of a frame after its version field.
 ///
-/// `version` decides what becomes of bytes after the message: version 2 and above refuse them,
-/// everything below ignores them, as version 1 peers do. Pass the negotiated version, and 1 before there
-/// is one: the version field of a Hello may say anything.
+/// `version` decides which messages there are, and what becomes of bytes after the message: version 2
+/// and above refuse them, everything below ignores them, as version 1 peers do. Pass the negotiated
+/// version, and 1 before there is one: the version field of a Hello may say anything.
 ///
 /// Numbers may be spelt with more varint bytes than they need; peers accept that too.
 ///
 /// # Errors
-/// The payload is not exactly one message of version 1; the session ends.
+/// The payload is not exactly one message of that version; the session ends.
 pub fn decode(version: u16, payload: &[u8]) -> Result<Message<'_>, DecodeError> {
     let (number, rest) = take_from_bytes::<u32>(payload).map_err(|error| DecodeError::Number {
         fault: error.into(),
     })?;
-    let kind = MessageKind::from_number(number).ok_or(DecodeError::Unknown { number })?;
+    let kind = MessageKind::from_number(version, number)
+        .ok_or(DecodeError::Unknown { number, version })?;
     let mut fields = Fields { kind, rest };
     let message = fields.message()?;
     if version >= 2 && !fields.rest.is_empty() {
@@ -102,6 +103,21 @@ impl<'a> Fields<'a> {
             MessageKind::Heartbeat => Message::Heartbeat {
                 ts_ms: self.take("ts_ms")?,
             },
+            MessageKind::Standby => Message::Standby {
+                id: self.take("id")?,
+            },
+            MessageKind::ListenersRequest => Message::ListenersRequest,
+            MessageKind::Listeners => Message::Listeners {
+                names: self.take_list("names")?,
+            },
+            MessageKind::StatusRequest => Message::StatusRequest,
+            MessageKind::Status => Message::Status {
+                phase: self.take("phase")?,
+                generation: self.take("generation")?,
+                uptime_ms: self.take("uptime_ms")?,
+                open_connections: self.take("open_connections")?,
+                revisions: self.take_list("revisions")?,
+            },
         })
     }
 
@@ -131,7 +147,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Why a payload is not a message of version 1. The peer is broken, or speaks a version that was
+/// Why a payload is not a message. The peer is broken, or speaks a version that was
 /// not agreed on; the session ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum DecodeError {
@@ -141,11 +157,13 @@ pub enum DecodeError {
         /// What is wrong with it.
         fault: Fault,
     },
-    /// No message of version 1 has this number.
-    #[error("unknown message number {number}: version 1 has 0 to 13")]
+    /// No message of the link's version has this number.
+    #[error("message number {number} does not exist in version {version} of the protocol")]
     Unknown {
         /// The number.
         number: u32,
+        /// The version that the link speaks.
+        version: u16,
     },
     /// One field could not be read.
     #[error("undecodable {message}: field {field} {fault}")]
@@ -210,6 +228,7 @@ mod tests {
     use std::vec::Vec;
 
     use super::*;
+    use crate::wire::StatusPhase;
 
     fn field(message: MessageKind, field: &'static str, fault: Fault) -> DecodeError {
         DecodeError::Field {
@@ -225,17 +244,20 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_version_1_does_not_have() {
+    fn a_number_that_the_version_does_not_have() {
+        let unknown = |version, number| Err(DecodeError::Unknown { number, version });
         for number in (14..=21).chain([22, 127]) {
-            let error = DecodeError::Unknown { number };
             let byte = u8::try_from(number).unwrap();
-            assert_eq!(decode(1, &[byte, 0, 0, 0]), Err(error));
-            assert_eq!(decode(2, &[byte, 0, 0, 0]), Err(error));
+            assert_eq!(decode(1, &[byte, 0, 0, 0]), unknown(1, number));
+            assert_eq!(decode(0, &[byte, 0, 0, 0]), unknown(0, number));
         }
-        let number = u32::MAX;
+        for number in [15, 20, 21, 22, 127] {
+            let byte = u8::try_from(number).unwrap();
+            assert_eq!(decode(2, &[byte, 0, 0, 0]), unknown(2, number));
+        }
         assert_eq!(
             decode(1, &[0xff, 0xff, 0xff, 0xff, 0x0f]),
-            Err(DecodeError::Unknown { number })
+            unknown(1, u32::MAX)
         );
     }
 
@@ -342,11 +364,15 @@ mod tests {
 
     #[test]
     fn numbers_and_kinds_agree() {
-        for (at, kind) in MessageKind::ALL.into_iter().enumerate() {
-            assert_eq!(usize::try_from(kind.number()), Ok(at));
-            assert_eq!(MessageKind::from_number(kind.number()), Some(kind));
+        for kind in MessageKind::ALL {
+            let number = kind.number();
+            assert_eq!(MessageKind::from_number(2, number), Some(kind));
+            assert_eq!(MessageKind::from_number(0, number).is_some(), number < 14);
         }
-        assert_eq!(MessageKind::from_number(14), None);
+        for phase in StatusPhase::ALL {
+            assert_eq!(StatusPhase::from_number(phase.number()), Some(phase));
+        }
+        assert_eq!(StatusPhase::from_number(9), None);
         assert_eq!(MessageKind::PrepareHandoff.to_string(), "PrepareHandoff");
     }
 }

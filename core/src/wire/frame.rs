@@ -112,6 +112,8 @@ pub struct FrameReader {
 pub struct Pushed {
     /// How many bytes it took. The others belong to the next frame.
     pub consumed: usize,
+    /// Whether the first of these bytes is the first of the frame.
+    pub began: bool,
     /// Whether the frame is whole. It is then in [`FrameReader::frame`] until
     /// [`FrameReader::clear`], and nothing more is taken.
     pub complete: bool,
@@ -132,16 +134,19 @@ impl FrameReader {
         if room.len() < HEADER_LEN {
             return Err(FrameError::NoRoom { room: room.len() });
         }
+        let began = self.is_empty();
         let in_header = self.fill(room, bytes, HEADER_LEN);
         let Some(end) = frame_end(room, self.filled)? else {
             return Ok(Pushed {
                 consumed: in_header,
+                began,
                 complete: false,
             });
         };
         let in_body = self.fill(room, bytes.get(in_header..).unwrap_or_default(), end);
         Ok(Pushed {
             consumed: in_header.saturating_add(in_body),
+            began,
             complete: self.filled >= end,
         })
     }

@@ -1,4 +1,4 @@
-//! The messages of version 1, as values.
+//! The messages of versions 1 and 2, as values.
 //!
 //! The variants of [`Message`] and [`MessageKind`] stand in the order of their numbers, and the
 //! fields of each in the order of the wire: both orders are the encoding, so neither may change.
@@ -29,7 +29,7 @@ pub struct Hello<'a> {
     pub build_id: &'a [u8],
     /// The protocol versions that it speaks.
     pub versions: VersionRange,
-    /// Reserved for feature bits; 0 in version 1.
+    /// Reserved for feature bits; 0 so far.
     pub capabilities: u64,
 }
 
@@ -114,7 +114,8 @@ pub enum Message<'a> {
         /// The revision of each shard as it found it.
         revisions: Revisions<'a>,
     },
-    /// S→O: the successor serves; exit.
+    /// S→O: the successor serves; exit. With version 2 then S→N: the incumbent will not come back, so
+    /// the data may be changed for good.
     Commit {
         /// The handoff.
         id: HandoffId,
@@ -136,9 +137,53 @@ pub enum Message<'a> {
         /// The sender's clock, in Unix milliseconds; informative.
         ts_ms: u64,
     },
+    /// N→S, version 2: all that needs neither the lock nor the data is done.
+    Standby {
+        /// The handoff.
+        id: HandoffId,
+    },
+    /// Keeps number 15 free, which is reserved. There is no value of it.
+    #[doc(hidden)]
+    Reserved15(Never),
+    /// S→O, version 2: hand over a copy of every listener.
+    ListenersRequest,
+    /// O→S, version 2: the listeners. Their descriptors come with the first byte of the frame, in the
+    /// order of the names.
+    Listeners {
+        /// A name for each descriptor.
+        names: Names<'a>,
+    },
+    /// S→O, version 2: how are you?
+    StatusRequest,
+    /// O→S, version 2: the answer, at once, whatever the daemon is at.
+    Status {
+        /// What the daemon is at: a [`StatusPhase`] by its number.
+        phase: u8,
+        /// The generation under which the writer lock is or was held last.
+        generation: u64,
+        /// How long the daemon has served, in milliseconds.
+        uptime_ms: u64,
+        /// Connections that are open.
+        open_connections: u32,
+        /// The last revision of each shard.
+        revisions: Revisions<'a>,
+    },
 }
 
+/// A type without values.
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Never {}
+
 impl Message<'_> {
+    /// How many descriptors belong to it.
+    pub const fn descriptors(&self) -> usize {
+        match self {
+            Self::Listeners { names } => names.len(),
+            _ => 0,
+        }
+    }
+
     /// Which message it is.
     pub const fn kind(&self) -> MessageKind {
         match self {
@@ -156,6 +201,12 @@ impl Message<'_> {
             Self::Abort { .. } => MessageKind::Abort,
             Self::ResumeAfterAbort { .. } => MessageKind::ResumeAfterAbort,
             Self::Heartbeat { .. } => MessageKind::Heartbeat,
+            Self::Standby { .. } => MessageKind::Standby,
+            Self::Reserved15(never) => match *never {},
+            Self::ListenersRequest => MessageKind::ListenersRequest,
+            Self::Listeners { .. } => MessageKind::Listeners,
+            Self::StatusRequest => MessageKind::StatusRequest,
+            Self::Status { .. } => MessageKind::Status,
         }
     }
 
@@ -171,11 +222,17 @@ impl Message<'_> {
             | Self::Ready { id, .. }
             | Self::Commit { id }
             | Self::Abort { id, .. }
-            | Self::ResumeAfterAbort { id } => Some(id),
+            | Self::ResumeAfterAbort { id }
+            | Self::Standby { id } => Some(id),
+            Self::Reserved15(never) => match never {},
             Self::Hello(_)
             | Self::Drained { .. }
             | Self::SealProgress { .. }
-            | Self::Heartbeat { .. } => None,
+            | Self::Heartbeat { .. }
+            | Self::ListenersRequest
+            | Self::Listeners { .. }
+            | Self::StatusRequest
+            | Self::Status { .. } => None,
         }
     }
 }
@@ -198,11 +255,16 @@ pub enum MessageKind {
     Abort = 11,
     ResumeAfterAbort = 12,
     Heartbeat = 13,
+    Standby = 14,
+    ListenersRequest = 16,
+    Listeners = 17,
+    StatusRequest = 18,
+    Status = 19,
 }
 
 impl MessageKind {
-    /// All of them; each stands at its own number.
-    pub const ALL: [Self; 14] = [
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 19] = [
         Self::Hello,
         Self::HelloAck,
         Self::PrepareHandoff,
@@ -217,6 +279,11 @@ impl MessageKind {
         Self::Abort,
         Self::ResumeAfterAbort,
         Self::Heartbeat,
+        Self::Standby,
+        Self::ListenersRequest,
+        Self::Listeners,
+        Self::StatusRequest,
+        Self::Status,
     ];
 
     /// The number that stands for it on the wire.
@@ -224,10 +291,20 @@ impl MessageKind {
         self as u32
     }
 
-    /// The kind with this number; `None` for the numbers that version 1 does not have.
-    pub fn from_number(number: u32) -> Option<Self> {
-        let at = usize::try_from(number).ok()?;
-        Self::ALL.get(at).copied()
+    /// The lowest protocol version that has it.
+    pub const fn since(self) -> u16 {
+        if self as u32 > Self::Heartbeat as u32 {
+            2
+        } else {
+            1
+        }
+    }
+
+    /// The kind that this number stands for on a link of protocol version `version`, if any.
+    pub fn from_number(version: u16, number: u32) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.number() == number && kind.since() <= version.max(1))
     }
 }
 
@@ -235,5 +312,71 @@ impl fmt::Display for MessageKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The variants carry the protocol's own names.
         fmt::Debug::fmt(self, f)
+    }
+}
+
+/// What a daemon is at, as [`Message::Status`] says it. The numbers are the wire's; a later version may
+/// add to them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum StatusPhase {
+    /// It serves.
+    Serving = 0,
+    /// It drains.
+    Draining = 1,
+    /// It has drained, and waits for the supervisor.
+    Drained = 2,
+    /// It seals, or releases the writer lock.
+    Sealing = 3,
+    /// It has sealed and released the lock, and waits for the outcome.
+    Sealed = 4,
+    /// The handoff was given up; it waits for the lock, or takes the control path back.
+    Reclaiming = 5,
+    /// It is about to serve again.
+    Resuming = 6,
+    /// It serves as a successor that may still be sent away.
+    Probation = 7,
+    /// It is about to leave the process.
+    Leaving = 8,
+}
+
+impl StatusPhase {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 9] = [
+        Self::Serving,
+        Self::Draining,
+        Self::Drained,
+        Self::Sealing,
+        Self::Sealed,
+        Self::Reclaiming,
+        Self::Resuming,
+        Self::Probation,
+        Self::Leaving,
+    ];
+
+    /// The number that stands for it on the wire.
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// The phase with this number, if this version knows it.
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(number)).copied()
+    }
+}
+
+impl fmt::Display for StatusPhase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Serving => "serving",
+            Self::Draining => "draining",
+            Self::Drained => "drained",
+            Self::Sealing => "sealing",
+            Self::Sealed => "sealed",
+            Self::Reclaiming => "reclaiming",
+            Self::Resuming => "resuming",
+            Self::Probation => "on probation",
+            Self::Leaving => "leaving",
+        })
     }
 }

@@ -39,5 +39,5 @@ pub use frame::{
 };
 pub use id::{HandoffId, ParseIdError};
 pub use list::{Iter, List, Names, Revisions};
-pub use message::{Hello, Message, MessageKind, Side};
+pub use message::{Hello, Message, MessageKind, Never, Side, StatusPhase};
 pub use version::{NoCommonVersion, VersionRange};

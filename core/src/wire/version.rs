@@ -19,6 +19,9 @@ impl VersionRange {
     /// Version 1 alone.
     pub const V1: Self = Self { min: 1, max: 1 };
 
+    /// All that this build speaks.
+    pub const SUPPORTED: Self = Self { min: 1, max: 2 };
+
     /// The highest version in both ranges.
     pub fn highest_common(self, other: Self) -> Option<u16> {
         let lowest = self.min.max(other.min);
