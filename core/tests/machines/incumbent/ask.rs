@@ -67,8 +67,10 @@ fn the_status_says_how_the_daemon_is() {
     assert_eq!(o.wait.and_then(|wait| wait.deadline), None);
 }
 
-/// Every phase that a test can stay in, by its number in Status.
-const PHASES: &[(fn() -> Old, u8)] = &[
+type Make = fn() -> Old;
+
+/// Every phase that a test can stay in, with its number in Status.
+const PHASES: &[(Make, u8)] = &[
     (acknowledged, 0),
     (draining, 1),
     (undraining, 1),
@@ -84,7 +86,7 @@ const PHASES: &[(fn() -> Old, u8)] = &[
     (on_probation, 7),
 ];
 
-fn aborted(make: fn() -> Old) -> Old {
+fn aborted(make: Make) -> Old {
     let mut o = make();
     o.hear(1, &ABORT);
     o
@@ -210,7 +212,7 @@ fn a_daemon_that_does_not_say_how_it_is_is_answered_for_after_a_tenth_of_a_secon
 fn questions_to_a_daemon_that_hangs_do_not_pile_up() {
     let mut o = acknowledged();
     let mut started = 0;
-    let end = o.now.after(Duration::from_secs(60));
+    let end = o.now.after(Duration::from_mins(1));
     while o.now < end {
         started += o.hear(1, &STATUS).len();
         assert_eq!(o.sleep(), ["send 1 Status"]);
