@@ -223,7 +223,7 @@ fn every_row_is_taken() {
         },
         Setup {
             asks: true,
-            failures: false,
+            faults: 0,
             ..calm
         },
         all,
