@@ -32,8 +32,11 @@ impl Handles {
         self.count == 0
     }
 
-    /// The number of each.
+    /// The number of each; none for [`TRUNCATED`](Self::TRUNCATED).
     pub const fn numbers(self) -> core::ops::Range<u32> {
+        if self.count == Self::TRUNCATED.count {
+            return 0..0;
+        }
         self.first..self.first.saturating_add(self.count)
     }
 }

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`lock`] | the writer lock L with its pidfile hint and its generation |
 //! | [`control`] | the control path P: staged, published, accepted from, connected to |
+//! | [`descriptors`] | descriptors that travel over a Unix socket |
 //! | [`peer`] | who is at the other end of a Unix socket |
 //! | [`inherit`] | what a process finds in its environment when it is born |
 //! | [`spawn`] | the other end of the same convention: how a process is born |
@@ -18,6 +19,7 @@
 
 pub mod clock;
 pub mod control;
+pub mod descriptors;
 pub mod inherit;
 pub mod journal;
 pub mod listen;
