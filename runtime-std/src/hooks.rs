@@ -64,7 +64,7 @@ pub trait Drainable: Send + Sync + 'static {
     /// successor: after Commit, or some seconds after the supervisor was lost or if it speaks version 1.
     /// A process that was started afresh is free from the beginning, and is not called.
     ///
-    /// No handoff begins while it runs.
+    /// A handoff that is asked for while it runs waits for it.
     ///
     /// # Errors
     /// Are logged, and change nothing: the daemon serves on.
