@@ -118,7 +118,8 @@ struct Step<'s, 'm, B> {
 impl<B: Room> Step<'_, '_, B> {
     /// Runs the row for `cue`, if there is one.
     fn cue(&mut self, cue: Cue) -> bool {
-        let Some(row) = table::find(self.config.table(), &self.state.phase, &cue) else {
+        let Some(row) = table::find(SuccessorConfig::table(self.config), &self.state.phase, &cue)
+        else {
             return false;
         };
         #[cfg(feature = "trace")]
