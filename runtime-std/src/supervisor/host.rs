@@ -209,7 +209,7 @@ impl Host<handoff_core::Supervisor, 2> for SupervisorHost<'_> {
                     self.clock.instant(until.as_nanos()),
                     self.health.cloned(),
                     self.rollback,
-                    self.caller.clone(),
+                    &self.caller,
                 );
                 return;
             }

@@ -112,7 +112,7 @@ impl WatchThread {
         until: Option<Instant>,
         health: Option<HealthCheck>,
         handle: &RollbackHandle,
-        caller: Caller,
+        caller: &Caller,
     ) -> Option<Self> {
         let op = ticket.id();
         match spawn(process, until, health, handle.clone(), caller.clone()) {
