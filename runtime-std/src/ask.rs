@@ -280,7 +280,7 @@ impl Host<handoff_core::Supervisor, 2> for AskHost<'_> {
             SupervisorOp::Connect(ticket) => {
                 let reached = reach(self.control, links);
                 self.reached = reached.is_ok();
-                links.end(linked(ticket, reached));
+                links.end(linked(ticket, reached.map_err(|e| e.to_string())));
             }
             SupervisorOp::AdoptListeners { ticket, handles } => {
                 self.adopt(links.take(handles));

@@ -385,6 +385,25 @@ fn a_successor_that_dies_is_rolled_back() {
 }
 
 #[test]
+fn a_successor_on_probation_stays_when_the_incumbent_is_lost() {
+    let (began, probation) = mpsc::channel();
+    let mut stage = Stage::with(VersionRange::SUPPORTED, tell(began));
+    let handle = stage.supervisor.rollback_handle();
+    let incumbent = stage.incumbent.handle.clone();
+    let end = thread::spawn(move || {
+        probation.recv().unwrap();
+        incumbent.stop();
+    });
+    // Nobody could come back any more, so the check that runs is not waited for.
+    let report = stage.handoff(2, Some(shell("sleep 600", &[])));
+    assert!(report.committed(), "{}", report.outcome);
+    assert!(!handle.rollback("too late"));
+    let _guard = Guard(report.child.unwrap());
+    end.join().unwrap();
+    assert_eq!(stage.incumbent.left(), Retirement::Stopped);
+}
+
+#[test]
 fn there_is_no_probation_with_an_incumbent_of_version_1() {
     let (send, troubles) = mpsc::channel();
     let mut stage = Stage::with(VersionRange::V1, move |event| {

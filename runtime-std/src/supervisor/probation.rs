@@ -68,7 +68,7 @@ impl RollbackHandle {
         *self.lock() = None;
     }
 
-    /// The moment that closing the returned stream's other end wakes whoever polls it.
+    /// What the thread polls: it ends when the thread is to look around.
     fn wake(&self) -> io::Result<UnixStream> {
         let (here, there) = UnixStream::pair()?;
         if let Some(current) = self.lock().as_mut().filter(|now| now.order.is_none()) {

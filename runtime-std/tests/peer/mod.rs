@@ -62,7 +62,7 @@ impl Drop for Guard {
 /// An incumbent on a thread of this process.
 pub(crate) struct Serving {
     pub(crate) daemon: Arc<Idle>,
-    handle: IncumbentHandle,
+    pub(crate) handle: IncumbentHandle,
     thread: JoinHandle<Result<Retirement, ServeError>>,
 }
 
