@@ -10,7 +10,7 @@
 //!
 //! ```
 //! # use std::collections::VecDeque;
-//! # use handoff_core::op::{Completion, LockReport, OpId, OpenReport};
+//! # use handoff_core::op::{Completion, LockReport, OpId, OpenReport, Verdict};
 //! # use handoff_core::wire::{encode, HandoffId, Message};
 //! # use handoff_core::{Handles, Instant, LinkId, Successor, SuccessorConfig, SuccessorOp, SuccessorOutcome};
 //! use handoff_core::{Action, Inline, Input, Machine, Misuse, Role, Step};
@@ -28,16 +28,18 @@
 //! #                 listening_on: Default::default(), healthy: true, revisions: Default::default(),
 //! #             }),
 //! #             SuccessorOp::PublishPath(ticket) => ticket.done(()),
+//! #             SuccessorOp::WarmUp(ticket) => ticket.done(()),
+//! #             SuccessorOp::Serve { ticket, .. } => ticket.done(()),
 //! #         }));
 //! #     }
 //! # }
 //! # impl Host {
-//! #     fn write(&mut self, link: LinkId, bytes: &[u8]) {
+//! #     fn write(&mut self, link: LinkId, bytes: &[u8], _: Handles) {
 //! #         self.happened.push_back(Happened::Wrote(link, bytes.len()));
 //! #     }
 //! #     fn cancel(&mut self, _: OpId) {}
 //! #     fn close(&mut self, _: LinkId) {}
-//! #     fn took(&mut self, count: usize) { self.supervisor.drain(..count); }
+//! #     fn took(&mut self, count: usize, _: bool) { self.supervisor.drain(..count); }
 //! #     fn wait(&mut self, deadline: Option<Instant>) -> (Instant, Input<'_>) {
 //! #         let link = Successor::CHANNEL;
 //! #         let input = match self.happened.pop_front() {
@@ -58,10 +60,11 @@
 //!     let (mut now, mut input) = (Instant::default(), Input::Start);
 //!     loop {
 //!         let mut turn = machine.handle(now, input)?;
-//!         host.took(turn.consumed()); // the rest of the bytes comes with the next input
+//!         // The rest of the bytes comes with the next input, and descriptors with the last of them.
+//!         host.took(turn.consumed(), turn.kept());
 //!         let deadline = loop {
 //!             match turn.next() {
-//!                 Step::Do(Action::Send { link, bytes, .. }) => host.write(link, bytes),
+//!                 Step::Do(Action::Send { link, bytes, handles }) => host.write(link, bytes, handles),
 //!                 Step::Do(Action::Start(op)) => host.start(op),
 //!                 Step::Do(Action::Cancel(op)) => host.cancel(op),
 //!                 Step::Do(Action::Close { link }) => host.close(link),
@@ -82,7 +85,8 @@
 //! # let mut host = Host { supervisor, happened: VecDeque::new() };
 //! # let machine = Machine::<Successor, Inline, 1>::new(SuccessorConfig::default());
 //! # let outcome = drive(machine, &mut host)?;
-//! # assert_eq!(outcome, SuccessorOutcome::Serving { generation: 2, published: true });
+//! # let (generation, published, verdict) = (2, true, Verdict::Orphaned);
+//! # assert_eq!(outcome, SuccessorOutcome::Serving { generation, published, verdict });
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!

@@ -47,6 +47,10 @@ impl<const L: usize> Tabled<L> for Incumbent {
             IncumbentOp::TryLock(_) => O::StartLock,
             IncumbentOp::InspectPath(_) => O::StartInspect,
             IncumbentOp::BindPath(_) => O::StartBind,
+            // Beside the table: any session may ask at any time, and a probation ends when it ends.
+            IncumbentOp::ListListeners(_) | IncumbentOp::Snapshot(_) | IncumbentOp::Confirm(_) => {
+                return true;
+            }
         };
         asks(INCUMBENT, &[act], &now)
     }
@@ -63,6 +67,8 @@ impl Tabled<1> for Successor {
             SuccessorOp::TryLock(_) => N::StartLock,
             SuccessorOp::Open(_) => N::StartOpen,
             SuccessorOp::PublishPath(_) => N::StartPublish,
+            SuccessorOp::WarmUp(_) => N::StartWarmUp,
+            SuccessorOp::Serve { .. } => N::StartServe,
         };
         asks(SUCCESSOR, &[act], &now)
     }
@@ -86,6 +92,8 @@ impl Tabled<2> for Supervisor {
             SupervisorOp::ClearJournal(_) => vec![S::ClearJournal],
             SupervisorOp::ColdStart(_) => vec![S::StartColdStart],
             SupervisorOp::Probe { .. } => vec![S::StartProbe],
+            SupervisorOp::WatchProbation { .. } => vec![S::StartProbation],
+            SupervisorOp::AdoptListeners { .. } => vec![S::StartAdopt],
         };
         asks(SUPERVISOR, &acts, &now)
     }

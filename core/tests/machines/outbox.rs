@@ -6,7 +6,9 @@ use handoff_core::op::{Completion, DrainReport, SealReport};
 use handoff_core::wire::{
     FrameReader, Hello, Message, Revisions, Side, VersionRange, decode, encode,
 };
-use handoff_core::{Action, Incumbent, IncumbentOp, Inline, Input, Instant, LinkId, Machine, Step};
+use handoff_core::{
+    Action, Handles, Incumbent, IncumbentOp, Inline, Input, Instant, LinkId, Machine, Step,
+};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
@@ -110,7 +112,7 @@ impl ReferenceStateMachine for Outbox {
             side: Side::Incumbent,
             pid: OLD.pid,
             build_id: &[],
-            versions: VersionRange::V1,
+            versions: VersionRange::SUPPORTED,
             capabilities: 0,
         });
         Just(Self {
@@ -237,8 +239,12 @@ impl Link {
         let mut turn = self.machine.handle(NOW, input).expect("a legal input");
         while let Step::Do(action) = turn.next() {
             match action {
-                Action::Send { link, bytes } => {
-                    assert_eq!(link, LINK);
+                Action::Send {
+                    link,
+                    bytes,
+                    handles,
+                } => {
+                    assert_eq!((link, handles), (LINK, Handles::NONE));
                     assert!(self.lent.is_empty(), "lent twice");
                     self.lent = bytes.to_vec();
                 }
@@ -258,6 +264,7 @@ impl Link {
         self.input(Input::Bytes {
             link: LINK,
             bytes: &room[..len],
+            handles: Handles::NONE,
         });
     }
 
@@ -328,6 +335,7 @@ impl StateMachineTest for Peer {
             Transition::Garbage => link.input(Input::Bytes {
                 link: LINK,
                 bytes: &[0; 8],
+                handles: Handles::NONE,
             }),
             Transition::Drain(well) => link.ends(|op| match op {
                 IncumbentOp::Drain { ticket, .. } if well => ticket.done(DrainReport {

@@ -10,8 +10,9 @@ use handoff_core::op::{
 use handoff_core::record::decode_input;
 use handoff_core::wire::{HandoffId, Hello, Message, Names, Revisions, Side, VersionRange};
 use handoff_core::{
-    Action, Incumbent, IncumbentConfig, Inline, Input, Instant, LinkId, MAX_ACTIONS_PER_TURN,
-    Machine, Observation, Role, Step, Successor, Supervisor, SupervisorConfig, Task,
+    Action, Handles, Incumbent, IncumbentConfig, Inline, Input, Instant, LinkId,
+    MAX_ACTIONS_PER_TURN, Machine, Observation, Role, Step, Successor, Supervisor,
+    SupervisorConfig, Task,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -206,7 +207,7 @@ impl<R: Tabled<L>, const L: usize> Subject<R, L> {
         for steps in 0.. {
             assert!(steps <= MAX_ACTIONS_PER_TURN, "{input:?}");
             match turn.next() {
-                Step::Do(Action::Send { link, bytes }) => {
+                Step::Do(Action::Send { link, bytes, .. }) => {
                     assert!(!bytes.is_empty() && !self.closed.contains(&link));
                     self.lent.insert(link, bytes.len());
                 }
@@ -251,7 +252,12 @@ impl<R: Tabled<L>, const L: usize> Subject<R, L> {
 
     fn bytes(&mut self, link: LinkId, mut bytes: &[u8]) {
         while !bytes.is_empty() {
-            let consumed = self.input(Input::Bytes { link, bytes });
+            let handles = Handles::NONE;
+            let consumed = self.input(Input::Bytes {
+                link,
+                bytes,
+                handles,
+            });
             assert!(consumed > 0 && consumed <= bytes.len());
             bytes = &bytes[consumed..];
         }

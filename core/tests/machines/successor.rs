@@ -1,4 +1,5 @@
-//! The successor's rules: `C3`, `C4`, `C5`, and what it does when it fails (`C8`).
+//! The successor's rules: `C3`, `C4`, `C5`, and what it does when it fails (`C8`). Its supervisor speaks
+//! version 1.
 
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use crate::world::{ID, successor_config};
 type New = Bench<Successor, 1>;
 
 const BEGIN: Message<'_> = Message::Begin { id: ID };
+const SERVING: &str = "serving as generation 9, nobody is left to say Commit";
 const TAKEN: LockReport = LockReport::Taken { generation: 9 };
 
 fn abort() -> Message<'static> {
@@ -27,12 +29,19 @@ fn greeting() -> New {
     n
 }
 
-fn standing() -> New {
+fn warming() -> New {
     let mut n = greeting();
     assert_eq!(n.machine.state().id(), None);
-    let version = 1;
-    assert!(n.hear(0, &Message::HelloAck { version, id: ID }).is_empty());
+    let ack = Message::HelloAck { version: 1, id: ID };
+    assert_eq!(n.hear(0, &ack), ["start WarmUp"]);
     assert_eq!(n.machine.state().id(), Some(ID));
+    n
+}
+
+fn standing() -> New {
+    let mut n = warming();
+    let acts = finish!(n, SuccessorOp::WarmUp(ticket) => ticket.done(()));
+    assert!(acts.is_empty(), "version 1 has no Standby");
     n
 }
 
@@ -63,8 +72,8 @@ fn open_ends(n: &mut New, healthy: bool) -> Vec<String> {
 
 fn published(n: &mut New) {
     let acts = finish!(n, SuccessorOp::PublishPath(ticket) => ticket.done(()));
-    assert_eq!(acts, ["done"]);
-    assert_eq!(n.end(), "serving as generation 9");
+    assert_eq!(acts, ["start Serve", "done"]);
+    assert_eq!(n.end(), SERVING);
 }
 
 /// Tries for the lock, in vain, until the machine gives up; how long that took.
@@ -175,7 +184,7 @@ fn c5_a_path_that_cannot_be_published_is_left_to_the_incumbents_machine() {
     let mut n = opening();
     open_ends(&mut n, true);
     let acts = finish!(n, SuccessorOp::PublishPath(ticket) => ticket.failed("read-only"));
-    assert_eq!(acts, ["done"]);
+    assert_eq!(acts, ["start Serve", "done"]);
     let outcome = format!("{:?}", n.outcome);
     assert!(outcome.contains("published: false"), "{outcome}");
 }
@@ -240,9 +249,9 @@ fn a_supervisor_that_breaks_the_protocol_counts_as_lost() {
     assert!(n.has_seen(&format!("handoff id {other} instead of {ID}")));
 
     let mut n = greeting();
-    let acts = n.hear(0, &Message::HelloAck { version: 2, id: ID });
+    let acts = n.hear(0, &Message::HelloAck { version: 3, id: ID });
     assert_eq!(acts, ["close 0", "start TryLock"]);
-    assert!(n.has_seen("ours 1..=1, theirs 2..=2"));
+    assert!(n.has_seen("ours 1..=2, theirs 3..=3"));
 
     let mut n = greeting();
     assert_eq!(n.hear(0, &BEGIN), ["close 0", "start TryLock"]);
@@ -305,8 +314,8 @@ fn a_lost_ticket_of_open_is_a_failed_handoff_and_one_of_publish_is_not() {
     let mut n = opening();
     open_ends(&mut n, true);
     n.ops.clear();
-    assert_eq!(n.sleep(), ["done"]);
-    assert_eq!(n.end(), "serving as generation 9");
+    assert_eq!(n.sleep(), ["start Serve", "done"]);
+    assert_eq!(n.end(), SERVING);
 }
 
 #[test]

@@ -23,6 +23,7 @@ const DRAINED: Message<'_> = Message::Drained {
     accept_closed: true,
 };
 
+/// Of a peer that speaks version 1.
 fn hello(side: Side, pid: u32) -> Message<'static> {
     Message::Hello(Hello {
         side,
@@ -145,7 +146,13 @@ fn a_handoff_goes_step_by_step_and_begin_does_not_wait_for_the_journal() {
         s.hear(N, &ready(true)),
         ["send 1 Commit", "start ClearJournal", "done"]
     );
-    assert_eq!(s.end(), format!("committed: pid 200 serves (handoff {ID})"));
+    assert_eq!(
+        s.end(),
+        format!(
+            "committed: pid 200 serves (handoff {ID}) \
+             (without warm standby: the successor speaks version 1)"
+        )
+    );
 }
 
 #[test]
