@@ -41,24 +41,30 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
 
     /// The end of an operation that answers a question. Returns whether it was one.
     pub(super) fn answered(&mut self, op: OpId, report: &Report<'_>) -> bool {
-        let mut found = false;
-        for at in 0..L {
-            if let Some(question) = self.take_question(at, |asked| asked.op == op) {
-                self.answer(at, question, report);
-                found = true;
-            }
-        }
-        found
+        self.answer_all(|asked| asked.op == op, report)
     }
 
     /// Answers every question that has waited for too long. Returns whether there was one.
     pub(super) fn answers_late(&mut self) -> bool {
-        let (now, mut found) = (self.now, false);
+        let now = self.now;
+        self.answer_all(
+            |asked| asked.until <= now,
+            &Report::Failed("no answer in time"),
+        )
+    }
+
+    /// Answers these questions. What is wrong is reported once, however many asked: a turn has no room
+    /// for a report and the end of every session.
+    fn answer_all(&mut self, which: impl Fn(&Asked) -> bool, report: &Report<'_>) -> bool {
+        let (mut found, mut wrong) = (false, None);
         for at in 0..L {
-            if let Some(question) = self.take_question(at, |asked| asked.until <= now) {
-                self.answer(at, question, &Report::Failed("no answer in time"));
+            if let Some(question) = self.take_question(at, &which) {
+                wrong = self.answer(at, question, report).or(wrong);
                 found = true;
             }
+        }
+        if let Some(why) = wrong {
+            self.out.report(Reason::ListenersFailed, why);
         }
         found
     }
@@ -72,14 +78,35 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
         }
     }
 
-    fn answer(&mut self, at: usize, question: Question, report: &Report<'_>) {
-        match (question, report) {
-            (Question::Status, Report::Snapshot(snapshot)) => self.send_status(at, *snapshot),
-            (Question::Status, _) => self.send_status(at, SnapshotReport::default()),
-            (Question::Listeners, Report::Listeners(kept)) => self.send_listeners(at, *kept),
-            (Question::Listeners, Report::Failed(why)) => self.keep_listeners(at, why),
-            (Question::Listeners, _) => self.keep_listeners(at, ""),
+    /// Returns why the listeners, if they were asked for, cannot be handed over.
+    fn answer<'r>(
+        &mut self,
+        at: usize,
+        question: Question,
+        report: &Report<'r>,
+    ) -> Option<&'r str> {
+        let wrong = match (question, report) {
+            (Question::Status, Report::Snapshot(snapshot)) => {
+                self.send_status(at, *snapshot);
+                None
+            }
+            (Question::Status, _) => {
+                self.send_status(at, SnapshotReport::default());
+                None
+            }
+            (Question::Listeners, Report::Listeners(kept)) => {
+                let told = self.send_listeners(at, *kept);
+                (!told).then_some("they do not fit into a frame")
+            }
+            (Question::Listeners, Report::Failed(why)) => Some(*why),
+            (Question::Listeners, _) => Some(""),
+        };
+        if wrong.is_some()
+            && let Some(Session::Acknowledged { id, .. }) = self.state.sessions.get(at).copied()
+        {
+            self.refuse(at, id, Reason::ListenersFailed);
         }
+        wrong
     }
 
     fn send_status(&mut self, at: usize, snapshot: SnapshotReport<'_>) {
@@ -100,22 +127,12 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
         }
     }
 
-    fn send_listeners(&mut self, at: usize, kept: ListenersReport<'_>) {
+    /// Returns whether they are sent: as many descriptors as names, and room for them.
+    fn send_listeners(&mut self, at: usize, kept: ListenersReport<'_>) -> bool {
         let names = kept.names;
         let message = Message::Listeners { names };
-        let told = usize::try_from(kept.handles.count) == Ok(names.len())
-            && self.out.enclose(at, &message, kept.handles);
-        if !told {
-            self.keep_listeners(at, "they do not fit into a frame");
-        }
-    }
-
-    /// The listeners cannot be handed over.
-    fn keep_listeners(&mut self, at: usize, why: &str) {
-        self.out.report(Reason::ListenersFailed, why);
-        if let Some(Session::Acknowledged { id, .. }) = self.state.sessions.get(at).copied() {
-            self.refuse(at, id, Reason::ListenersFailed);
-        }
+        usize::try_from(kept.handles.count) == Ok(names.len())
+            && self.out.enclose(at, &message, kept.handles)
     }
 
     const fn status_phase(&self) -> StatusPhase {
