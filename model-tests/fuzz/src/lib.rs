@@ -3,6 +3,7 @@
 
 mod codec;
 mod host;
+mod ledger;
 mod life;
 mod peer;
 mod said;

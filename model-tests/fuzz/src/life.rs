@@ -46,7 +46,8 @@ impl<R: Host<L>, const L: usize> Subject<R, L> {
             }
             Happening::Misspoken(link, what) => {
                 let link = self.link(link);
-                let other = 3 - self.spoken.get(&link).map_or(1, |spoken| *spoken).min(2);
+                let spoken = self.ledger.spoken.get(&link).copied();
+                let other = if spoken == Some(2) { 1 } else { 2 };
                 self.bytes(link, &frame(other, &message(what)), Handles::NONE);
             }
             Happening::Judged(how) => {
@@ -59,30 +60,30 @@ impl<R: Host<L>, const L: usize> Subject<R, L> {
             }
             Happening::Wrote(link, count) => {
                 let link = self.link(link);
-                let lent = self.peers.get(&link).map_or(0, Peer::lent);
+                let lent = self.ledger.peers.get(&link).map_or(0, Peer::lent);
                 let count = usize::from(count) % (lent + 1);
                 self.input(Input::Wrote { link, count });
             }
             Happening::WroteAll(link) => {
                 let link = self.link(link);
-                let count = self.peers.get(&link).map_or(0, Peer::lent);
+                let count = self.ledger.peers.get(&link).map_or(0, Peer::lent);
                 self.input(Input::Wrote { link, count });
             }
             Happening::Closed(link) => {
                 let link = self.link(link);
                 self.input(Input::Closed { link });
-                self.open.retain(|open| *open != link);
+                self.ledger.open.retain(|open| *open != link);
             }
             Happening::Ended(back, how) => {
-                if let Some(last) = self.running.len().checked_sub(1) {
-                    let at = last - usize::from(back) % self.running.len();
-                    let done = R::end(self.running.remove(at), how, link);
+                if let Some(last) = self.ledger.running.len().checked_sub(1) {
+                    let at = last - usize::from(back) % self.ledger.running.len();
+                    let done = R::end(self.ledger.running.remove(at), how, link);
                     self.links(&done.report());
                     self.input(Input::Completed(done));
                 }
             }
             Happening::EndedOddly(back, how) => {
-                let started = u32::try_from(self.started.len()).expect("few");
+                let started = u32::try_from(self.ledger.started.len()).expect("few");
                 self.ends_oddly(started.saturating_sub(u32::from(back)), how, link);
             }
             Happening::Foreign(op, how) => self.ends_oddly(op, how, link),
@@ -139,18 +140,19 @@ impl<R: Host<L>, const L: usize> Subject<R, L> {
                 handles,
             } => self.bytes(link, bytes, handles),
             Input::Wrote { link, count } => {
-                let lent = self.peers.get(&link).map_or(0, Peer::lent);
+                let lent = self.ledger.peers.get(&link).map_or(0, Peer::lent);
                 let count = count.min(lent);
                 self.input(Input::Wrote { link, count });
             }
             // A name is used once.
-            Input::Opened { link, .. } if self.closed.contains(&link) => {}
+            Input::Opened { link, .. } if self.ledger.closed.contains(&link) => {}
             Input::Opened { link, .. } => {
                 self.opens(link);
                 self.input(input);
             }
             Input::Completed(done) => {
-                self.running
+                self.ledger
+                    .running
                     .retain(|op| R::ticket(op).0 != done.op().number());
                 if self.links(&done.report()) {
                     self.input(input);
@@ -174,22 +176,22 @@ impl<R: Host<L>, const L: usize> Subject<R, L> {
         let Report::Linked(linked) = report else {
             return true;
         };
-        let fresh = !self.closed.contains(&linked.link);
-        if fresh && !self.open.contains(&linked.link) {
-            self.open.push(linked.link);
+        let fresh = !self.ledger.closed.contains(&linked.link);
+        if fresh && !self.ledger.open.contains(&linked.link) {
+            self.ledger.open.push(linked.link);
         }
         fresh
     }
 
     fn opens(&mut self, link: LinkId) {
-        if R::SERVES && !self.open.contains(&link) {
-            self.open.push(link);
+        if R::SERVES && !self.ledger.open.contains(&link) {
+            self.ledger.open.push(link);
         }
     }
 
     fn link(&self, which: u8) -> LinkId {
-        let at = usize::from(which).checked_rem(self.open.len());
-        at.map_or(LinkId(9), |at| self.open[at])
+        let at = usize::from(which).checked_rem(self.ledger.open.len());
+        at.map_or(LinkId(9), |at| self.ledger.open[at])
     }
 
     /// Descriptors count with the last of the bytes, so they are handed in with every rest.
@@ -209,9 +211,9 @@ impl<R: Host<L>, const L: usize> Subject<R, L> {
         }
     }
 
-    /// Messages in the version that the link speaks, or will once it has heard the HelloAck among them.
+    /// Messages in the version that the link speaks, or will once it has heard the `HelloAck` among them.
     fn frames(&self, link: LinkId, whats: &[u8]) -> Vec<u8> {
-        let mut spoken = self.spoken.get(&link).copied();
+        let mut spoken = self.ledger.spoken.get(&link).copied();
         let mut stream = Vec::new();
         for what in whats.iter().take(32) {
             let message = message(*what);

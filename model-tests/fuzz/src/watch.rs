@@ -72,12 +72,14 @@ impl Trial {
         }
     }
 
-    /// The probation ends. Returns whether the process has to leave at once.
-    pub(crate) fn judge(&mut self, verdict: Verdict) -> bool {
-        if *self != Self::On {
-            return false;
+    pub(crate) fn judge(&mut self, verdict: Verdict) {
+        if *self == Self::On {
+            *self = Self::Judged(verdict);
         }
-        *self = Self::Judged(verdict);
-        verdict == Verdict::Dismissed
+    }
+
+    /// Whether the process has to leave.
+    pub(crate) fn is_dismissed(self) -> bool {
+        self == Self::Judged(Verdict::Dismissed)
     }
 }

@@ -1,27 +1,36 @@
-//! Writes the seeds of every target into `corpus`: from the codec's vectors, from runs of the three
-//! machines, and from scripts of what a machine must live through.
+//! Writes the seeds of every target into `corpus`: from the codec's vectors, from runs of the machines, and from scripts of what a machine must live through.
 //!
 //! After a change of the scripts' or the records' encoding: `cargo run --example seeds`
 
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use handoff_core::record::decode_input;
+use handoff_core::supervisor::Question;
+use handoff_core::wire::VersionRange;
 use handoff_fuzz::Happening;
-use scripts::{INCUMBENT, SUCCESSOR, SUPERVISOR, Script};
+use world::{Setup, Trace, World};
+
+use crate::scripts::{INCUMBENT, SUCCESSOR, SUPERVISOR, Script};
 
 mod scripts;
 #[path = "../../../../core/tests/machines/world/mod.rs"]
 mod world;
 
-const VECTORS: &str = include_str!("../../../core/tests/data/vectors.txt");
+const VECTORS: &str = include_str!("../../../../core/tests/data/vectors.txt");
 
 fn main() -> io::Result<()> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
     decode(&corpus.join("decode"))?;
     runs(&corpus)?;
     scripts(&corpus.join("incumbent"), INCUMBENT)?;
+    write(
+        &corpus.join("incumbent"),
+        "v2.crowd_asks_and_reads_nothing",
+        &[&crowd()],
+    )?;
     scripts(&corpus.join("successor"), SUCCESSOR)?;
     scripts(&corpus.join("supervisor"), SUPERVISOR)
 }
@@ -52,45 +61,7 @@ fn decode(dir: &Path) -> io::Result<()> {
             stream.extend(frame);
         }
     }
-    write(dir, "stream", &[&[13], &stream])?;
-    later_messages(dir)
-}
-
-/// The messages of version 2, each as one frame and as a payload.
-fn later_messages(dir: &Path) -> io::Result<()> {
-    let revisions = Revisions::from(&[1, 300][..]);
-    let messages = [
-        ("v2.standby", Message::Standby { id: ID }),
-        ("v2.listeners_request", Message::ListenersRequest),
-        ("v2.listeners", listeners(&["http", "admin"])),
-        ("v2.listeners_none", listeners(&[])),
-        ("v2.status_request", Message::StatusRequest),
-        (
-            "v2.status",
-            Message::Status {
-                phase: 7,
-                generation: 3,
-                uptime_ms: u64::MAX,
-                open_connections: 300,
-                revisions,
-            },
-        ),
-    ];
-    let mut stream = Vec::new();
-    for (name, message) in messages {
-        let mut frame = [0; 128];
-        let len = encode(2, &message, &mut frame).expect("room");
-        write(dir, name, &[&[7], &frame[..len]])?;
-        write(dir, &format!("{name}.payload"), &[&[1], &frame[6..len]])?;
-        stream.extend(&frame[..len]);
-    }
-    write(dir, "v2.stream", &[&[13], &stream])
-}
-
-const fn listeners(names: &'static [&'static str]) -> Message<'static> {
-    Message::Listeners {
-        names: Names::from(names),
-    }
+    write(dir, "stream", &[&[13], &stream])
 }
 
 /// Whole handoffs of the machines as they were recorded: version 2 with a probation, version 1 alone,
@@ -115,7 +86,7 @@ fn runs(corpus: &Path) -> io::Result<()> {
             world.successor.trace = Some(Trace::default());
             world.heir.trace = Some(Trace::default());
             world.start();
-            let mut asked = Vec::new();
+            let mut answers = Vec::new();
             for question in [Question::Listeners, Question::Status] {
                 if name == "v1" {
                     break;
@@ -124,17 +95,29 @@ fn runs(corpus: &Path) -> io::Result<()> {
                 let mut asker = World::asker(question);
                 asker.trace = Some(Trace::default());
                 world.ask(&mut asker);
-                asked.push(asker.trace);
+                answers.push(asker.trace);
             }
             while world.step() {}
             let name = format!("recorded.{name}.{cut}");
             run(corpus, "supervisor", choice, &name, world.supervisor.trace)?;
             run(corpus, "incumbent", 0, &name, world.incumbent.trace)?;
             run(corpus, "successor", 0, &name, world.successor.trace)?;
-            run(corpus, "incumbent", 2, &format!("{name}.heir"), world.heir.trace)?;
-            for (at, trace) in asked.into_iter().enumerate() {
+            run(
+                corpus,
+                "incumbent",
+                2,
+                &format!("{name}.heir"),
+                world.heir.trace,
+            )?;
+            for (at, trace) in answers.into_iter().enumerate() {
                 let (what, choice) = [("listeners", 2), ("status", 10)][at];
-                run(corpus, "supervisor", choice, &format!("{name}.{what}"), trace)?;
+                run(
+                    corpus,
+                    "supervisor",
+                    choice,
+                    &format!("{name}.{what}"),
+                    trace,
+                )?;
             }
         }
     }
@@ -142,13 +125,7 @@ fn runs(corpus: &Path) -> io::Result<()> {
 }
 
 /// One machine's inputs: as a script, as a record, and each as a record of its own.
-fn run(
-    corpus: &Path,
-    role: &str,
-    choice: u8,
-    name: &str,
-    trace: Option<Trace>,
-) -> io::Result<()> {
+fn run(corpus: &Path, role: &str, choice: u8, name: &str, trace: Option<Trace>) -> io::Result<()> {
     let record = trace.expect("recorded").inputs;
     let inputs = inputs(&record);
     let script: Vec<u8> = inputs
@@ -160,7 +137,38 @@ fn run(
     }
     // A record may be cut anywhere; its front is one too.
     let dir = corpus.join("record");
-    write(&dir, &format!("{role}.{name}"), &[&record[..record.len().min(1000)]])
+    write(
+        &dir,
+        &format!("{role}.{name}"),
+        &[&record[..record.len().min(1000)]],
+    )
+}
+
+/// As many sessions as there can be, one of which owns the handoff, ask for the listeners and read nothing.
+/// They are told in one turn that there are none, and none has room left for that.
+fn crowd() -> Vec<u8> {
+    let (ack, prepare, listeners, status) = (19, 3, 24, 28);
+    let mut script = vec![0];
+    let mut happens = |what| script.extend(encoded(what));
+    for at in 0..8 {
+        happens(Happening::Opened(at));
+        happens(Happening::Said(at, ack));
+        happens(Happening::Said(at, prepare));
+    }
+    for _ in 0..33 {
+        happens(Happening::Said(0, status));
+        happens(Happening::Ended(0, 2));
+    }
+    for at in 1..8 {
+        for _ in 0..5 {
+            happens(Happening::Said(at, prepare));
+        }
+    }
+    for at in 0..8 {
+        happens(Happening::Said(at, listeners));
+    }
+    happens(Happening::Ended(0, 0));
+    script
 }
 
 /// The inputs of a record, each without its moment.

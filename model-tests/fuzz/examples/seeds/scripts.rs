@@ -7,8 +7,8 @@
 use handoff_core::Handles;
 use handoff_fuzz::Happening;
 use handoff_fuzz::Happening::{
-    BytesWith, Closed, Ended, Judged, Jumped, Misspoken, Opened, Passed, Progress, Said, Sent, Slept,
-    Unbound, Wrote, WroteAll,
+    BytesWith, Closed, Ended, Judged, Jumped, Misspoken, Opened, Passed, Progress, Said, Sent,
+    Slept, Unbound, Wrote, WroteAll,
 };
 
 /// A name, how the machine is set up, and what happens.
@@ -28,7 +28,10 @@ const BEAT: Happening<'static> = Said(0, 14);
 const ACK_2: Happening<'static> = Said(0, 19);
 const LISTENERS: Happening<'static> = Said(0, 24);
 const STATUS: Happening<'static> = Said(0, 28);
-const TWO: Handles = Handles { first: 40, count: 2 };
+const TWO: Handles = Handles {
+    first: 40,
+    count: 2,
+};
 
 #[rustfmt::skip]
 pub(crate) const INCUMBENT: &[Script] = &[
