@@ -134,11 +134,6 @@ impl<R: Host<L>, const L: usize> Subject<R, L> {
             return;
         };
         match input {
-            Input::Bytes {
-                link,
-                bytes,
-                handles,
-            } => self.bytes(link, bytes, handles),
             Input::Wrote { link, count } => {
                 let lent = self.ledger.peers.get(&link).map_or(0, Peer::lent);
                 let count = count.min(lent);
@@ -158,6 +153,7 @@ impl<R: Host<L>, const L: usize> Subject<R, L> {
                     self.input(input);
                 }
             }
+            // Of bytes, those that a turn does not take are in the record once more.
             _ => {
                 self.input(input);
             }
