@@ -79,6 +79,10 @@ fn ready<'a>(names: &'a [&'a str], healthz_ok: bool, revisions: &'a [u64]) -> Me
 
 /// What each entry means, by name, in the order of the file.
 fn expected() -> Vec<(&'static str, Message<'static>)> {
+    [version_1(), version_2()].concat()
+}
+
+fn version_1() -> Vec<(&'static str, Message<'static>)> {
     const BUILD_ID: [u8; 20] = bytes_from(0xa0);
     vec![
         (
@@ -172,6 +176,11 @@ fn expected() -> Vec<(&'static str, Message<'static>)> {
             },
         ),
         ("heartbeat_zero", Message::Heartbeat { ts_ms: 0 }),
+    ]
+}
+
+fn version_2() -> Vec<(&'static str, Message<'static>)> {
+    vec![
         (
             "hello_incumbent_v2",
             Message::Hello(Hello {

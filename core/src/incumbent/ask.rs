@@ -1,7 +1,7 @@
 //! Beside the handoff: questions that any session may ask at any time, and the end of a probation.
 
 use super::step::Step;
-use super::{Asked, Cue, IncumbentCall, Phase, Question, Session, Trial};
+use super::{Asked, Cue, IncumbentCall, IncumbentState, Inquiry, Phase, Question, Session, Trial};
 use crate::cause::Reason;
 use crate::machine::Room;
 use crate::op::{ListenersReport, OpId, Report, SnapshotReport, Verdict};
@@ -10,38 +10,41 @@ use crate::wire::{Message, StatusPhase};
 impl<B: Room, const L: usize> Step<'_, '_, B, L> {
     /// A session asks something. Returns whether it may: one question at a time.
     pub(super) fn ask(&mut self, at: usize, question: Question) -> bool {
-        let Some(Session::Acknowledged { asked: None, .. }) = self.state.sessions.get(at) else {
+        let Some(Session::Acknowledged { asked, .. }) = self.state.sessions.get_mut(at) else {
             return false;
         };
+        if asked.is_some() {
+            return false;
+        }
         let (call, limit) = match question {
             Question::Listeners => (IncumbentCall::ListListeners, self.config.host_limit),
             Question::Status => (IncumbentCall::Snapshot, self.config.snapshot),
         };
-        // Whoever asks the same meanwhile gets the same answer.
-        let under_way = self
-            .state
-            .sessions
-            .iter()
-            .find_map(|session| match session {
-                Session::Acknowledged { asked, .. } => {
-                    asked.filter(|other| other.question == question)
-                }
-                _ => None,
+        let until = self.now.after(limit);
+        *asked = Some(Asked { question, until });
+        // Whoever asks the same meanwhile gets the same answer, so that operations which do not end
+        // cannot pile up.
+        let now = self.now;
+        let inquiry = self.state.inquiry(question);
+        if inquiry.is_none_or(|running| running.lost_at <= now) {
+            *inquiry = Some(Inquiry {
+                op: self.out.start(call),
+                lost_at: now.after(self.config.host_limit),
             });
-        let new = under_way.unwrap_or_else(|| Asked {
-            op: self.out.start(call),
-            until: self.now.after(limit),
-            question,
-        });
-        if let Some(Session::Acknowledged { asked, .. }) = self.state.sessions.get_mut(at) {
-            *asked = Some(new);
         }
         true
     }
 
     /// The end of an operation that answers a question. Returns whether it was one.
     pub(super) fn answered(&mut self, op: OpId, report: &Report<'_>) -> bool {
-        self.answer_all(|asked| asked.op == op, report)
+        for question in [Question::Listeners, Question::Status] {
+            let inquiry = self.state.inquiry(question);
+            if inquiry.take_if(|running| running.op == op).is_some() {
+                self.answer_all(|asked| asked.question == question, report);
+                return true;
+            }
+        }
+        false
     }
 
     /// Answers every question that has waited for too long. Returns whether there was one.
@@ -53,60 +56,55 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
         )
     }
 
-    /// Answers these questions. What is wrong is reported once, however many asked: a turn has no room
-    /// for a report and the end of every session.
+    /// Answers these questions. Returns whether there was one.
     fn answer_all(&mut self, which: impl Fn(&Asked) -> bool, report: &Report<'_>) -> bool {
-        let (mut found, mut wrong) = (false, None);
+        let (mut found, mut trouble) = (false, None);
         for at in 0..L {
-            if let Some(question) = self.take_question(at, &which) {
-                wrong = self.answer(at, question, report).or(wrong);
+            let asked = match self.state.sessions.get_mut(at) {
+                Some(Session::Acknowledged { asked, .. }) => asked.take_if(|asked| which(asked)),
+                _ => None,
+            };
+            if let Some(Asked { question, .. }) = asked {
                 found = true;
+                trouble = self.answer(at, question, report).err().or(trouble);
             }
         }
-        if let Some(why) = wrong {
+        // Once for all of them: a turn has room for so much.
+        if let Some(why) = trouble {
             self.out.report(Reason::ListenersFailed, why);
         }
         found
     }
 
-    fn take_question(&mut self, at: usize, which: impl Fn(&Asked) -> bool) -> Option<Question> {
-        match self.state.sessions.get_mut(at) {
-            Some(Session::Acknowledged { asked, .. }) => asked
-                .take_if(|asked| which(asked))
-                .map(|asked| asked.question),
-            _ => None,
-        }
-    }
-
-    /// Returns why the listeners, if they were asked for, cannot be handed over.
+    /// Answers one question.
+    ///
+    /// # Errors
+    /// Why the listeners cannot be handed over.
     fn answer<'r>(
         &mut self,
         at: usize,
         question: Question,
         report: &Report<'r>,
-    ) -> Option<&'r str> {
-        let wrong = match (question, report) {
+    ) -> Result<(), &'r str> {
+        let told = match (question, report) {
             (Question::Status, Report::Snapshot(snapshot)) => {
                 self.send_status(at, *snapshot);
-                None
+                Ok(())
             }
             (Question::Status, _) => {
                 self.send_status(at, SnapshotReport::default());
-                None
+                Ok(())
             }
-            (Question::Listeners, Report::Listeners(kept)) => {
-                let told = self.send_listeners(at, *kept);
-                (!told).then_some("they do not fit into a frame")
-            }
-            (Question::Listeners, Report::Failed(why)) => Some(*why),
-            (Question::Listeners, _) => Some(""),
+            (Question::Listeners, Report::Listeners(kept)) => self.send_listeners(at, *kept),
+            (Question::Listeners, Report::Failed(why)) => Err(*why),
+            (Question::Listeners, _) => Err(""),
         };
-        if wrong.is_some()
+        if told.is_err()
             && let Some(Session::Acknowledged { id, .. }) = self.state.sessions.get(at).copied()
         {
             self.refuse(at, id, Reason::ListenersFailed);
         }
-        wrong
+        told
     }
 
     fn send_status(&mut self, at: usize, snapshot: SnapshotReport<'_>) {
@@ -127,12 +125,18 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
         }
     }
 
-    /// Returns whether they are sent: as many descriptors as names, and room for them.
-    fn send_listeners(&mut self, at: usize, kept: ListenersReport<'_>) -> bool {
+    fn send_listeners(&mut self, at: usize, kept: ListenersReport<'_>) -> Result<(), &'static str> {
         let names = kept.names;
-        let message = Message::Listeners { names };
-        usize::try_from(kept.handles.count) == Ok(names.len())
-            && self.out.enclose(at, &message, kept.handles)
+        if usize::try_from(kept.handles.count) != Ok(names.len()) {
+            return Err("not as many as there are names");
+        }
+        if !self
+            .out
+            .enclose(at, &Message::Listeners { names }, kept.handles)
+        {
+            return Err("they do not fit into a frame, or the peer does not read");
+        }
+        Ok(())
     }
 
     const fn status_phase(&self) -> StatusPhase {
@@ -207,6 +211,16 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
                 true
             }
             _ => false,
+        }
+    }
+}
+
+impl<const L: usize> IncumbentState<L> {
+    /// The operation under way that answers this question.
+    const fn inquiry(&mut self, question: Question) -> &mut Option<Inquiry> {
+        match question {
+            Question::Listeners => &mut self.listing,
+            Question::Status => &mut self.snapshot,
         }
     }
 }

@@ -103,9 +103,8 @@ impl<R: Role<L>, S: Storage, const L: usize> Machine<R, S, L> {
             handles: false,
         };
         if pushed.consumed == bytes.len() && !handles.is_empty() {
-            // Those that are lost will never be as many as the message says, whatever it says.
-            let lost = handles == Handles::TRUNCATED;
-            if lost || !wanted || !inbox.keep(handles, pushed.began) {
+            let welcome = wanted && handles != Handles::TRUNCATED;
+            if !welcome || !inbox.keep(handles, pushed.began) {
                 self.fail(at, Violation::Descriptors { found: handles });
                 return all;
             }

@@ -93,14 +93,14 @@ impl Default for SuccessorConfig {
 impl SuccessorConfig {
     /// The table that the machine runs on.
     #[cfg(not(feature = "trace"))]
-    pub(crate) const fn table(&self) -> &'static [SuccessorRow] {
+    pub(crate) const fn table(_: &Self) -> &'static [SuccessorRow] {
         SUCCESSOR
     }
 
     /// The table that the machine runs on.
     #[cfg(feature = "trace")]
-    pub(crate) const fn table(&self) -> &'static [SuccessorRow] {
-        self.table
+    pub(crate) const fn table(config: &Self) -> &'static [SuccessorRow] {
+        config.table
     }
 }
 

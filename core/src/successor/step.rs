@@ -118,7 +118,8 @@ struct Step<'s, 'm, B> {
 impl<B: Room> Step<'_, '_, B> {
     /// Runs the row for `cue`, if there is one.
     fn cue(&mut self, cue: Cue) -> bool {
-        let Some(row) = table::find(self.config.table(), &self.state.phase, &cue) else {
+        let Some(row) = table::find(SuccessorConfig::table(self.config), &self.state.phase, &cue)
+        else {
             return false;
         };
         #[cfg(feature = "trace")]
@@ -288,7 +289,9 @@ impl<B: Room> Step<'_, '_, B> {
                     }
                     Message::Commit { .. } if self.speaks_v2() => {
                         self.state.committed = true;
-                        self.cue(Cue::Commit)
+                        let allowed = self.cue(Cue::Commit);
+                        self.state.committed = allowed;
+                        allowed
                     }
                     Message::Abort { reason, .. } => {
                         if self.state.phase != Phase::Parting {

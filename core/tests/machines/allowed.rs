@@ -6,7 +6,7 @@ use handoff_core::successor::{Act as N, SUCCESSOR};
 use handoff_core::supervisor::{Act as S, SUPERVISOR};
 use handoff_core::table::Row;
 use handoff_core::{
-    Incumbent, IncumbentOp, Role, Successor, SuccessorOp, Supervisor, SupervisorOp,
+    Handles, Incumbent, IncumbentOp, Role, Successor, SuccessorOp, Supervisor, SupervisorOp,
 };
 
 /// A role and its table.
@@ -15,6 +15,10 @@ pub(crate) trait Tabled<const L: usize>: Role<L> {
     fn leads(from: Self::Phase, to: Self::Phase) -> bool;
     /// Whether a row on which the machine is in this phase now starts such an operation.
     fn starts(op: &Self::Op, now: Self::Phase) -> bool;
+    /// The descriptors that the operation takes.
+    fn takes(_: &Self::Op) -> Option<Handles> {
+        None
+    }
 }
 
 fn leads<P: PartialEq, C, A>(table: &[Row<P, C, A>], from: &P, to: &P) -> bool {
@@ -96,5 +100,12 @@ impl Tabled<2> for Supervisor {
             SupervisorOp::AdoptListeners { .. } => vec![S::StartAdopt],
         };
         asks(SUPERVISOR, &acts, &now)
+    }
+
+    fn takes(op: &SupervisorOp) -> Option<Handles> {
+        match op {
+            SupervisorOp::AdoptListeners { handles, .. } => Some(*handles),
+            _ => None,
+        }
     }
 }

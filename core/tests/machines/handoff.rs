@@ -142,10 +142,10 @@ fn an_incumbent_answers_questions_at_every_moment_of_a_handoff() {
             },
         );
         world.start();
-        let mut asked = 0;
+        let mut moments = 0;
         while world.step() {
             if world.incumbent.outcome.is_none() {
-                asked += 1;
+                moments += 1;
                 for question in [Question::Listeners, Question::Status] {
                     let mut asker = World::asker(question);
                     world.ask(&mut asker);
@@ -156,7 +156,7 @@ fn an_incumbent_answers_questions_at_every_moment_of_a_handoff() {
                 }
             }
         }
-        assert!(asked > 20, "{asked}");
+        assert!(moments > 20, "{moments}");
         assert_handed_over(&world);
     }
 }
