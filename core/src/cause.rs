@@ -87,7 +87,7 @@ reasons! {
     LockFailed = "the writer lock cannot be taken",
     /// The daemon could not warm up.
     WarmUpFailed = "warm-up failed",
-    /// A PrepareHandoff came while the one before is not committed yet.
+    /// A PrepareHandoff came while the handoff before it is not committed yet.
     OnProbation = "the handoff before this one is not committed yet",
     /// The listeners that are kept cannot be handed over.
     ListenersFailed = "the listeners cannot be handed over",

@@ -121,7 +121,7 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
     const fn status_phase(&self) -> StatusPhase {
         match self.state.phase {
             Phase::Serving if matches!(self.state.trial, Trial::On) => StatusPhase::Probation,
-            Phase::Serving => StatusPhase::Serving,
+            Phase::Serving | Phase::Waiting => StatusPhase::Serving,
             Phase::Draining | Phase::Undraining => StatusPhase::Draining,
             Phase::Drained => StatusPhase::Drained,
             Phase::Sealing | Phase::Unsealing | Phase::Releasing | Phase::Unreleasing => {
@@ -173,6 +173,7 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
             if let Report::Failed(why) = report {
                 self.out.report(Reason::ConfirmFailed, why);
             }
+            self.cue(Cue::ConfirmDone);
         }
         ours
     }
@@ -187,6 +188,7 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
             Trial::Confirming { until, .. } if until <= self.now => {
                 self.state.trial = Trial::Over;
                 self.out.report(Reason::HookStuck, "committed");
+                self.cue(Cue::ConfirmDone);
                 true
             }
             _ => false,
