@@ -48,8 +48,16 @@ fn start(
     signals: Signals,
 ) -> anyhow::Result<()> {
     let lock = DataDirLock::acquire(&args.data_dir)?;
-    let incumbent = Incumbent::bind(control, lock)?.with_times(args.faults.incumbent_times());
-    let listener = listener(&mut listeners, args)?;
+    let mut incumbent = Incumbent::bind(control, lock)?.with_times(args.faults.incumbent_times());
+    let listener = match listeners.take_tcp(RESP)? {
+        Some(listener) => listener,
+        None => {
+            let listener = bind(args)?;
+            // A supervisor that takes charge later can have it all the same.
+            incumbent = incumbent.with_kept_listener(RESP, listener.try_clone()?);
+            listener
+        }
+    };
     warm_up(args)?;
     let daemon = Kvd::open(args, &args.data_dir)?;
     daemon.set_generation(incumbent.generation());
@@ -141,9 +149,13 @@ fn stop_on_signal(mut signals: Signals, incumbent: IncumbentHandle) -> anyhow::R
 }
 
 fn listener(listeners: &mut InheritedListeners, args: &KvdArgs) -> anyhow::Result<TcpListener> {
-    if let Some(listener) = listeners.take_tcp(RESP)? {
-        return Ok(listener);
+    match listeners.take_tcp(RESP)? {
+        Some(listener) => Ok(listener),
+        None => bind(args),
     }
+}
+
+fn bind(args: &KvdArgs) -> anyhow::Result<TcpListener> {
     let listener = TcpListener::bind(args.listen)
         .with_context(|| format!("cannot listen on {}", args.listen))?;
     tracing::info!(address = %listener.local_addr()?, "listening");
