@@ -224,6 +224,27 @@ pub fn kill_and_reap(child: &mut Child, timeout: Duration) -> io::Result<Option<
     child.try_wait()
 }
 
+/// Kill a child of ours together with all of its process group, which it must lead, and reap it. The
+/// status is its own, if it had ended before. Otherwise as [`kill_and_reap`].
+///
+/// The child must not have been reaped: from then on its group's number may be another's.
+///
+/// # Errors
+/// The system's, when the group cannot be killed.
+pub fn kill_group_and_reap(child: &mut Child, timeout: Duration) -> io::Result<Option<ExitStatus>> {
+    if let Some(group) = raw_pid(child.id()) {
+        match rustix::process::kill_process_group(group, Signal::KILL) {
+            // Nobody is left, or, as some systems put it, nobody but a zombie.
+            Ok(()) | Err(Errno::SRCH | Errno::PERM) => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+    if let Some(process) = Process::of(child.id()) {
+        process.wait_dead(timeout);
+    }
+    child.try_wait()
+}
+
 fn remaining(deadline: Option<Instant>) -> Duration {
     deadline.map_or(Duration::MAX, |at| {
         at.saturating_duration_since(Instant::now())
@@ -318,6 +339,28 @@ mod tests {
         let status = kill_and_reap(&mut child, LONG).unwrap().unwrap();
         assert_eq!(status.signal(), Some(9));
         assert_eq!(kill_and_reap(&mut child, LONG).unwrap(), Some(status));
+    }
+
+    #[test]
+    fn a_group_is_killed_with_its_leader_or_after_it() {
+        use std::io::Read;
+        use std::os::unix::process::CommandExt;
+        // The reader ends once nobody holds the pipe any more, the sleeping child included.
+        for (script, code) in [("sleep 600 & wait", None), ("sleep 600 & exit 3", Some(3))] {
+            let mut child = Command::new("sh")
+                .args(["-c", script])
+                .stdout(Stdio::piped())
+                .process_group(0)
+                .spawn()
+                .unwrap();
+            if code.is_some() {
+                assert!(Process::of(child.id()).unwrap().wait_dead(LONG));
+            }
+            let mut held = child.stdout.take().unwrap();
+            let status = kill_group_and_reap(&mut child, LONG).unwrap().unwrap();
+            assert_eq!(status.code(), code, "{script}");
+            held.read_to_end(&mut Vec::new()).unwrap();
+        }
     }
 
     #[test]
