@@ -20,8 +20,8 @@ pub(super) fn check(address: SocketAddr) -> anyhow::Result<()> {
     let until = Instant::now() + LIMIT;
     let mut request = Vec::new();
     resp::request(&mut request, &[b"INFO"]);
-    let mut client = Client::connect(address, LIMIT)
-        .with_context(|| format!("nobody answers on {address}"))?;
+    let mut client =
+        Client::connect(address, LIMIT).with_context(|| format!("nobody answers on {address}"))?;
     let reply = client
         .send(&request, until, || true)
         .and_then(|()| client.receive(until, || true))

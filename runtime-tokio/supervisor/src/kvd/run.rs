@@ -49,14 +49,13 @@ fn start(
 ) -> anyhow::Result<()> {
     let lock = DataDirLock::acquire(&args.data_dir)?;
     let mut incumbent = Incumbent::bind(control, lock)?.with_times(args.faults.incumbent_times());
-    let listener = match listeners.take_tcp(RESP)? {
-        Some(listener) => listener,
-        None => {
-            let listener = bind(args)?;
-            // A supervisor that takes charge later can have it all the same.
-            incumbent = incumbent.with_kept_listener(RESP, listener.try_clone()?);
-            listener
-        }
+    let listener = if let Some(listener) = listeners.take_tcp(RESP)? {
+        listener
+    } else {
+        let listener = bind(args)?;
+        // A supervisor that takes charge later can have it all the same.
+        incumbent = incumbent.with_kept_listener(RESP, listener.try_clone()?);
+        listener
     };
     warm_up(args)?;
     let daemon = Kvd::open(args, &args.data_dir)?;

@@ -120,7 +120,12 @@ pub(crate) struct SuperviseArgs {
     pub(crate) health_timeout_secs: u64,
 
     /// How many health checks must fail in a row until the handoff is rolled back.
-    #[arg(long, value_name = "COUNT", default_value_t = 3, requires = "health_check")]
+    #[arg(
+        long,
+        value_name = "COUNT",
+        default_value_t = 3,
+        requires = "health_check"
+    )]
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) health_failures: u32,
 

@@ -5,18 +5,38 @@ use std::path::Path;
 
 use handoff_std::ask::{self, AskError};
 use handoff_std::host::listen::ListenAddress;
-use handoff_std::host::{ListenSpec, NamedListener, control};
+use handoff_std::host::{ListenSpec, NamedListener};
+
+use super::is_listened_on;
+
+/// A daemon's answer.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    /// What it gives back.
+    pub(super) listeners: Vec<NamedListener>,
+    /// Why that is not all, or nothing.
+    pub(super) refused: Option<String>,
+}
 
 /// Asks whoever answers on the control path for what is kept there. Nothing is kept if nobody is
 /// there. May take some seconds if somebody is and does not answer.
-///
-/// # Errors
-/// [`AskError`]: somebody is there, and cannot say or does not.
-pub(super) fn ask(control_path: &Path) -> Result<Vec<NamedListener>, AskError> {
-    match control::connect(control_path) {
-        // Nobody: the question would wait for somebody to come.
-        Err(error) if error.kind() != std::io::ErrorKind::WouldBlock => Ok(Vec::new()),
-        _ => ask::listeners(control_path),
+pub(super) fn ask(control_path: &Path) -> Kept {
+    // The question would wait for somebody to come.
+    if !is_listened_on(control_path) {
+        return Kept::default();
+    }
+    match ask::listeners(control_path) {
+        Ok(listeners) => Kept {
+            listeners,
+            refused: None,
+        },
+        Err(error) => Kept {
+            refused: Some(error.to_string()),
+            listeners: match error {
+                AskError::Unusable { listeners, .. } => listeners,
+                _ => Vec::new(),
+            },
+        },
     }
 }
 

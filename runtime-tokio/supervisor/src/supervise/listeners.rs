@@ -6,7 +6,7 @@ use handoff_std::InheritedListeners;
 use handoff_std::host::listen::{ListenAddress, address_of};
 use handoff_std::host::{ListenError, ListenSpec, NamedListener};
 
-use super::kept::{self, written};
+use super::kept::{self, Kept, written};
 
 /// What became of the listeners that the command line asks for.
 #[derive(Debug, Default)]
@@ -19,6 +19,8 @@ pub(super) struct Listeners {
     pub(super) missing: Vec<(ListenSpec, ListenError)>,
     /// How what the daemon keeps differs from that, in words; it has been logged.
     pub(super) differences: Vec<String>,
+    /// Why the daemon does not give more back.
+    pub(super) refused: Option<String>,
 }
 
 impl Listeners {
@@ -30,14 +32,22 @@ impl Listeners {
     pub(super) fn open(
         specs: &[ListenSpec],
         mut inherited: InheritedListeners,
-        mut kept: Vec<NamedListener>,
+        kept: Kept,
     ) -> anyhow::Result<Self> {
+        let Kept {
+            listeners: mut kept,
+            refused,
+        } = kept;
         let mut listeners = Self {
             differences: kept::differences(specs, &kept),
+            refused,
             ..Self::default()
         };
         for difference in &listeners.differences {
             tracing::warn!("{difference}");
+        }
+        if let Some(why) = &listeners.refused {
+            tracing::warn!(why, "the daemon does not give its listeners back");
         }
         for (at, spec) in specs.iter().enumerate() {
             if specs.iter().take(at).any(|other| other.name == spec.name) {

@@ -61,13 +61,7 @@ pub(crate) fn run(args: &SuperviseArgs) -> anyhow::Result<()> {
         .with_context(|| format!("cannot create {}", args.data_dir.display()))?;
     let _in_charge = take_charge(&args.data_dir)?;
 
-    let (kept, refused) = match kept::ask(&args.control_socket) {
-        Ok(kept) => (kept, None),
-        Err(error) => {
-            tracing::warn!(%error, "the daemon that is there does not give its listeners back");
-            (Vec::new(), Some(error.to_string()))
-        }
-    };
+    let kept = kept::ask(&args.control_socket);
     let mut listeners = Listeners::open(&args.listeners, inherited.listeners, kept)?;
     let occupied = is_occupied(&args.control_socket, &args.data_dir);
     if let Some((_, error)) = listeners.missing.first()
@@ -97,7 +91,7 @@ pub(crate) fn run(args: &SuperviseArgs) -> anyhow::Result<()> {
     let control = args.control_socket.clone();
     let worker = Worker::start(control, JournalFile::new(journal), record)
         .context("cannot start the handoff thread")?;
-    let missing = Missing::after(listeners, refused, Instant::now());
+    let missing = Missing::after(listeners, Instant::now());
     Overseer::new(args, supervisor, worker, signals, trigger, missing).run()
 }
 
@@ -123,15 +117,18 @@ fn take_charge(data_dir: &Path) -> anyhow::Result<File> {
     }
 }
 
-/// Whether a daemon seems to be there: somebody answers on the control path, or holds the writer
+/// Whether a daemon seems to be there: somebody listens on the control path, or holds the writer
 /// lock.
 fn is_occupied(control_path: &Path, data_dir: &Path) -> bool {
-    let answers = match control::connect(control_path) {
+    is_listened_on(control_path) || lock::lock_is_free(data_dir).is_ok_and(|free| !free)
+}
+
+fn is_listened_on(control_path: &Path) -> bool {
+    match control::connect(control_path) {
         Ok(_) => true,
         // Its queue is full, so somebody lives who is to empty it.
         Err(error) => error.kind() == std::io::ErrorKind::WouldBlock,
-    };
-    answers || lock::lock_is_free(data_dir).is_ok_and(|free| !free)
+    }
 }
 
 /// The daemon that is started when nobody serves.
@@ -184,8 +181,8 @@ fn observer(args: &SuperviseArgs) -> impl FnMut(&SupervisorEvent) + Send + 'stat
 /// What a handoff comes by. Troubles, lost sessions and the outcome are logged by the library.
 fn log(event: &SupervisorEvent) {
     use handoff_std::core::supervisor::Phase::{
-        ColdStarting, Committing, Draining, Evicting, Killing, KillingIncumbent, Opening, Probation,
-        Sealing, Spawning, Undoing, Warming,
+        ColdStarting, Committing, Draining, Evicting, Killing, KillingIncumbent, Opening,
+        Probation, Sealing, Spawning, Undoing, Warming,
     };
     match event {
         // The others are looks and pauses that may come by many times a second.

@@ -119,8 +119,8 @@ impl<'a> Overseer<'a> {
         let doing = std::mem::replace(&mut self.doing, Doing::Nothing(supervisor));
         let result = match came {
             Came::Report(result) => result,
-            Came::Listeners(answer) => {
-                return self.missing.take_back(&self.args.listeners, answer);
+            Came::Listeners(kept) => {
+                return self.missing.take_back(&self.args.listeners, kept);
             }
         };
         if let Doing::Handoff(handoff) = doing {
@@ -154,7 +154,9 @@ impl<'a> Overseer<'a> {
                 );
             }
             // The daemon is the one that it was, if there is one.
-            SupervisorOutcome::RolledBack { .. } | SupervisorOutcome::Failed(_) => {}
+            SupervisorOutcome::RolledBack { .. }
+            | SupervisorOutcome::Answered { .. }
+            | SupervisorOutcome::Failed(_) => {}
         }
         self.retry(now);
     }

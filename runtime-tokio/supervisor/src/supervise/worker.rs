@@ -13,14 +13,13 @@ use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
 use std::thread;
 
 use anyhow::bail;
-use handoff_std::ask::AskError;
 use handoff_std::core::SupervisorOutcome;
 use handoff_std::core::journal::Record;
-use handoff_std::host::{JournalFile, NamedListener, SpawnSpec, boot_id};
+use handoff_std::host::{JournalFile, SpawnSpec, boot_id};
 use handoff_std::{HandoffSpec, Report, Supervisor, SupervisorError};
 
 use super::binary::BinaryRecord;
-use super::kept;
+use super::kept::{self, Kept};
 
 /// What the thread is to do.
 #[derive(Debug)]
@@ -38,7 +37,7 @@ pub(super) enum Came {
     /// Of a recovery or a handoff.
     Report(Result<Report, SupervisorError>),
     /// Of the question.
-    Listeners(Result<Vec<NamedListener>, AskError>),
+    Listeners(Kept),
 }
 
 /// A task that has ended.

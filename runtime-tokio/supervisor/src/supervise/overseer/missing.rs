@@ -3,10 +3,9 @@
 use std::time::{Duration, Instant};
 
 use handoff_std::Supervisor;
-use handoff_std::ask::AskError;
 use handoff_std::host::{ListenError, ListenSpec, NamedListener};
 
-use crate::supervise::kept;
+use crate::supervise::kept::{self, Kept};
 use crate::supervise::listeners::Listeners;
 
 /// How often a missing listener is tried again.
@@ -28,9 +27,8 @@ pub(in crate::supervise) struct Missing {
 }
 
 impl Missing {
-    /// What is missing after the start, and why the daemon did not give it back. All others are with
-    /// the supervisor.
-    pub(super) fn after(listeners: Listeners, refused: Option<String>, now: Instant) -> Self {
+    /// What is missing after the start. All others are with the supervisor.
+    pub(in crate::supervise) fn after(listeners: Listeners, now: Instant) -> Self {
         for (spec, error) in &listeners.missing {
             tracing::warn!(
                 name = spec.name, %error,
@@ -45,7 +43,7 @@ impl Missing {
             had: Vec::new(),
             fresh: listeners.fresh,
             said: listeners.differences,
-            refused,
+            refused: listeners.refused,
         }
     }
 
@@ -102,18 +100,20 @@ impl Missing {
     }
 
     /// Takes what the daemon gives back. `specs` is all that the command line asks for.
-    pub(super) fn take_back(
-        &mut self,
-        specs: &[ListenSpec],
-        answer: Result<Vec<NamedListener>, AskError>,
-    ) {
-        let mut kept = match answer {
-            Ok(kept) => kept,
-            Err(error) => return self.refused(&error),
-        };
-        self.refused = None;
+    pub(super) fn take_back(&mut self, specs: &[ListenSpec], kept: Kept) {
+        let Kept {
+            listeners: mut kept,
+            refused,
+        } = kept;
+        if let Some(why) = refused.as_ref().filter(|_| refused != self.refused) {
+            tracing::warn!(why, "the daemon does not give its listeners back");
+        }
+        self.refused = refused;
         let differences = kept::differences(specs, &kept);
-        for difference in differences.iter().filter(|words| !self.said.contains(words)) {
+        for difference in differences
+            .iter()
+            .filter(|words| !self.said.contains(words))
+        {
             tracing::warn!("{difference}");
         }
         self.said = differences;
@@ -123,14 +123,6 @@ impl Missing {
             self.had.extend(listener);
             is_missing
         });
-    }
-
-    fn refused(&mut self, error: &AskError) {
-        let why = error.to_string();
-        if self.refused.as_ref() != Some(&why) {
-            tracing::warn!(%error, "the daemon does not give its listeners back");
-        }
-        self.refused = Some(why);
     }
 
     /// Hands over what is to be had by now.
