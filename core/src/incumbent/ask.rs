@@ -3,6 +3,7 @@
 use super::step::Step;
 use super::{Asked, Cue, IncumbentCall, Phase, Question, Session, Trial};
 use crate::cause::Reason;
+use crate::handles::Handles;
 use crate::machine::Room;
 use crate::op::{ListenersReport, OpId, Report, SnapshotReport, Verdict};
 use crate::wire::{Message, StatusPhase};
@@ -104,6 +105,7 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
         let names = kept.names;
         let message = Message::Listeners { names };
         let told = usize::try_from(kept.handles.count) == Ok(names.len())
+            && kept.handles.count <= Handles::MAX
             && self.out.enclose(at, &message, kept.handles);
         if !told {
             self.keep_listeners(at, "they do not fit into a frame");
@@ -145,8 +147,8 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
         }
         match verdict {
             Verdict::Committed => self.confirm(),
-            // The process before us saw what our successor's machine saw. It leaves when it has looked
-            // twice, and it notices a supervisor that is silent after `dead_peer`.
+            // The process before us loses its session when we do. It leaves when it has looked twice,
+            // and it notices a supervisor that is silent after `dead_peer`.
             Verdict::Orphaned => {
                 let patience = self.config.dead_peer.saturating_add(self.config.wire_slack);
                 self.state.trial = Trial::Orphaned(self.now.after(patience));
@@ -185,10 +187,12 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
                 self.confirm();
                 true
             }
-            Trial::Confirming { until, .. } if until <= self.now => {
+            Trial::Confirming { op, until } if until <= self.now => {
                 self.state.trial = Trial::Over;
-                self.out.report(Reason::HookStuck, "committed");
-                self.cue(Cue::ConfirmDone);
+                // It may still write, so the lock must stay.
+                self.state.straggler = Some(op);
+                self.trouble(Reason::HookStuck, "committed");
+                self.cue(Cue::ConfirmLate);
                 true
             }
             _ => false,

@@ -116,8 +116,8 @@ impl<R: Role<L>, S: Storage, const L: usize> Turn<'_, R, S, L> {
         self.consumed
     }
 
-    /// Whether the descriptors that came with the last of these bytes are wanted. If not, close them
-    /// now. If so, keep them until an operation takes them or their link is closed.
+    /// Once all bytes are consumed: whether the descriptors that came with them are wanted. If not,
+    /// close them now. If so, keep them until an operation takes them or their link is closed.
     pub const fn kept(&self) -> bool {
         self.kept
     }

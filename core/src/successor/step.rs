@@ -287,8 +287,12 @@ impl<B: Room> Step<'_, '_, B> {
                         !early && self.cue(Cue::Begin)
                     }
                     Message::Commit { .. } if self.speaks_v2() => {
-                        self.state.committed = true;
-                        self.cue(Cue::Commit)
+                        let awaited = matches!(
+                            self.state.phase,
+                            Phase::Announcing | Phase::Publishing | Phase::Probation
+                        );
+                        self.state.committed |= awaited;
+                        awaited && self.cue(Cue::Commit)
                     }
                     Message::Abort { reason, .. } => {
                         if self.state.phase != Phase::Parting {

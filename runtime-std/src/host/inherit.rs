@@ -28,7 +28,7 @@ pub(super) const FIRST_FD: RawFd = 3;
 
 /// The most listeners that one process can be given: as many as fit into one message of descriptors
 /// (`SCM_MAX_FD`), so that they can be handed back the same way.
-pub const MAX_LISTENERS: usize = 253;
+pub const MAX_LISTENERS: usize = handoff_core::Handles::MAX as usize;
 
 /// Why the inheritance was not accepted.
 #[derive(Debug, thiserror::Error)]
