@@ -126,7 +126,7 @@ impl<'a> Overseer<'a> {
         if let Doing::Handoff(handoff) = doing {
             self.answer(&handoff, &result, now);
         }
-        let report = match result {
+        let report = match *result {
             Ok(report) => report,
             Err(error) => {
                 tracing::error!(%error, "not even begun");

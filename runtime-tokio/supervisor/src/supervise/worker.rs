@@ -27,7 +27,7 @@ pub(super) enum Task {
     /// Find out who serves, and start the daemon if nobody does (`C9`).
     Recover,
     /// Replace the daemon.
-    Handoff(HandoffSpec),
+    Handoff(Box<HandoffSpec>),
     /// Ask the daemon for the listeners that it keeps.
     AskForListeners,
 }
@@ -35,7 +35,7 @@ pub(super) enum Task {
 /// What came of a task.
 pub(super) enum Came {
     /// Of a recovery or a handoff.
-    Report(Result<Report, SupervisorError>),
+    Report(Box<Result<Report, SupervisorError>>),
     /// Of the question.
     Listeners(Kept),
 }
@@ -128,13 +128,13 @@ struct Desk {
 impl Desk {
     fn work(&self, mut supervisor: Box<Supervisor>, task: Task) -> Ended {
         let came = match task {
-            Task::Recover => Came::Report(self.recover(&mut supervisor)),
+            Task::Recover => Came::Report(Box::new(self.recover(&mut supervisor))),
             Task::Handoff(spec) => {
                 let result = supervisor.handoff(&spec);
                 if result.as_ref().is_ok_and(Report::committed) {
                     self.remember(&spec.successor);
                 }
-                Came::Report(result)
+                Came::Report(Box::new(result))
             }
             Task::AskForListeners => Came::Listeners(kept::ask(&self.control)),
         };

@@ -35,7 +35,7 @@ impl Overseer<'_> {
             rollback,
             regretful: Vec::new(),
         };
-        self.begin(Doing::Handoff(handoff), Task::Handoff(spec));
+        self.begin(Doing::Handoff(handoff), Task::Handoff(Box::new(spec)));
         Ok(())
     }
 
