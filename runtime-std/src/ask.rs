@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use handoff_core::op::OpId;
 use handoff_core::supervisor::{Phase, Question};
-use handoff_core::text::Text;
 use handoff_core::wire::{HandoffId, Hello, Message, StatusPhase};
 use handoff_core::{
     Cause, Loss, Observation, Reason, SupervisorConfig, SupervisorOp, SupervisorOutcome, Task,
@@ -47,7 +46,7 @@ pub enum AskError {
     },
     /// The daemon refused, in these words.
     #[error("the daemon does not answer: {0}")]
-    Refused(Text),
+    Refused(String),
     /// Somebody listens, but does not answer in time.
     #[error("the daemon on {} does not answer in time; is it stopped, or overloaded?", control.display())]
     Late {
@@ -56,7 +55,7 @@ pub enum AskError {
     },
     /// The session ended half-way, or what was said in it is against the protocol.
     #[error("the session with the daemon ended: {0}")]
-    Lost(Cause),
+    Lost(Box<Cause>),
     /// Some of what came cannot be used as listeners. It is closed.
     #[error("the daemon handed over what cannot be used: {}", Problems(unusable))]
     Unusable {
@@ -244,8 +243,8 @@ impl AskHost<'_> {
             (Reason::NeedsVersion2, _) => AskError::Version1 {
                 pid: self.answer.pid,
             },
-            (Reason::IncumbentRefused, _) => AskError::Refused(cause.detail),
-            _ => AskError::Lost(cause),
+            (Reason::IncumbentRefused, _) => AskError::Refused(cause.detail.as_str().to_owned()),
+            _ => AskError::Lost(Box::new(cause)),
         }
     }
 
@@ -281,7 +280,7 @@ impl Host<handoff_core::Supervisor, 2> for AskHost<'_> {
             SupervisorOp::Connect(ticket) => {
                 let reached = reach(self.control, links);
                 self.reached = reached.is_ok();
-                links.end(linked(ticket, reached));
+                links.end(linked(ticket, reached.map_err(|e| e.to_string())));
             }
             SupervisorOp::AdoptListeners { ticket, handles } => {
                 self.adopt(links.take(handles));

@@ -188,6 +188,11 @@ impl Process {
 }
 
 impl Watch {
+    /// Whether the process is dead by now, reaped or not. Does not wait.
+    pub fn is_dead(&self) -> bool {
+        self.wait(Some(Instant::now()))
+    }
+
     /// Wait until the process is dead, but not past `deadline` (`None`: none); whether it is.
     fn wait(&self, deadline: Option<Instant>) -> bool {
         loop {
@@ -290,8 +295,12 @@ mod tests {
         let mut child = cat();
         let process = Process::of(child.id()).unwrap();
         assert!(process.is_alive());
+        let watching = process.watch().unwrap();
+        let is_dead = || !matches!(&watching, Watching::Pollable(watch) if !watch.is_dead());
+        assert!(!is_dead() || cfg!(not(target_os = "linux")));
         assert!(process.kill(Signal::KILL).unwrap());
         assert!(process.wait_dead(LONG));
+        assert!(is_dead());
         // Not reaped yet: its pid is still taken, and it is dead all the same.
         assert_eq!(Process::of(process.pid), Some(process));
         assert!(!process.is_alive());

@@ -1,5 +1,6 @@
 //! What carries out a supervisor's operations: connects, starts, kills, keeps the journal.
 
+use std::io;
 use std::os::fd::BorrowedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -171,7 +172,11 @@ impl SupervisorHost<'_> {
 impl Host<handoff_core::Supervisor, 2> for SupervisorHost<'_> {
     fn start(&mut self, op: SupervisorOp, links: &mut Links) {
         let ended: Ended = match op {
-            SupervisorOp::Connect(ticket) => linked(ticket, reach(self.control, links)),
+            SupervisorOp::Connect(ticket) => {
+                let reached = reach(self.control, links);
+                let path = self.control.display();
+                linked(ticket, reached.map_err(|e| format!("{path}: {e}")))
+            }
             SupervisorOp::Spawn(ticket) => linked(ticket, self.spawn(links)),
             SupervisorOp::Kill { ticket, process } => plain(ticket, self.kill(process.into())),
             SupervisorOp::WriteJournal { ticket, entry } => {
@@ -203,13 +208,19 @@ impl Host<handoff_core::Supervisor, 2> for SupervisorHost<'_> {
                 process,
                 until,
             } => {
+                tracing::info!(
+                    target: "handoff.probation",
+                    pid = process.pid,
+                    checked = self.health.is_some(),
+                    "the successor serves on probation"
+                );
                 self.watch = WatchThread::start(
                     ticket,
                     process.into(),
                     self.clock.instant(until.as_nanos()),
                     self.health.cloned(),
                     self.rollback,
-                    self.caller.clone(),
+                    &self.caller,
                 );
                 return;
             }
@@ -313,8 +324,8 @@ impl Host<handoff_core::Supervisor, 2> for SupervisorHost<'_> {
 }
 
 /// Connects to the control path.
-pub(crate) fn reach(control: &Path, links: &mut Links) -> Result<LinkReport, String> {
-    let (stream, peer) = connect(control).map_err(|e| format!("{}: {e}", control.display()))?;
+pub(crate) fn reach(control: &Path, links: &mut Links) -> io::Result<LinkReport> {
+    let (stream, peer) = connect(control)?;
     let process = peer
         .pid
         .and_then(Process::of)

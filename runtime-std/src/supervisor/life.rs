@@ -27,6 +27,9 @@ impl Life {
 
     /// Whether it is dead, reaped or not.
     pub(super) fn is_over(&self) -> bool {
-        !self.process.is_alive()
+        match &self.watch {
+            Some(watch) => watch.is_dead(),
+            None => !self.process.is_alive(),
+        }
     }
 }

@@ -68,7 +68,7 @@ impl RollbackHandle {
         *self.lock() = None;
     }
 
-    /// The moment that closing the returned stream's other end wakes whoever polls it.
+    /// What the thread polls: it ends when the thread is to look around.
     fn wake(&self) -> io::Result<UnixStream> {
         let (here, there) = UnixStream::pair()?;
         if let Some(current) = self.lock().as_mut().filter(|now| now.order.is_none()) {
@@ -112,7 +112,7 @@ impl WatchThread {
         until: Option<Instant>,
         health: Option<HealthCheck>,
         handle: &RollbackHandle,
-        caller: Caller,
+        caller: &Caller,
     ) -> Option<Self> {
         let op = ticket.id();
         match spawn(process, until, health, handle.clone(), caller.clone()) {
