@@ -48,7 +48,9 @@ fn start(
     signals: Signals,
 ) -> anyhow::Result<()> {
     let lock = DataDirLock::acquire(&args.data_dir)?;
-    let mut incumbent = Incumbent::bind(control, lock)?.with_times(args.faults.incumbent_times());
+    let mut incumbent = Incumbent::bind(control, lock)?
+        .with_build_id(args.tag.as_bytes())
+        .with_times(args.faults.incumbent_times());
     let listener = if let Some(listener) = listeners.take_tcp(RESP)? {
         listener
     } else {

@@ -35,12 +35,13 @@ Probation:
   With --probation-secs the new daemon serves that long before the old one leaves. The old one stays
   closed and ready, and comes back with every write that the new one has acknowledged, if the new
   one dies, fails its health check, or you write `rollback` to the trigger socket. The answer to
-  that is one line, when the old daemon serves again:
+  that is one line, when the new daemon is gone and the old one has been told to serve again:
     ok: handoff_id=ID committed=false abort_reason=TEXT
-    err: what was wrong and what to do
-  and whoever asked for the handoff is told the same. The health check is run by /bin/sh -c with
-  the supervisor's environment; status 0 means well. After a commit there is no way back but
+    err: what was wrong and what to do        (nothing is rolled back)
+  and whoever asked for the handoff is told the same. After a commit there is no way back but
   another handoff, to the earlier binary.
+  The health check is run by /bin/sh -c, at once and then again and again, with the supervisor's
+  environment and the new daemon's pid in HANDOFF_PID. Status 0 means well.
 
 Restarts of the supervisor:
   A daemon that is found alive is adopted and watched, not started again, and gives its listeners
@@ -109,7 +110,7 @@ pub(crate) struct SuperviseArgs {
     #[arg(long, value_name = "CMD", requires = "probation_secs")]
     pub(crate) health_check: Option<OsString>,
 
-    /// The pause between two health checks.
+    /// From the start of one health check to the start of the next.
     #[arg(long, value_name = "SECONDS", default_value_t = 1, value_parser = seconds())]
     #[arg(requires = "health_check")]
     pub(crate) health_interval_secs: u64,

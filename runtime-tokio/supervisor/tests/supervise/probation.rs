@@ -9,7 +9,7 @@ use handoff_std::host::Signal;
 
 use super::world::{
     ANY_PORT, HANDOFF, Held, World, assert_committed, assert_kept, assert_set, info,
-    info_of_version, kill, wait_for,
+    info_of_version, kill, run, wait_for,
 };
 
 /// Longer than any test.
@@ -27,7 +27,7 @@ fn assert_rolled_back(answer: &str, why: &str) {
 /// What `handoff status` says that the daemon is at.
 fn phase(world: &World) -> String {
     let control = world.path("c");
-    let output = world.run(&[
+    let output = run(&[
         "status",
         "--json",
         "--control-socket",
@@ -88,6 +88,10 @@ fn a_successor_that_is_unwell_from_the_start_or_dies_is_rolled_back() {
     let before = info(port);
     let answer = world.handoff_to(&world.binary("b", "--sick-after-ms 0"));
     assert_rolled_back(&answer, "health check");
+    // It has been told to serve again, and may be about to.
+    wait_for("the old daemon", || {
+        (phase(&world) == "serving").then_some(())
+    });
     thread::scope(|scope| {
         let asked = scope.spawn(|| world.handoff_to(&world.binary("c", "")));
         let third = info_of_version(port, "c");

@@ -167,18 +167,6 @@ impl World {
         client
     }
 
-    /// Runs `handoff` with these arguments to its end.
-    pub(crate) fn run(&self, args: &[&str]) -> Output {
-        let mut command = Command::new(HANDOFF);
-        command.args(args).stdin(Stdio::null());
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let child = {
-            let _spawn = SPAWN.lock().unwrap_or_else(PoisonError::into_inner);
-            command.spawn().unwrap()
-        };
-        child.wait_with_output().unwrap()
-    }
-
     /// The pid of the process that holds the writer lock.
     pub(crate) fn lock_holder(&self) -> Process {
         wait_for("pidfile", || {
@@ -290,6 +278,18 @@ impl Drop for Supervised {
             eprintln!("--- {}\n{}", self.log.display(), self.log());
         }
     }
+}
+
+/// Runs `handoff` with these arguments to its end.
+pub(crate) fn run(args: &[&str]) -> Output {
+    let mut command = Command::new(HANDOFF);
+    command.args(args).stdin(Stdio::null());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = {
+        let _spawn = SPAWN.lock().unwrap_or_else(PoisonError::into_inner);
+        command.spawn().unwrap()
+    };
+    child.wait_with_output().unwrap()
 }
 
 /// What INFO says.
