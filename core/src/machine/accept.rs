@@ -112,6 +112,7 @@ impl<R: Role<L>, S: Storage, const L: usize> Machine<R, S, L> {
         }
         self.step(Event::Heard(at));
         if pushed.complete {
+            let version = self.spoken(at).unwrap_or(1);
             if let Err(violation) = self.message(at) {
                 if let Some(inbox) = self.inboxes.get_mut(at) {
                     inbox.reader.clear();
@@ -119,10 +120,15 @@ impl<R: Role<L>, S: Storage, const L: usize> Machine<R, S, L> {
                 self.fail(at, violation);
                 taken.handles = false;
             } else {
-                self.fresh = Some(at);
+                self.fresh = Some((at, version));
             }
         }
         taken
+    }
+
+    /// The version that the link speaks, once that is known.
+    fn spoken(&self, at: usize) -> Option<u16> {
+        self.links.get(at).and_then(|link| link.version)
     }
 
     /// Decodes the frame in the inbox of `at` and gives it to the role.
@@ -130,7 +136,7 @@ impl<R: Role<L>, S: Storage, const L: usize> Machine<R, S, L> {
         let Some(frame) = self.inboxes.get(at).and_then(Inbox::frame) else {
             return Ok(());
         };
-        let spoken = self.links.get(at).and_then(|link| link.version);
+        let spoken = self.spoken(at);
         if let Some(expected) = spoken.filter(|spoken| *spoken != frame.version) {
             return Err(Violation::WrongVersion {
                 expected,

@@ -52,8 +52,9 @@ pub struct Machine<R: Role<L>, S: Storage, const L: usize> {
     detail: Text,
     now: Instant,
     ops: OpId,
-    /// The link whose inbox holds the message of this turn.
-    fresh: Option<usize>,
+    /// The link whose inbox holds the message of this turn, and the version that it was read by; a
+    /// greeting changes that of the link.
+    fresh: Option<(usize, u16)>,
     started: bool,
 }
 
@@ -110,7 +111,9 @@ impl<R: Role<L>, S: Storage, const L: usize> Machine<R, S, L> {
         }
         self.check(&input)?;
         self.now = self.now.max(now);
-        if let Some(inbox) = self.fresh.take().and_then(|at| self.inboxes.get_mut(at)) {
+        if let Some((at, _)) = self.fresh.take()
+            && let Some(inbox) = self.inboxes.get_mut(at)
+        {
             inbox.reader.clear();
         }
         let mut taken = Taken::default();

@@ -125,10 +125,9 @@ impl<R: Role<L>, S: Storage, const L: usize> Turn<'_, R, S, L> {
     /// The message that this input completed, if it did and was allowed to come: for logs, metrics
     /// and reports.
     pub fn message(&self) -> Option<Message<'_>> {
-        let at = self.machine.fresh?;
+        let (at, version) = self.machine.fresh?;
         let frame = self.machine.inboxes.get(at)?.frame()?;
-        let spoken = self.machine.links.get(at)?.version;
-        wire::decode(spoken.unwrap_or(1), frame.payload).ok()
+        wire::decode(version, frame.payload).ok()
     }
 
     /// The next step.
