@@ -172,7 +172,7 @@ impl<const L: usize> IncumbentState<L> {
     pub(super) const fn in_hook(&self) -> bool {
         matches!(
             self.phase,
-            Phase::Draining | Phase::Sealing | Phase::Releasing
+            Phase::Waiting | Phase::Draining | Phase::Sealing | Phase::Releasing
         )
     }
 }
@@ -232,6 +232,7 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
                     self.state.former = Some(owner.session);
                 }
             }
+            Act::ArmBeat => self.state.beat = Some(self.now.after(self.config.heartbeat)),
             Act::StartDrain => {
                 let until = self.state.owner.map_or(self.now, |owner| owner.drain_until);
                 self.start_hook(IncumbentCall::Drain(until));

@@ -2,7 +2,7 @@
 
 use super::out::Effect;
 use super::{
-    Event, Input, Loss, MAX_ACTIONS_PER_TURN, Machine, Observation, Out, Role, Taken, Wait,
+    Event, Fresh, Input, Loss, MAX_ACTIONS_PER_TURN, Machine, Observation, Out, Role, Taken, Wait,
 };
 use crate::handles::Handles;
 use crate::link::{Inbox, Life, Link, LinkId, Storage};
@@ -111,8 +111,8 @@ impl<R: Role<L>, S: Storage, const L: usize> Machine<R, S, L> {
             taken.handles = true;
         }
         self.step(Event::Heard(at));
+        let version = self.spoken(at);
         if pushed.complete {
-            let version = self.spoken(at).unwrap_or(1);
             if let Err(violation) = self.message(at) {
                 if let Some(inbox) = self.inboxes.get_mut(at) {
                     inbox.reader.clear();
@@ -120,15 +120,16 @@ impl<R: Role<L>, S: Storage, const L: usize> Machine<R, S, L> {
                 self.fail(at, violation);
                 taken.handles = false;
             } else {
-                self.fresh = Some((at, version));
+                self.fresh = Some(Fresh { at, version });
             }
         }
         taken
     }
 
-    /// The version that the link speaks, once that is known.
-    fn spoken(&self, at: usize) -> Option<u16> {
-        self.links.get(at).and_then(|link| link.version)
+    /// The version by which a message on this link is read: 1 until one is agreed on.
+    fn spoken(&self, at: usize) -> u16 {
+        let agreed = self.links.get(at).and_then(|link| link.version);
+        agreed.unwrap_or(1)
     }
 
     /// Decodes the frame in the inbox of `at` and gives it to the role.
@@ -136,14 +137,14 @@ impl<R: Role<L>, S: Storage, const L: usize> Machine<R, S, L> {
         let Some(frame) = self.inboxes.get(at).and_then(Inbox::frame) else {
             return Ok(());
         };
-        let spoken = self.spoken(at);
+        let spoken = self.links.get(at).and_then(|link| link.version);
         if let Some(expected) = spoken.filter(|spoken| *spoken != frame.version) {
             return Err(Violation::WrongVersion {
                 expected,
                 found: frame.version,
             });
         }
-        let message = wire::decode(spoken.unwrap_or(1), frame.payload)?;
+        let message = wire::decode(self.spoken(at), frame.payload)?;
         let handles = self.inboxes.get(at).map_or(Handles::NONE, Inbox::handles);
         if usize::try_from(handles.count) != Ok(message.descriptors()) {
             return Err(Violation::Descriptors { found: handles });

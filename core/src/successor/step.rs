@@ -291,10 +291,12 @@ impl<B: Room> Step<'_, '_, B> {
                         !early && self.cue(Cue::Begin)
                     }
                     Message::Commit { .. } if self.speaks_v2() => {
-                        self.state.committed = true;
-                        let allowed = self.cue(Cue::Commit);
-                        self.state.committed = allowed;
-                        allowed
+                        let awaited = matches!(
+                            self.state.phase,
+                            Phase::Announcing | Phase::Publishing | Phase::Probation
+                        );
+                        self.state.committed |= awaited;
+                        awaited && self.cue(Cue::Commit)
                     }
                     Message::Abort { reason, .. } => {
                         if self.state.phase != Phase::Parting {

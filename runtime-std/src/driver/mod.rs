@@ -382,6 +382,9 @@ impl<R: Role<L>, const L: usize> Driver<R, L> {
                         self.give(host, input);
                     }
                 }
+                Call::Probation(verdict) => {
+                    self.give(host, Input::Probation(verdict));
+                }
                 Call::Stop => self.stopped = true,
             }
             self.settle(host);

@@ -31,7 +31,7 @@ pub mod spawn;
 
 pub use clock::Clock;
 pub use control::{Accept, ControlError, ControlListener, StagedControl};
-pub use inherit::{InheritError, Inherited, InheritedListeners};
+pub use inherit::{InheritError, Inherited, InheritedListeners, KeptListener, kept_listeners};
 pub use journal::{JournalFile, boot_id};
 pub use listen::{ListenError, ListenSpec, NamedListener};
 pub use lock::{DataDirLock, LockError};

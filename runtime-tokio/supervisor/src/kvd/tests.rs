@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use super::Kvd;
 use super::args::KvdArgs;
+use super::check::check;
 use super::lock;
 use super::resp::MAX_ARG;
 
@@ -129,7 +130,8 @@ fn commands_are_answered_as_redis_answers() {
         b"-ERR unknown command 'flushall'\r\n",
     );
     let info = format!(
-        "version:v7\r\npid:{}\r\ngeneration:3\r\nphase:serving\r\nkeys:1\r\nconnected_clients:1\r\n",
+        "version:v7\r\npid:{}\r\ngeneration:3\r\nphase:serving\r\nkeys:1\r\nconnected_clients:1\r\n\
+         healthy:yes\r\ncommitted:no\r\n",
         std::process::id()
     );
     let reply = format!("${}\r\n{info}\r\n", info.len());
@@ -390,4 +392,55 @@ fn hooks_panic_as_asked() {
     assert!(catch_unwind(|| kvd.seal(&context())).is_err());
     kvd.resume().unwrap();
     ask(&mut client, b"GET a\r\n", b"$1\r\n1\r\n");
+}
+
+#[test]
+fn info_says_how_it_is() {
+    let daemon = daemon("--sick-after-ms 0");
+    let info = || {
+        let mut client = connect(daemon.addr);
+        client.write_all(b"INFO\r\nQUIT\r\n").unwrap();
+        let mut text = String::new();
+        client.read_to_string(&mut text).unwrap();
+        text
+    };
+    let text = info();
+    assert!(text.contains("healthy:no\r\ncommitted:no\r\n"), "{text}");
+    // A sick one answers all the same.
+    ask(&mut connect(daemon.addr), b"PING\r\n", b"+PONG\r\n");
+    daemon.kvd.committed().unwrap();
+    assert!(info().contains("committed:yes\r\n"));
+}
+
+#[test]
+fn a_check_asks_a_daemon_how_it_is() {
+    check(daemon("--sick-after-ms 600000").addr).unwrap();
+    let error = |line: &str| check(daemon(line).addr).unwrap_err().to_string();
+    assert!(error("--sick-after-ms 0").contains("not well"));
+    let dead = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let error = check(dead).unwrap_err().to_string();
+    assert!(error.contains("nobody answers"), "{error}");
+}
+
+#[test]
+fn nobody_reads_from_a_drained_daemon() {
+    let daemon = daemon("");
+    let mut reader = connect(daemon.addr);
+    ask(&mut reader, b"SET k old\r\n", b"+OK\r\n");
+    seal(&daemon.kvd);
+    // What a successor may have overwritten is not answered: the connection is at its end.
+    let _ = reader.write_all(b"GET k\r\n");
+    let mut answer = Vec::new();
+    // That, or a reset.
+    let _ = reader.read_to_end(&mut answer);
+    assert!(answer.is_empty(), "{answer:?}");
+    let mut early = connect(daemon.addr);
+    early.write_all(b"GET k\r\n").unwrap();
+    early
+        .set_read_timeout(Some(Duration::from_millis(50)))
+        .unwrap();
+    assert!(early.read(&mut [0; 1]).is_err());
 }

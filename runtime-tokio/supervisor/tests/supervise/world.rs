@@ -4,12 +4,12 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, TcpStream};
-use std::os::fd::BorrowedFd;
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitStatus};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -21,7 +21,9 @@ use tempfile::TempDir;
 
 /// Far more than anything takes here, also on a busy machine.
 pub(crate) const LONG: Duration = Duration::from_mins(1);
-const HANDOFF: &str = env!("CARGO_BIN_EXE_handoff");
+pub(crate) const HANDOFF: &str = env!("CARGO_BIN_EXE_handoff");
+/// Options: the daemon's listener, wherever there is room.
+pub(crate) const ANY_PORT: [&str; 2] = ["--listener", "resp=127.0.0.1:0"];
 
 /// Held while a script is written and while a process is started: between fork and exec a child has
 /// whatever is open, and a script that somebody has open for writing cannot be run.
@@ -157,6 +159,14 @@ impl World {
         self.trigger(&format!("handoff {}", binary.display()))
     }
 
+    /// Sends a line to the trigger socket and does not wait for the answer, which the caller has to be
+    /// there for.
+    pub(crate) fn order(&self, line: &str) -> UnixStream {
+        let mut client = UnixStream::connect(self.path("t")).unwrap();
+        writeln!(client, "{line}").unwrap();
+        client
+    }
+
     /// The pid of the process that holds the writer lock.
     pub(crate) fn lock_holder(&self) -> Process {
         wait_for("pidfile", || {
@@ -222,9 +232,14 @@ impl Supervised {
         })
     }
 
-    /// The port that the log says it listens on.
+    /// The port that the log says it listens on for clients.
     pub(crate) fn port(&self) -> u16 {
-        let line = self.wait_log(" listening ");
+        self.port_of("resp")
+    }
+
+    /// The port that the log says it listens on under this name.
+    pub(crate) fn port_of(&self, name: &str) -> u16 {
+        let line = self.wait_log(&format!("name=\"{name}\" address="));
         let (_, port) = line.split_once("127.0.0.1:").unwrap();
         port.trim_end_matches('"').parse().unwrap()
     }
@@ -265,12 +280,25 @@ impl Drop for Supervised {
     }
 }
 
+/// Runs `handoff` with these arguments to its end.
+pub(crate) fn run(args: &[&str]) -> Output {
+    let mut command = Command::new(HANDOFF);
+    command.args(args).stdin(Stdio::null());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = {
+        let _spawn = SPAWN.lock().unwrap_or_else(PoisonError::into_inner);
+        command.spawn().unwrap()
+    };
+    child.wait_with_output().unwrap()
+}
+
 /// What INFO says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Info {
     pub(crate) version: String,
     pub(crate) pid: u32,
     pub(crate) generation: u64,
+    pub(crate) committed: bool,
 }
 
 impl Info {
@@ -291,6 +319,7 @@ pub(crate) fn info(port: u16) -> Info {
             version: field("version:")?,
             pid: field("pid:")?.parse().ok()?,
             generation: field("generation:")?.parse().ok()?,
+            committed: field("committed:")? == "yes",
         })
     })
 }
@@ -299,6 +328,13 @@ pub(crate) fn info(port: u16) -> Info {
 pub(crate) fn info_of_another(port: u16, than: u32) -> Info {
     wait_for("another daemon", || {
         Some(info(port)).filter(|info| info.pid != than)
+    })
+}
+
+/// Waits until INFO says that the daemon of this version serves.
+pub(crate) fn info_of_version(port: u16, version: &str) -> Info {
+    wait_for("the version", || {
+        Some(info(port)).filter(|info| info.version == version)
     })
 }
 
@@ -320,4 +356,40 @@ pub(crate) fn ask(port: u16, words: &[&str]) -> Option<String> {
     let mut text = vec![0; length.trim().parse().ok()?];
     stream.read_exact(&mut text).ok()?;
     String::from_utf8(text).ok()
+}
+
+/// A listener that this test holds, as systemd would.
+pub(crate) struct Held(pub(crate) TcpListener);
+
+impl Held {
+    pub(crate) fn new() -> Self {
+        Self(TcpListener::bind("127.0.0.1:0").unwrap())
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.0.local_addr().unwrap().port()
+    }
+
+    pub(crate) fn pass(&self) -> [(&str, BorrowedFd<'_>); 1] {
+        [("resp", self.0.as_fd())]
+    }
+}
+
+pub(crate) fn assert_committed(answer: &str) {
+    let id = answer
+        .strip_prefix("ok: handoff_id=")
+        .and_then(|rest| rest.strip_suffix(" committed=true abort_reason=None\n"));
+    assert!(id.is_some_and(|id| id.len() == 36), "{answer}");
+}
+
+pub(crate) fn assert_set(port: u16, key: &str) {
+    assert_eq!(ask(port, &["SET", key, "kept"]).as_deref(), Some("+OK"));
+}
+
+pub(crate) fn assert_kept(port: u16, key: &str) {
+    assert_eq!(ask(port, &["GET", key]).as_deref(), Some("kept"));
+}
+
+pub(crate) fn kill(process: Process) {
+    assert!(process.kill(Signal::KILL).unwrap());
 }

@@ -1,57 +1,18 @@
-//! `handoff supervise` on real processes, with `handoff kvd` as the daemon. A binary is a shell script
-//! that gives kvd a tag; INFO shows which one serves.
-
-mod supervise_world;
+//! What a supervisor does all day: starts, watches and replaces its daemon, and ends.
 
 use std::fs;
 use std::io::Write;
-use std::net::{TcpListener, TcpStream};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::thread;
 
-use handoff_std::host::{Process, Signal};
+use handoff_std::host::Signal;
 
-use supervise_world::{World, ask, info, info_of_another, wait_for};
-
-const ANY_PORT: [&str; 2] = ["--listener", "resp=127.0.0.1:0"];
-
-/// A listener that this test holds, as systemd would.
-struct Held(TcpListener);
-
-impl Held {
-    fn new() -> Self {
-        Self(TcpListener::bind("127.0.0.1:0").unwrap())
-    }
-
-    fn port(&self) -> u16 {
-        self.0.local_addr().unwrap().port()
-    }
-
-    fn pass(&self) -> [(&str, BorrowedFd<'_>); 1] {
-        [("resp", self.0.as_fd())]
-    }
-}
-
-fn assert_committed(answer: &str) {
-    let id = answer
-        .strip_prefix("ok: handoff_id=")
-        .and_then(|rest| rest.strip_suffix(" committed=true abort_reason=None\n"));
-    assert!(id.is_some_and(|id| id.len() == 36), "{answer}");
-}
-
-fn assert_set(port: u16, key: &str) {
-    assert_eq!(ask(port, &["SET", key, "kept"]).as_deref(), Some("+OK"));
-}
-
-fn assert_kept(port: u16, key: &str) {
-    assert_eq!(ask(port, &["GET", key]).as_deref(), Some("kept"));
-}
-
-fn kill(process: Process) {
-    assert!(process.kill(Signal::KILL).unwrap());
-}
+use super::world::{
+    ANY_PORT, Held, World, assert_committed, assert_kept, assert_set, info, info_of_another, kill,
+    wait_for,
+};
 
 #[test]
 fn a_cold_start_serves_and_sigterm_leaves_nothing_behind() {
@@ -240,121 +201,6 @@ fn a_daemon_that_cannot_start_is_tried_again_and_again() {
     assert!(supervisor.log().contains("exit status: 3"));
     world.binary("a", "");
     assert_eq!(info(held.port()).version, "a");
-}
-
-#[test]
-fn a_restarted_supervisor_with_its_listeners_goes_on() {
-    let world = World::new();
-    let held = Held::new();
-    let port = held.port();
-    let a = world.binary("a", "");
-    let supervisor = world.supervise(&a, &ANY_PORT, &held.pass());
-    let first = info(port);
-    assert_set(port, "k");
-    supervisor.kill();
-
-    let supervisor = world.supervise(&a, &ANY_PORT, &held.pass());
-    supervisor.wait_log(&format!("pid {} serves", first.pid));
-    assert_eq!(info(port).pid, first.pid);
-    assert_committed(&world.handoff_to(&world.binary("b", "")));
-    let second = info(port);
-    assert_eq!(second.version, "b");
-    supervisor.kill();
-
-    // A daemon that is not its child dies.
-    let supervisor = world.supervise(&a, &ANY_PORT, &held.pass());
-    supervisor.wait_log(&format!("pid {} serves", second.pid));
-    kill(second.process());
-    let third = info_of_another(port, second.pid);
-    assert_eq!(third.version, "b");
-    assert_kept(port, "k");
-    assert_committed(&world.handoff_to(&a));
-    assert_eq!(info(port).version, "a");
-}
-
-#[test]
-fn a_supervisor_killed_in_a_handoff_finds_the_successor_and_its_binary() {
-    let world = World::new();
-    let held = Held::new();
-    let port = held.port();
-    let a = world.binary("a", "");
-    let supervisor = world.supervise(&a, &ANY_PORT, &held.pass());
-    let first = info(port);
-    let old = first.process();
-    assert_set(port, "k");
-    let slow = world.binary("b", "--open-delay-ms 1000");
-    let mut client = UnixStream::connect(world.path("t")).unwrap();
-    writeln!(client, "handoff {}", slow.display()).unwrap();
-    // The successor has the lock, so it goes on alone.
-    wait_for("Begin", || (world.lock_holder() != old).then_some(()));
-    supervisor.kill();
-
-    let supervisor = world.supervise(&a, &ANY_PORT, &held.pass());
-    let second = info_of_another(port, first.pid);
-    supervisor.wait_log(&format!("pid {} serves", second.pid));
-    assert_eq!(second.version, "b");
-    assert_kept(port, "k");
-    // Until then the old one could come back, and rightly so.
-    wait_for("end of the old daemon", || (!old.is_alive()).then_some(()));
-    kill(second.process());
-    assert_eq!(info_of_another(port, second.pid).version, "b");
-    assert_committed(&world.handoff_to(&a));
-}
-
-#[test]
-fn a_restarted_supervisor_without_its_listeners_says_so_and_watches() {
-    let world = World::new();
-    let a = world.binary("a", "");
-    let supervisor = world.supervise(&a, &ANY_PORT, &[]);
-    let port = supervisor.port();
-    let first = info(port);
-    assert_set(port, "k");
-    supervisor.kill();
-
-    let listener = format!("resp=127.0.0.1:{port}");
-    let mut supervisor = world.supervise(&a, &["--listener", &listener], &[]);
-    supervisor.wait_log("LISTENER MISSING");
-    supervisor.wait_log(&format!("pid {} serves", first.pid));
-    let answer = world.trigger("handoff");
-    assert!(
-        answer.starts_with("err: the listener `resp` is missing"),
-        "{answer}"
-    );
-    assert!(answer.contains(&format!("127.0.0.1:{port}")), "{answer}");
-    assert_eq!(info(port).pid, first.pid);
-
-    kill(first.process());
-    info_of_another(port, first.pid);
-    assert_kept(port, "k");
-    assert_committed(&world.handoff_to(&world.binary("b", "")));
-    supervisor.signal(Signal::TERM);
-    assert!(supervisor.wait().success());
-    assert_eq!(world.processes(), []);
-}
-
-#[test]
-fn a_supervisor_is_replaced_while_its_daemon_goes_on() {
-    let world = World::new();
-    let held = Held::new();
-    let a = world.binary("a", "");
-    let options = [ANY_PORT[0], ANY_PORT[1], "--keep-daemon"];
-    let mut old = world.supervise(&a, &options, &held.pass());
-    let daemon = info(held.port());
-    // Not while the old one is in charge.
-    let mut early = world.supervise(&a, &options, &held.pass());
-    assert!(!early.wait().success());
-    early.wait_log("another supervisor is in charge");
-
-    old.signal(Signal::TERM);
-    assert!(old.wait().success());
-    assert!(!world.path("t").exists());
-    let mut new = world.supervise(&a, &ANY_PORT, &held.pass());
-    new.wait_log(&format!("pid {} serves", daemon.pid));
-    assert_eq!(info(held.port()).pid, daemon.pid);
-    // A daemon that was found is stopped like a child.
-    new.signal(Signal::TERM);
-    assert!(new.wait().success());
-    assert_eq!(world.processes(), []);
 }
 
 #[test]
