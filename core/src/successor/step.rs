@@ -164,7 +164,10 @@ impl<B: Room> Step<'_, '_, B> {
             }
             Act::StartOpen => {
                 self.start(SuccessorCall::Open, self.config.patience);
-                self.state.beat = Some(self.now.after(self.config.heartbeat));
+                // Before HelloAck (`C3`) there is no version for it to speak.
+                if self.out.version(PEER).is_some() {
+                    self.state.beat = Some(self.now.after(self.config.heartbeat));
+                }
             }
             Act::CancelHook => {
                 if let Some(op) = self.state.op {
