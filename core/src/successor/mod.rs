@@ -8,6 +8,7 @@
 //! probation has ended; its end is the other's [`Input::Probation`](crate::Input::Probation).
 
 mod labels;
+mod role;
 mod step;
 mod table;
 
