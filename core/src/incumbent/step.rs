@@ -108,7 +108,11 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
                     self.out.cancel(op);
                 }
             }
-            Act::StartRelease => self.start_op(IncumbentCall::ReleaseLock, self.config.host_limit),
+            // Heartbeats go on as in the hook before: the supervisor still waits for the same answer.
+            Act::StartRelease => {
+                self.start_hook(IncumbentCall::ReleaseLock);
+                self.state.op_limit = Some(self.now.after(self.config.host_limit));
+            }
             Act::StartLock => self.start_op(IncumbentCall::TryLock, self.config.host_limit),
             Act::StartInspect => self.start_op(IncumbentCall::InspectPath, self.config.host_limit),
             Act::StartResume => self.start_op(IncumbentCall::Resume, self.config.patience),
