@@ -72,7 +72,6 @@ pub(crate) const INCUMBENT: &[Script] = &[
     ]),
     ("busy", 0, &[Opened(1), ACK, Opened(2), Said(1, 2), PREPARE, Said(1, 3), Said(1, 14), Said(1, 5), TAKE]),
     ("clock_jumps", 0, &[Opened(1), ACK, Jumped(1 << 60), PREPARE, Jumped(0), Slept, Jumped(u64::MAX), Slept]),
-    ("end_of_time", 0, &[Opened(2), ACK, PREPARE, Jumped(u64::MAX), Slept]),
 
     ("v2.committed", 0, &[
         Opened(1), TAKE, ACK_2, PREPARE, PASS, BEAT, DRAINED, TAKE, SEAL, Progress(1), TAKE, SEALED, DONE, TAKE, PASS, BEAT,
