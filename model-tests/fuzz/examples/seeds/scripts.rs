@@ -144,7 +144,8 @@ pub(crate) const INCUMBENT: &[Script] = &[
 
 #[rustfmt::skip]
 pub(crate) const SUCCESSOR: &[Script] = &[
-    ("serving", 0, &[DONE, TAKE, ACK, DONE, Said(0, 9), Ended(0, 3), Slept, Ended(0, 3), TAKE, DONE]),
+    ("serving", 0, &[DONE, TAKE, ACK, DONE, Said(0, 9), Ended(0, 3), Slept, Ended(0, 3), TAKE, DONE, Closed(0)]),
+    ("dismissed_after_ready", 0, &[DONE, TAKE, ACK, DONE, Said(0, 9), Ended(0, 3), Ended(0, 3), TAKE, DONE, Said(0, 12)]),
     ("lost_before_begin", 0, &[DONE, TAKE, ACK, DONE, Closed(0), Ended(0, 1), Slept, Ended(0, 3), Ended(0, 3), DONE]),
     ("lock_held_to_the_end", 0, &[
         DONE, TAKE, ACK, DONE, Said(0, 9), Ended(0, 1), Passed(1000), Ended(0, 1), Passed(3000), Ended(0, 1), TAKE,
