@@ -141,6 +141,7 @@ fn ended(report: &Report) -> String {
         SupervisorOutcome::RolledBack { .. } => format!("ended\trolled back\t{cause}"),
         SupervisorOutcome::ColdStarted { .. } => format!("ended\tstarted afresh\t{cause}"),
         SupervisorOutcome::Found { pid } => format!("ended\tfound\tpid {pid}"),
+        SupervisorOutcome::Answered { pid } => format!("ended\tanswered\tpid {pid}"),
         SupervisorOutcome::Failed(_) => format!("ended\tfailed\t{cause}"),
     }
 }
