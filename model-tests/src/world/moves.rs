@@ -296,6 +296,7 @@ impl World {
                 for pending in &mut process.pending {
                     pending.held_up = true;
                 }
+                self.misleads();
             }
             Move::Thaw(at) => self.processes[usize::from(at)].life = Life::Running,
         }

@@ -4,7 +4,7 @@
 
 use handoff_core::successor::Phase;
 
-use super::{Body, Call, Mutation, World};
+use super::{Body, Call, Life, Mutation, World};
 
 impl World {
     fn breaks(&mut self, what: String) {
@@ -24,9 +24,8 @@ impl World {
         if call == Call::Open || !self.without(Mutation::StaleResume) {
             self.processes[at].current = true;
         }
-        // The one thing that no timer can know is how long a process stays frozen.
         let process = &self.processes[at];
-        if process.outlived && !process.was_frozen {
+        if process.outlived {
             let name = process.name;
             self.breaks(format!(
                 "{name} comes back, though a later process was told that it will not"
@@ -81,6 +80,19 @@ impl World {
         })
     }
 
+    /// The one thing that no timer can know is how long a process stays frozen: a successor whose session has
+    /// ended counts on its supervisor being gone, and not on one that kills it when it thaws.
+    pub(crate) fn misleads(&mut self) {
+        let frozen = |process: &super::Process| {
+            process.is_supervisor() && process.life == Life::Frozen
+        };
+        if self.processes.iter().any(frozen) {
+            for process in &mut self.processes {
+                process.misled |= process.orphaned;
+            }
+        }
+    }
+
     /// A daemon's committed hook is run.
     pub(crate) fn confirms(&mut self, at: usize) {
         let runs = |process: &super::Process| {
@@ -92,8 +104,11 @@ impl World {
         if self.processes.iter().any(runs) {
             self.breaks("two committed hooks run at once".to_owned());
         }
+        if self.processes[at].misled {
+            return;
+        }
         for process in &mut self.processes[..at] {
-            process.outlived = true;
+            process.outlived |= !process.was_frozen;
         }
     }
 }
