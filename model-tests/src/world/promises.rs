@@ -83,9 +83,8 @@ impl World {
     /// The one thing that no timer can know is how long a process stays frozen: a successor whose session has
     /// ended counts on its supervisor being gone, and not on one that kills it when it thaws.
     pub(crate) fn misleads(&mut self) {
-        let frozen = |process: &super::Process| {
-            process.is_supervisor() && process.life == Life::Frozen
-        };
+        let frozen =
+            |process: &super::Process| process.is_supervisor() && process.life == Life::Frozen;
         if self.processes.iter().any(frozen) {
             for process in &mut self.processes {
                 process.misled |= process.orphaned;
