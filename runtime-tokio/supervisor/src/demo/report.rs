@@ -259,7 +259,8 @@ impl fmt::Display for Report {
         writeln!(
             f,
             "In all {} handoffs in {:.1} s: {} writes acknowledged, {} lost; {} connections refused, \
-             {} requests failed.",
+             {} requests failed. Each write was looked for right after its step, on the version that \
+             served then, and again at the end.",
             self.handoffs, self.seconds, self.acknowledged, self.lost, self.refused, self.failed
         )
     }
