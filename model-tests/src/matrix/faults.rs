@@ -19,7 +19,7 @@ const COMMITTED: &str = "500";
 /// A probation that is the place of a fault, in milliseconds.
 const PROBATION: &str = "250";
 /// One of which the end is a moment.
-const SHORT_PROBATION: &str = "10";
+const SHORT_PROBATION: &str = "60";
 /// How long after a phase was entered its middle is.
 const MIDDLE: Duration = Duration::from_millis(80);
 /// How long a process is frozen that must not be taken for dead.
@@ -161,10 +161,17 @@ impl Play<'_> {
         self.supervisor
             .order(&order(Place::Moment(phase, moment)))?;
         self.supervisor.reach(phase)?;
+        let entered = Instant::now();
         let process = self.process(victim)?;
         let at = Instant::now();
+        // A probation does not wait for anybody to go on.
+        let from = if phase == Phase::Probation {
+            entered
+        } else {
+            at
+        };
         let striking = thread::spawn(move || {
-            thread::sleep(moment);
+            thread::sleep((from + moment).saturating_duration_since(Instant::now()));
             // A process that has ended by then is not hit, and the handoff is one like others.
             if fault == Fault::Kill {
                 return process.kill(Signal::KILL);

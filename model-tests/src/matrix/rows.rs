@@ -36,12 +36,12 @@ const LONG: [Phase; 5] = [
 const STRETCHES: [(Phase, Duration, Duration, u32); 3] = [
     // From the seal to the commit.
     (Phase::Sealing, Duration::ZERO, Duration::from_millis(1), 14),
-    // The end of a probation of 10 ms, and what follows it.
+    // The end of a probation of 60 ms, and what follows it.
     (
         Phase::Probation,
-        Duration::from_millis(9),
-        Duration::from_micros(500),
-        8,
+        Duration::from_micros(57_600),
+        Duration::from_micros(300),
+        14,
     ),
     // Commit to both.
     (
