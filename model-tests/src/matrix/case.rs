@@ -101,6 +101,8 @@ pub enum Case {
     OldFault(Victim, Fault, Victim, Place),
     /// Two processes are killed, one right after the other.
     TwoKills([Victim; 2], Place),
+    /// The supervisor is killed, and started again, while this one is frozen; it thaws later, or never.
+    KillBeside(Fault, Victim, Place),
     /// An operator wants the successor back.
     Rollback(Place),
     /// A handoff with a health check.
@@ -129,6 +131,7 @@ impl Case {
             Self::Fault(fault, victim, _) => format!("{fault} {victim}"),
             Self::OldFault(old, fault, victim, _) => format!("{fault} {victim} (v1: {old})"),
             Self::TwoKills([first, second], _) => format!("kill {first}, {second}"),
+            Self::KillBeside(fault, frozen, _) => format!("kill supervisor; {fault} {frozen}"),
             Self::Rollback(_) => "operator rolls back".into(),
             Self::Check(check) => check.to_string(),
             Self::Hook(hook) => hook.to_string(),
@@ -147,6 +150,7 @@ impl Case {
             Self::Fault(_, _, place)
             | Self::OldFault(_, _, _, place)
             | Self::TwoKills(_, place)
+            | Self::KillBeside(_, _, place)
             | Self::Rollback(place) => place.to_string(),
             Self::ListenerWithheld => Place::Idle.to_string(),
             _ => "during a handoff".into(),
@@ -214,6 +218,10 @@ impl Case {
                 Some((vec![*victim], *place))
             }
             Self::TwoKills(victims, place) => Some((victims.to_vec(), *place)),
+            Self::KillBeside(Fault::FreezeForGood, frozen, place) => {
+                Some((vec![Victim::Supervisor, *frozen], *place))
+            }
+            Self::KillBeside(_, _, place) => Some((vec![Victim::Supervisor], *place)),
             _ => None,
         }
     }

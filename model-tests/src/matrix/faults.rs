@@ -1,6 +1,7 @@
 //! Signals at a phase or at a moment, and an operator who wants the successor back.
 
-use std::thread;
+use std::io;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -48,6 +49,14 @@ fn order(place: Place) -> Vec<&'static str> {
     order
 }
 
+/// Thaws a process after a while. Whether it is alive still is the protocol's business.
+fn thaw(process: Process, after: Duration) -> JoinHandle<io::Result<bool>> {
+    thread::spawn(move || {
+        thread::sleep(after);
+        process.kill(Signal::CONT)
+    })
+}
+
 impl Case {
     /// What the daemon is told that is handed over in the row, if not the one that is started afresh
     /// will do.
@@ -72,6 +81,7 @@ impl Play<'_> {
                 self.strike(fault, victim, place)
             }
             Case::TwoKills(victims, place) => self.kill_two(victims, place),
+            Case::KillBeside(fault, frozen, place) => self.kill_beside(fault, frozen, place),
             Case::Rollback(place) => self.roll_back(place),
             _ => self.trouble(),
         }
@@ -110,11 +120,7 @@ impl Play<'_> {
                 self.go_on(place)?;
             }
             (Fault::Hiccup | Fault::Freeze, _) => {
-                let thaw = thread::spawn(move || {
-                    thread::sleep(frozen);
-                    // Whether it is alive still is the protocol's business.
-                    process.kill(Signal::CONT)
-                });
+                let thaw = thaw(process, frozen);
                 self.go_on(place)?;
                 thaw.join().ok().context("the thaw failed")??;
             }
@@ -146,6 +152,28 @@ impl Play<'_> {
             self.restart_supervisor()?;
         } else {
             self.go_on(place)?;
+        }
+        Ok(at)
+    }
+
+    /// Kills the supervisor while a daemon is frozen. The next supervisor finds it so.
+    fn kill_beside(
+        &mut self,
+        fault: Fault,
+        frozen: Victim,
+        place: Place,
+    ) -> anyhow::Result<Instant> {
+        self.come_to(place)?;
+        let process = self.process(frozen)?;
+        self.get_into(place)?;
+        let at = Instant::now();
+        ensure!(process.kill(Signal::STOP)?, "the {frozen} was dead already");
+        self.supervisor.process.kill(Signal::KILL)?;
+        let thaw = (fault != Fault::FreezeForGood).then(|| thaw(process, FREEZE));
+        self.restart_supervisor()?;
+        self.settle()?;
+        if let Some(thaw) = thaw {
+            thaw.join().ok().context("the thaw failed")??;
         }
         Ok(at)
     }

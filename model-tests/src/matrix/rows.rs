@@ -78,6 +78,22 @@ impl Case {
             });
             cases.extend(there.map(|place| Self::TwoKills([first, second], *place)));
         }
+        for frozen in [Victim::Incumbent, Victim::Successor] {
+            let there = places.iter().filter(|place| frozen.is_there(**place));
+            cases.extend(there.map(|place| Self::KillBeside(Fault::Freeze, frozen, *place)));
+        }
+        // Somebody has to be left who can take over, once the next supervisor has killed it.
+        for place in [
+            Place::Middle(Phase::Sealing),
+            Place::Entry(Phase::Opening),
+            Place::Middle(Phase::Opening),
+        ] {
+            cases.push(Self::KillBeside(
+                Fault::FreezeForGood,
+                Victim::Successor,
+                place,
+            ));
+        }
         for (phase, first, step, count) in STRETCHES {
             for number in 0..count {
                 let place = Place::Moment(phase, first + step * number);
@@ -135,6 +151,7 @@ impl Case {
             Self::TwoKills([Supervisor, Incumbent], Middle(Draining)),
             Self::TwoKills([Supervisor, Successor], Middle(Probation)),
             Self::TwoKills([Incumbent, Successor], Entry(Opening)),
+            Self::KillBeside(Freeze, Successor, Middle(Opening)),
             Self::Rollback(Middle(Probation)),
             Self::Check(Check::Sick),
             Self::Check(Check::Hangs),
