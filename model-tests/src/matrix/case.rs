@@ -101,6 +101,8 @@ pub enum Case {
     OldFault(Victim, Fault, Victim, Place),
     /// Two processes are killed, one right after the other.
     TwoKills([Victim; 2], Place),
+    /// The supervisor is killed, and started again, while this one is frozen; it thaws later, or never.
+    KillBeside(Fault, Victim, Place),
     /// An operator wants the successor back.
     Rollback(Place),
     /// A handoff with a health check.
@@ -129,6 +131,7 @@ impl Case {
             Self::Fault(fault, victim, _) => format!("{fault} {victim}"),
             Self::OldFault(old, fault, victim, _) => format!("{fault} {victim} (v1: {old})"),
             Self::TwoKills([first, second], _) => format!("kill {first}, {second}"),
+            Self::KillBeside(fault, frozen, _) => format!("kill supervisor; {fault} {frozen}"),
             Self::Rollback(_) => "operator rolls back".into(),
             Self::Check(check) => check.to_string(),
             Self::Hook(hook) => hook.to_string(),
@@ -147,6 +150,7 @@ impl Case {
             Self::Fault(_, _, place)
             | Self::OldFault(_, _, _, place)
             | Self::TwoKills(_, place)
+            | Self::KillBeside(_, _, place)
             | Self::Rollback(place) => place.to_string(),
             Self::ListenerWithheld => Place::Idle.to_string(),
             _ => "during a handoff".into(),
@@ -170,18 +174,63 @@ impl Case {
 
     /// Whether nobody has the listener open at some moment, so that connections are refused.
     pub(super) fn closes_listener(&self) -> bool {
-        match self {
-            Self::TwoKills(victims, place) => {
-                let holders = [Victim::Supervisor, Victim::Incumbent, Victim::Successor];
-                holders
-                    .iter()
-                    .all(|holder| victims.contains(holder) || !holder.is_there(*place))
-            }
-            // By its own doing.
-            Self::ListenerWithheld => true,
-            _ => false,
+        let holders = [Victim::Supervisor, Victim::Incumbent, Victim::Successor];
+        // By its own doing.
+        *self == Self::ListenerWithheld
+            || self
+                .loss()
+                .is_some_and(|(lost, place)| !is_left(&holders, &lost, place))
+    }
+
+    /// Whether some daemon is not struck, so that none has to be started afresh; `None` where nobody
+    /// can tell.
+    pub(super) fn spares_a_daemon(&self) -> Option<bool> {
+        let (lost, place) = self.loss()?;
+        let leaving =
+            place == Place::Entry(Phase::Committing) && !lost.contains(&Victim::Supervisor);
+        match place {
+            Place::Moment(..) => None,
+            // The incumbent is told to leave, whatever happens to the successor meanwhile.
+            _ if leaving && lost.contains(&Victim::Successor) => Some(false),
+            _ => Some(is_left(
+                &[Victim::Incumbent, Victim::Successor],
+                &lost,
+                place,
+            )),
         }
     }
+
+    /// Whether the successor is killed when the incumbent can still come back.
+    pub(super) fn brings_incumbent_back(&self) -> bool {
+        let kills = matches!(
+            self,
+            Self::Fault(Fault::Kill, Victim::Successor, _)
+                | Self::OldFault(_, Fault::Kill, Victim::Successor, _)
+                | Self::TwoKills([Victim::Supervisor, Victim::Successor], _)
+        );
+        kills && self.spares_a_daemon() == Some(true)
+    }
+
+    /// Who is struck, and where.
+    fn loss(&self) -> Option<(Vec<Victim>, Place)> {
+        match self {
+            Self::Fault(_, victim, place) | Self::OldFault(_, _, victim, place) => {
+                Some((vec![*victim], *place))
+            }
+            Self::TwoKills(victims, place) => Some((victims.to_vec(), *place)),
+            Self::KillBeside(Fault::FreezeForGood, frozen, place) => {
+                Some((vec![Victim::Supervisor, *frozen], *place))
+            }
+            Self::KillBeside(_, _, place) => Some((vec![Victim::Supervisor], *place)),
+            _ => None,
+        }
+    }
+}
+
+/// Whether one of them is there and not lost.
+fn is_left(them: &[Victim], lost: &[Victim], place: Place) -> bool {
+    them.iter()
+        .any(|one| one.is_there(place) && !lost.contains(one))
 }
 
 impl Victim {

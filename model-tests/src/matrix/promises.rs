@@ -18,9 +18,19 @@ const ON_PROBATION: &str = "not committed yet";
 const PAUSE: Duration = Duration::from_millis(100);
 
 impl Play<'_> {
-    /// Somebody serves, and all have their listener. No clients are connected.
+    /// The right one serves, and all have their listener. No clients are connected.
     pub(super) fn check_scene(&self) -> anyhow::Result<()> {
         let server = self.world.server()?;
+        let afresh = self.findings.outcome.contains("started afresh");
+        ensure!(
+            !afresh || self.case.spares_a_daemon() != Some(true),
+            "a daemon was started, though one was left to serve"
+        );
+        ensure!(
+            server == self.incumbent || !self.case.brings_incumbent_back(),
+            "the incumbent is not back, pid {} serves",
+            server.pid
+        );
         if server == self.incumbent {
             // Whatever the fault opened has to be closed again.
             check_descriptors(server, self.descriptors)?;

@@ -36,12 +36,12 @@ const LONG: [Phase; 5] = [
 const STRETCHES: [(Phase, Duration, Duration, u32); 3] = [
     // From the seal to the commit.
     (Phase::Sealing, Duration::ZERO, Duration::from_millis(1), 14),
-    // The end of a probation of 10 ms, and what follows it.
+    // The end of a probation of 60 ms, and what follows it.
     (
         Phase::Probation,
-        Duration::from_millis(9),
-        Duration::from_micros(500),
-        8,
+        Duration::from_micros(57_600),
+        Duration::from_micros(300),
+        14,
     ),
     // Commit to both.
     (
@@ -77,6 +77,22 @@ impl Case {
                 !alone && first.is_there(**place) && second.is_there(**place)
             });
             cases.extend(there.map(|place| Self::TwoKills([first, second], *place)));
+        }
+        for frozen in [Victim::Incumbent, Victim::Successor] {
+            let there = places.iter().filter(|place| frozen.is_there(**place));
+            cases.extend(there.map(|place| Self::KillBeside(Fault::Freeze, frozen, *place)));
+        }
+        // Somebody has to be left who can take over, once the next supervisor has killed it.
+        for place in [
+            Place::Middle(Phase::Sealing),
+            Place::Entry(Phase::Opening),
+            Place::Middle(Phase::Opening),
+        ] {
+            cases.push(Self::KillBeside(
+                Fault::FreezeForGood,
+                Victim::Successor,
+                place,
+            ));
         }
         for (phase, first, step, count) in STRETCHES {
             for number in 0..count {
@@ -135,6 +151,7 @@ impl Case {
             Self::TwoKills([Supervisor, Incumbent], Middle(Draining)),
             Self::TwoKills([Supervisor, Successor], Middle(Probation)),
             Self::TwoKills([Incumbent, Successor], Entry(Opening)),
+            Self::KillBeside(Freeze, Successor, Middle(Opening)),
             Self::Rollback(Middle(Probation)),
             Self::Check(Check::Sick),
             Self::Check(Check::Hangs),

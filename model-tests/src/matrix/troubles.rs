@@ -87,9 +87,11 @@ impl Play<'_> {
                 drop(peers);
                 Ok(at)
             }
-            Case::Fault(..) | Case::OldFault(..) | Case::TwoKills(..) | Case::Rollback(_) => {
-                bail!("not a trouble of its own")
-            }
+            Case::Fault(..)
+            | Case::OldFault(..)
+            | Case::TwoKills(..)
+            | Case::KillBeside(..)
+            | Case::Rollback(_) => bail!("not a trouble of its own"),
         }
     }
 
