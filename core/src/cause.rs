@@ -57,8 +57,8 @@ macro_rules! reasons {
 reasons! {
     /// A PrepareHandoff came while another session owns a handoff, or while one is being undone.
     Busy = "another handoff is in progress",
-    /// A PrepareHandoff came while a drain that was given up still runs.
-    DrainRunning = "a drain that was given up has not come back, and may still write",
+    /// A PrepareHandoff came while a hook that was given up still runs.
+    HookRunning = "a hook that was given up has not come back, and may still write",
     /// A message of a handoff that has been given up.
     GivenUp = "this handoff has been given up",
     /// The drain hook failed (`C1`).
@@ -87,7 +87,7 @@ reasons! {
     LockFailed = "the writer lock cannot be taken",
     /// The daemon could not warm up.
     WarmUpFailed = "warm-up failed",
-    /// A PrepareHandoff came while the one before is not committed yet.
+    /// A PrepareHandoff came while the handoff before it is not committed yet.
     OnProbation = "the handoff before this one is not committed yet",
     /// The listeners that are kept cannot be handed over.
     ListenersFailed = "the listeners cannot be handed over",

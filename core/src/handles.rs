@@ -18,6 +18,9 @@ pub struct Handles {
 }
 
 impl Handles {
+    /// The most that one frame can carry: what Linux sends with one call (`SCM_MAX_FD`).
+    pub const MAX: u32 = 253;
+
     /// No descriptors.
     pub const NONE: Self = Self { first: 0, count: 0 };
 
@@ -32,8 +35,11 @@ impl Handles {
         self.count == 0
     }
 
-    /// The number of each.
+    /// The number of each; none for [`TRUNCATED`](Self::TRUNCATED).
     pub const fn numbers(self) -> core::ops::Range<u32> {
+        if self.count == Self::TRUNCATED.count {
+            return 0..0;
+        }
         self.first..self.first.saturating_add(self.count)
     }
 }

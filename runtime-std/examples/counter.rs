@@ -63,8 +63,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             (inherited.take_tcp("main")?, incumbent)
         }
         Role::Successor(successor) => {
-            let standing = successor.handshake(SuccessorSetup::new(control, data))?;
-            let mut begun = standing.wait_for_begin()?; // the incumbent has sealed, the lock is ours
+            let warming = successor.handshake(SuccessorSetup::new(control, data))?;
+            let standing_by = warming.stand_by()?; // warm: nothing of the incumbent was touched yet
+            let mut begun = standing_by.wait_for_begin()?; // it has sealed, the lock is ours
             counter.load();
             let door = begun.take_tcp("main")?;
             (door, begun.announce(Readiness::healthy())?)

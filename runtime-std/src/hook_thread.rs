@@ -31,6 +31,11 @@ impl HookThread {
         Ok(Self { jobs, busy })
     }
 
+    /// Whether a hook runs.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.busy.load(Ordering::Acquire)
+    }
+
     /// Runs `hook` and hands its result to `report`. A hook that panics has failed.
     ///
     /// A thread whose hook never came back is left behind, and another one takes its place.
@@ -39,7 +44,7 @@ impl HookThread {
         hook: impl FnOnce() -> Result<T, String> + Send + 'static,
         report: impl FnOnce(Result<T, String>) + Send + 'static,
     ) {
-        if self.busy.load(Ordering::Acquire) {
+        if self.is_busy() {
             match Self::start() {
                 Ok(fresh) => *self = fresh,
                 Err(e) => return report(Err(format!("no thread for the hook: {e}"))),

@@ -21,6 +21,8 @@ pub type HookError = Box<dyn Error + Send + Sync>;
 /// [`resume`] waiting for ever. As long as it runs, no other handoff is begun, since the lock is not
 /// released while a hook may still write.
 ///
+/// [`snapshot`](Drainable::snapshot) alone is called on a thread of its own, at any time.
+///
 /// [`resume`]: Drainable::resume
 pub trait Drainable: Send + Sync + 'static {
     /// Stop accepting, finish what is in flight, refuse new writes, and make every acknowledged
@@ -57,7 +59,21 @@ pub trait Drainable: Send + Sync + 'static {
         let _ = generation;
     }
 
-    /// A look at the daemon, for logs and diagnostics only.
+    /// No older process can come back from here on, so the data may be changed in ways that an older
+    /// version could not read: the migration goes here. Called once in a process that began as a
+    /// successor: after Commit, or some seconds after the supervisor was lost or if it speaks version 1.
+    /// A process that was started afresh is free from the beginning, and is not called.
+    ///
+    /// A handoff that is asked for while it runs waits for it.
+    ///
+    /// # Errors
+    /// Are logged, and change nothing: the daemon serves on.
+    fn committed(&self) -> Result<(), HookError> {
+        Ok(())
+    }
+
+    /// A look at the daemon, for whoever asks for its status. Called beside other hooks,
+    /// also in the middle of a drain: do not wait for them.
     fn snapshot(&self) -> Snapshot {
         Snapshot::default()
     }
@@ -79,6 +95,10 @@ impl<D: Drainable> Drainable for Arc<D> {
 
     fn generation(&self, generation: u64) {
         (**self).generation(generation);
+    }
+
+    fn committed(&self) -> Result<(), HookError> {
+        (**self).committed()
     }
 
     fn snapshot(&self) -> Snapshot {

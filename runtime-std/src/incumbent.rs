@@ -2,24 +2,28 @@
 //! and the daemon's hooks on a thread of their own.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use handoff_core::incumbent::Phase;
 use handoff_core::op::{self, LockReport, OpId, PathOwner, Ticket};
-use handoff_core::wire::{HandoffId, Revisions};
-use handoff_core::{Cause, IncumbentConfig, IncumbentOp, IncumbentOutcome, Instant, Observation};
+use handoff_core::wire::{HandoffId, Message, Names, Revisions};
+use handoff_core::{
+    Cause, Handles, IncumbentConfig, IncumbentOp, IncumbentOutcome, Instant, Observation,
+};
 
 use crate::driver::{Accepted, Call, Caller, Driver, Ended, Flow, Host, Links};
 use crate::hook_thread::HookThread;
-use crate::hooks::{DrainReport, Drainable, HookContext, SealReport};
+use crate::hooks::{DrainReport, Drainable, HookContext, SealReport, Snapshot};
 use crate::host::control::knock;
-use crate::host::{Accept, Clock, ControlError, ControlListener, DataDirLock};
+use crate::host::{
+    Accept, Clock, ControlError, ControlListener, DataDirLock, KeptListener, kept_listeners,
+};
 use crate::identity;
 use crate::lock_keeper::LockKeeper;
 use crate::observer::Observer;
+use crate::successor::Control;
 
 /// How many connections to the control socket are held at once.
 pub const SESSIONS: usize = 8;
@@ -59,6 +63,9 @@ pub struct Incumbent {
     observer: Observer<IncumbentEvent>,
     driver: Driver<handoff_core::Incumbent, SESSIONS>,
     hooks: HookThread,
+    kept: Vec<KeptListener>,
+    /// Waits for Commit, in a process that began as a successor. Dropping it ends the session.
+    probation: Option<Control>,
 }
 
 impl Incumbent {
@@ -94,6 +101,8 @@ impl Incumbent {
             allowed: Vec::new(),
             observer: Observer::none(),
             hooks: HookThread::start()?,
+            kept: kept_listeners().to_vec(),
+            probation: None,
         })
     }
 
@@ -101,6 +110,32 @@ impl Incumbent {
     pub(crate) fn listen(&mut self, listener: Option<ControlListener>) {
         self.config.bound = listener.is_some();
         self.listener = listener;
+    }
+
+    /// The process began as a successor, and this waits for Commit.
+    pub(crate) fn on_probation(mut self, probation: Control) -> Self {
+        self.config.on_probation = true;
+        self.probation = Some(probation);
+        self
+    }
+
+    pub(crate) fn caller(&self) -> Caller {
+        self.driver.caller()
+    }
+
+    /// Keep this listener, too, for a supervisor that comes back or takes charge. What the process
+    /// inherited is kept anyway.
+    #[must_use]
+    pub fn with_kept_listener(
+        mut self,
+        name: impl Into<String>,
+        listener: impl Into<OwnedFd>,
+    ) -> Self {
+        self.kept.push(KeptListener {
+            name: name.into(),
+            fd: Arc::new(listener.into()),
+        });
+        self
     }
 
     /// Say this build id in Hello. At most 64 bytes are used.
@@ -117,12 +152,13 @@ impl Incumbent {
         self
     }
 
-    /// Change the times that the protocol leaves to the caller. `identity` and `bound` are kept as
-    /// they are.
+    /// Change the times that the protocol leaves to the caller. `identity`, `bound`, `generation` and
+    /// `on_probation` are kept as they are.
     #[must_use]
     pub fn with_times(mut self, mut times: IncumbentConfig) -> Self {
         times.identity = self.config.identity;
         times.bound = self.config.bound;
+        times.on_probation = self.config.on_probation;
         self.config = times;
         self
     }
@@ -142,7 +178,7 @@ impl Incumbent {
     /// A handle to stop the incumbent with, from any thread.
     pub fn handle(&self) -> IncumbentHandle {
         IncumbentHandle {
-            caller: self.driver.caller(),
+            caller: self.caller(),
         }
     }
 
@@ -162,11 +198,18 @@ impl Incumbent {
             observer,
             mut driver,
             hooks,
+            kept,
+            probation,
         } = self;
-        driver.configure(config);
+        driver.configure(IncumbentConfig {
+            generation: lock.generation(),
+            ..config
+        });
         let mut host = IncumbentHost {
             drainable: Arc::new(drainable),
             hooks,
+            snapshots: None,
+            kept,
             running: None,
             caller: driver.caller(),
             clock: driver.clock(),
@@ -176,7 +219,9 @@ impl Incumbent {
             allowed,
             observer,
         };
-        match driver.run(&mut host) {
+        let flow = driver.run(&mut host);
+        drop(probation);
+        match flow {
             Flow::Done(IncumbentOutcome::Committed(id)) => Ok(Retirement::Committed(id)),
             Flow::Done(IncumbentOutcome::Superseded) => Ok(Retirement::Superseded),
             Flow::Done(IncumbentOutcome::Failed(cause)) => {
@@ -224,6 +269,9 @@ impl IncumbentHandle {
 struct IncumbentHost<D> {
     drainable: Arc<D>,
     hooks: HookThread,
+    /// Started when somebody asks how the daemon is.
+    snapshots: Option<HookThread>,
+    kept: Vec<KeptListener>,
     /// The hook that may be asked to stop.
     running: Option<(OpId, HookContext)>,
     caller: Caller,
@@ -269,13 +317,50 @@ impl<D: Drainable> IncumbentHost<D> {
             move || {
                 drainable.generation(generation);
                 drainable.resume().map_err(|e| e.to_string())?;
-                // For the log alone: it must not make a failure of what has worked.
-                let now = catch_unwind(AssertUnwindSafe(|| drainable.snapshot())).ok();
-                tracing::info!(target: "handoff.resume", generation, ?now, "serving again");
+                tracing::info!(target: "handoff.resume", generation, "serving again");
                 Ok(())
             },
             move |resumed| caller.call(Call::Ended(plain(ticket, resumed))),
         );
+    }
+
+    fn confirm(&mut self, ticket: Ticket<op::Confirm>) {
+        let (drainable, caller) = (Arc::clone(&self.drainable), self.caller.clone());
+        self.hooks.run(
+            move || drainable.committed().map_err(|e| e.to_string()),
+            move |confirmed| caller.call(Call::Ended(plain(ticket, confirmed))),
+        );
+    }
+
+    /// On a thread of its own, since a hook may be running. A daemon that does not answer keeps it,
+    /// and is not asked again before it does.
+    fn snapshot(&mut self, ticket: Ticket<op::Snapshot>, links: &mut Links) {
+        if self.snapshots.is_none() {
+            self.snapshots = HookThread::start().ok();
+        }
+        let Some(thread) = self.snapshots.as_mut().filter(|thread| !thread.is_busy()) else {
+            return links.end(end_snapshot(
+                ticket,
+                Err("the daemon does not answer".into()),
+            ));
+        };
+        let (drainable, caller) = (Arc::clone(&self.drainable), self.caller.clone());
+        thread.run(
+            move || Ok(drainable.snapshot()),
+            move |taken| caller.call(Call::Ended(end_snapshot(ticket, taken))),
+        );
+    }
+
+    fn list_listeners(&self, ticket: Ticket<op::ListListeners>) -> Ended {
+        let names: Vec<String> = self.kept.iter().map(|kept| kept.name.clone()).collect();
+        Box::new(move |feed| {
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            let count = u32::try_from(names.len()).unwrap_or(u32::MAX);
+            feed(ticket.done(op::ListenersReport {
+                names: Names::from(&*names),
+                handles: Handles { first: 0, count },
+            }));
+        })
     }
 
     fn inspect(&self) -> Result<PathOwner, String> {
@@ -318,7 +403,22 @@ impl<D: Drainable> Host<handoff_core::Incumbent, SESSIONS> for IncumbentHost<D> 
                 let bound = self.bind();
                 links.end(plain(ticket, bound));
             }
+            IncumbentOp::Confirm(ticket) => self.confirm(ticket),
+            IncumbentOp::ListListeners(ticket) => links.end(self.list_listeners(ticket)),
+            IncumbentOp::Snapshot(ticket) => self.snapshot(ticket, links),
         }
+    }
+
+    fn message(&mut self, message: &Message<'_>) {
+        if let Message::HelloAck { version, .. } = message {
+            tracing::debug!(version, "a supervisor has acknowledged");
+        }
+    }
+
+    /// Handles to be sent are places in the list of listeners that are kept.
+    fn descriptor(&self, handle: u32) -> Option<BorrowedFd<'_>> {
+        let kept = self.kept.get(usize::try_from(handle).ok()?)?;
+        Some(kept.fd.as_fd())
     }
 
     fn cancel(&mut self, op: OpId) {
@@ -407,6 +507,23 @@ fn end_drain(ticket: Ticket<op::Drain>, drained: Result<DrainReport, String>) ->
             feed(ticket.done(op::DrainReport {
                 open_connections,
                 accept_closed,
+            }));
+        }
+        Err(why) => feed(ticket.failed(&why)),
+    })
+}
+
+fn end_snapshot(ticket: Ticket<op::Snapshot>, taken: Result<Snapshot, String>) -> Ended {
+    Box::new(move |feed| match taken {
+        Ok(Snapshot {
+            open_connections,
+            revisions,
+            ..
+        }) => {
+            let revisions = Revisions::from(&*revisions);
+            feed(ticket.done(op::SnapshotReport {
+                open_connections,
+                revisions,
             }));
         }
         Err(why) => feed(ticket.failed(&why)),

@@ -4,11 +4,13 @@
 //! |---|---|
 //! | a daemon that can be replaced | [`detect_role`], [`Incumbent`], [`Successor`] and the hooks of [`Drainable`] |
 //! | something that replaces it | [`Supervisor`], [`SpawnSpec`], [`HandoffSpec`] |
+//! | something that looks at it | [`ask`] |
 //! | an adapter for another event loop | [`host`], the Unix layer, and [`handoff_core`] itself |
 //!
 //! On a daemon's side there are two threads: the control loop (the thread that calls
-//! [`Incumbent::serve`], or one of the library's own while it is a successor), and one for hooks. A
-//! hook that never comes back keeps its thread, and the next one gets another.
+//! [`Incumbent::serve`], or one of the library's own while it is a successor or on probation), and one
+//! for hooks. A hook that never comes back keeps its thread, and the next one gets another. Whoever
+//! asks for the daemon's status has a third one started.
 //! The control loop goes on reading while hooks run, so heartbeats go out, and an abort or a lost
 //! session is acted on at once (`C1`, `C2`).
 //!
@@ -17,7 +19,7 @@
 //! ```text
 //! detect_role ─┬─ ColdStart ── DataDirLock::acquire ── Incumbent::bind ── open the data ─┐
 //!              │                                                                         ├─ Incumbent::serve ── exit
-//!              └─ Successor ── handshake ── wait_for_begin ── open the data ── announce ──┘
+//!              └─ Successor ── handshake ── warm up ── stand_by ── wait_for_begin ── open the data ── announce ──┘
 //! ```
 //!
 //! What it promises is in [`handoff_core::protocol`]. A whole daemon in a page is
@@ -27,6 +29,7 @@
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
+pub mod ask;
 mod driver;
 mod hook_thread;
 pub mod hooks;
@@ -50,5 +53,9 @@ pub use incumbent::{
 };
 pub use role::{Role, detect_role};
 pub use room::ServerRoom;
-pub use successor::{Begun, Readiness, Standing, Successor, SuccessorError, SuccessorSetup};
-pub use supervisor::{HandoffSpec, Report, Supervisor, SupervisorError, SupervisorEvent};
+pub use successor::{
+    Begun, Readiness, StandingBy, Successor, SuccessorError, SuccessorSetup, Warming,
+};
+pub use supervisor::{
+    HandoffSpec, HealthCheck, Report, RollbackHandle, Supervisor, SupervisorError, SupervisorEvent,
+};

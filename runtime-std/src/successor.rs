@@ -1,27 +1,26 @@
-//! The successor on threads, a type for each step: [`Successor`] → [`Standing`] → [`Begun`] →
-//! [`Incumbent`]. What must not happen before a step cannot be written before it.
+//! The successor on threads, a type for each step: [`Successor`] → [`Warming`] → [`StandingBy`] →
+//! [`Begun`] → [`Incumbent`]. What must not happen before a step cannot be written before it.
 //!
 //! The control loop runs on a thread of its own from the handshake on, so heartbeats go out and an
-//! abort is noticed while the daemon warms up or opens its data.
+//! abort is noticed while the daemon warms up or opens its data. It goes on beside the incumbent's
+//! until the probation has ended.
+
+mod control;
 
 use std::io;
 use std::net::TcpListener;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver, Sender};
-use std::thread::{self, JoinHandle};
 
-use handoff_core::op::{self, OpId, OpenReport, Ticket};
-use handoff_core::successor::Phase;
-use handoff_core::wire::{Names, Revisions};
-use handoff_core::{Cause, Observation, SuccessorConfig, SuccessorOp, SuccessorOutcome};
+use handoff_core::op;
+use handoff_core::{Cause, SuccessorConfig};
 
-use crate::driver::{Call, Caller, Driver, Flow, Host, Links};
-use crate::host::{ControlListener, InheritError, InheritedListeners, StagedControl};
+pub(crate) use self::control::Control;
+use self::control::{Awaited, Milestone};
+use crate::driver::Driver;
+use crate::host::{InheritError, InheritedListeners};
 use crate::identity;
-use crate::incumbent::{Incumbent, plain, try_lock};
+use crate::incumbent::Incumbent;
 use crate::lock_keeper::LockKeeper;
 
 /// What a daemon says of itself when it is ready to serve.
@@ -103,7 +102,7 @@ impl Successor {
     ///
     /// # Errors
     /// [`SuccessorError`].
-    pub fn handshake(self, setup: SuccessorSetup) -> Result<Standing, SuccessorError> {
+    pub fn handshake(self, setup: SuccessorSetup) -> Result<Warming, SuccessorError> {
         let config = SuccessorConfig {
             identity: identity::this_process(&setup.build_id),
             ..setup.times
@@ -113,96 +112,110 @@ impl Successor {
         // The first link that a driver adopts is the machine's one link.
         driver.links.adopt(self.channel);
 
-        let (report, milestones) = mpsc::channel();
         let lock = LockKeeper::new(&setup.data_dir);
         // Now, not after Ready: what could fail then would leave nobody to serve.
         let incumbent =
             Incumbent::prepare(&setup.control, lock.clone())?.with_build_id(&setup.build_id);
-        let cancelled = Arc::new(AtomicBool::new(false));
-        let mut control = Control {
-            caller: driver.caller(),
-            milestones,
-            cancelled: Arc::clone(&cancelled),
-            thread: None,
+        let control = Control::start(driver, setup.control, lock, incumbent.caller())?;
+        let (warm_up, begun) = match control.next()? {
+            Milestone::Warming(ticket) => (Some(ticket), None),
+            // The session was lost before HelloAck, and nobody else was left (`C3`).
+            Milestone::Begun(ticket) => (None, Some(ticket)),
+            other => return Err(other.out_of_order()),
         };
-        let mut host = SuccessorHost {
-            control: setup.control,
-            staged: None,
-            listener: None,
-            lock,
-            report,
-            cancelled,
-        };
-        let thread = thread::Builder::new()
-            .name("handoff-control".into())
-            .spawn(move || {
-                let flow = driver.run(&mut host);
-                let listener = host.listener.take();
-                drop(host.staged.take());
-                if let Flow::Done(outcome) = flow {
-                    let _ = host
-                        .report
-                        .send(Milestone::Ended(Box::new(outcome), listener));
-                }
-            })?;
-        control.thread = Some(thread);
-        let mut standing = Standing {
-            control,
+        Ok(Warming {
+            step: Awaited::new(
+                warm_up,
+                begun,
+                control,
+                "the daemon left before it was warm",
+            ),
             listeners: self.listeners,
             incumbent,
-            opened: None,
-        };
-        match standing.control.next()? {
-            Milestone::Standing => {}
-            // The session was lost before HelloAck, and nobody else was left (`C3`).
-            Milestone::Begun(ticket) => standing.opened = Some(ticket),
-            Milestone::Ended(outcome, _) => return Err(gave_up(&outcome)),
-        }
-        Ok(standing)
+        })
     }
 }
 
 /// A successor that the supervisor knows. Do here what needs neither the lock nor the data:
-/// configuration, caches, connections to others.
-pub struct Standing {
-    control: Control,
+/// configuration, caches, TLS, connections to others. With a supervisor of version 2 the incumbent
+/// serves meanwhile, undisturbed; one of version 1 may not wait for it.
+///
+/// If it is dropped instead, the supervisor is told that the successor gave up, and nothing has
+/// happened to the incumbent.
+pub struct Warming {
+    step: Awaited<op::WarmUp>,
     listeners: InheritedListeners,
     incumbent: Incumbent,
-    opened: Option<Ticket<op::Open>>,
 }
 
-impl Standing {
+impl Warming {
     /// The names of the inherited listeners.
     pub fn listener_names(&self) -> impl Iterator<Item = &str> {
         self.listeners.names()
     }
 
+    /// Whether the handoff was given up meanwhile.
+    pub fn is_cancelled(&self) -> bool {
+        self.step.is_cancelled()
+    }
+
+    /// The daemon is warm: say Standby.
+    ///
+    /// # Errors
+    /// [`SuccessorError`]: the handoff was given up meanwhile.
+    pub fn stand_by(self) -> Result<StandingBy, SuccessorError> {
+        let Self {
+            step,
+            listeners,
+            incumbent,
+        } = self;
+        let (control, begun) = step.warm()?;
+        Ok(StandingBy {
+            control,
+            begun,
+            listeners,
+            incumbent,
+        })
+    }
+
+    /// Give up: the daemon could not get ready. The supervisor is told why.
+    pub fn give_up(mut self, why: &str) {
+        self.step.fail(why);
+    }
+}
+
+/// A successor that is warm, and waits for its turn.
+pub struct StandingBy {
+    control: Control,
+    begun: Option<op::Ticket<op::Open>>,
+    listeners: InheritedListeners,
+    incumbent: Incumbent,
+}
+
+impl StandingBy {
     /// Wait for Begin, and take the writer lock. Blocks.
     ///
     /// Returns also when the session is lost and the lock is free: then nobody else can serve (`C3`).
     ///
     /// # Errors
     /// [`SuccessorError`]: the handoff was given up, or the incumbent kept the lock.
-    pub fn wait_for_begin(mut self) -> Result<Begun, SuccessorError> {
-        let ticket = match self.opened.take() {
-            Some(ticket) => ticket,
-            None => match self.control.next()? {
-                Milestone::Begun(ticket) => ticket,
-                Milestone::Ended(outcome, _) => return Err(gave_up(&outcome)),
-                Milestone::Standing => return Err(io::Error::other("out of order").into()),
-            },
-        };
+    pub fn wait_for_begin(self) -> Result<Begun, SuccessorError> {
         let Self {
             control,
+            begun,
             listeners,
             incumbent,
-            ..
         } = self;
-        Ok(Begun {
-            opening: Opening {
-                ticket: Some(ticket),
-                control,
+        let ticket = match begun {
+            Some(ticket) => ticket,
+            None => match control.next()? {
+                Milestone::Begun(ticket) => ticket,
+                other => return Err(other.out_of_order()),
             },
+        };
+        let words = "the daemon left before it was ready";
+        Ok(Begun {
+            step: Awaited::new(Some(ticket), None, control, words),
             listeners,
             incumbent,
         })
@@ -213,15 +226,9 @@ impl Standing {
 ///
 /// If it is dropped instead, the supervisor is told that the successor gave up.
 pub struct Begun {
-    opening: Opening,
+    step: Awaited<op::Open>,
     listeners: InheritedListeners,
     incumbent: Incumbent,
-}
-
-/// The open operation and the thread that waits for its end. Dropping it reports a failure.
-struct Opening {
-    ticket: Option<Ticket<op::Open>>,
-    control: Control,
 }
 
 impl Begun {
@@ -232,7 +239,7 @@ impl Begun {
 
     /// Whether the handoff was given up meanwhile. [`announce`](Self::announce) will fail then.
     pub fn is_cancelled(&self) -> bool {
-        self.opening.control.cancelled.load(Ordering::Acquire)
+        self.step.is_cancelled()
     }
 
     /// The inherited TCP listener of this name. Its status flags are as the incumbent left them.
@@ -256,172 +263,29 @@ impl Begun {
         &mut self.listeners
     }
 
-    /// Say Ready, and take the control path over.
+    /// Say Ready, and take the control path over. Serve from here on: the daemon may be on probation,
+    /// and must not change the data so that an older version could not read it before
+    /// [`Drainable::committed`](crate::Drainable::committed) is called.
     ///
     /// # Errors
     /// [`SuccessorError`]: the handoff was given up, or `readiness` says that the daemon is not
     /// healthy. Do not serve then.
     pub fn announce(self, readiness: Readiness) -> Result<Incumbent, SuccessorError> {
         let Self {
-            opening,
+            step,
             mut incumbent,
             ..
         } = self;
-        incumbent.listen(opening.announce(readiness)?);
-        Ok(incumbent)
+        let control = step.ready(readiness)?;
+        match control.next()? {
+            Milestone::Serving(listener) => incumbent.listen(listener),
+            other => return Err(other.out_of_order()),
+        }
+        Ok(incumbent.on_probation(control))
     }
 
     /// Give up: the data could not be opened. The supervisor is told why.
     pub fn give_up(mut self, why: &str) {
-        self.opening.fail(why);
-    }
-}
-
-impl Opening {
-    /// Says Ready and sees the machine to its end; the control socket that is in place then.
-    fn announce(mut self, readiness: Readiness) -> Result<Option<ControlListener>, SuccessorError> {
-        let Some(ticket) = self.ticket.take() else {
-            return Err(io::Error::other("announced twice").into());
-        };
-        self.control.caller.call(Call::Ended(Box::new(move |feed| {
-            let names: Vec<&str> = readiness.listening_on.iter().map(String::as_str).collect();
-            feed(ticket.done(OpenReport {
-                listening_on: Names::from(&*names),
-                healthy: readiness.healthy,
-                revisions: Revisions::from(&*readiness.revisions),
-            }));
-        })));
-        let milestone = self.control.next()?;
-        self.control.join();
-        match milestone {
-            Milestone::Ended(outcome, listener) => match *outcome {
-                SuccessorOutcome::Serving { .. } => Ok(listener),
-                SuccessorOutcome::Failed(_) => Err(gave_up(&outcome)),
-            },
-            Milestone::Standing | Milestone::Begun(_) => {
-                Err(io::Error::other("out of order").into())
-            }
-        }
-    }
-
-    fn fail(&mut self, why: &str) {
-        if let Some(ticket) = self.ticket.take() {
-            self.control
-                .caller
-                .call(Call::Ended(plain_failure(ticket, why)));
-            self.control.join();
-        }
-    }
-}
-
-impl Drop for Opening {
-    fn drop(&mut self) {
-        self.fail("the daemon left before it was ready");
-    }
-}
-
-fn plain_failure(ticket: Ticket<op::Open>, why: &str) -> crate::driver::Ended {
-    let why = why.to_owned();
-    Box::new(move |feed| feed(ticket.failed(&why)))
-}
-
-fn gave_up(outcome: &SuccessorOutcome) -> SuccessorError {
-    match *outcome {
-        SuccessorOutcome::Failed(cause) => SuccessorError::GaveUp(Box::new(cause)),
-        SuccessorOutcome::Serving { .. } => io::Error::other("out of order").into(),
-    }
-}
-
-/// What the control thread has reached.
-enum Milestone {
-    Standing,
-    Begun(Ticket<op::Open>),
-    Ended(Box<SuccessorOutcome>, Option<ControlListener>),
-}
-
-/// The user's end of the control thread. Dropping it ends the thread, and with it the session.
-struct Control {
-    caller: Caller,
-    milestones: Receiver<Milestone>,
-    cancelled: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Control {
-    fn next(&self) -> Result<Milestone, SuccessorError> {
-        self.milestones
-            .recv()
-            .map_err(|_| io::Error::other("the control thread has ended").into())
-    }
-
-    /// The machine has an end in sight; see it through, so that its last word is written.
-    fn join(&mut self) {
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
-impl Drop for Control {
-    fn drop(&mut self) {
-        self.caller.call(Call::Stop);
-        self.join();
-    }
-}
-
-struct SuccessorHost {
-    control: PathBuf,
-    staged: Option<StagedControl>,
-    listener: Option<ControlListener>,
-    lock: LockKeeper,
-    report: Sender<Milestone>,
-    cancelled: Arc<AtomicBool>,
-}
-
-impl SuccessorHost {
-    fn stage(&mut self) -> Result<(), String> {
-        self.staged = Some(ControlListener::stage(&self.control).map_err(|e| e.to_string())?);
-        Ok(())
-    }
-
-    fn publish(&mut self) -> Result<(), String> {
-        let staged = self.staged.take().ok_or("no control socket was staged")?;
-        self.listener = Some(staged.publish().map_err(|failed| failed.1.to_string())?);
-        Ok(())
-    }
-}
-
-impl Host<handoff_core::Successor, 1> for SuccessorHost {
-    fn start(&mut self, op: SuccessorOp, links: &mut Links) {
-        match op {
-            SuccessorOp::StagePath(ticket) => {
-                let staged = self.stage();
-                links.end(plain(ticket, staged));
-            }
-            SuccessorOp::TryLock(ticket) => links.end(try_lock(&self.lock, ticket)),
-            // The daemon opens its data on its own thread.
-            SuccessorOp::Open(ticket) => drop(self.report.send(Milestone::Begun(ticket))),
-            SuccessorOp::PublishPath(ticket) => {
-                let published = self.publish();
-                links.end(plain(ticket, published));
-            }
-        }
-    }
-
-    fn cancel(&mut self, _: OpId) {
-        self.cancelled.store(true, Ordering::Release);
-    }
-
-    fn observe(&mut self, seen: Observation<Phase>) {
-        match seen {
-            Observation::Phase(Phase::Standing) => drop(self.report.send(Milestone::Standing)),
-            Observation::Phase(phase) => tracing::debug!(%phase, "successor"),
-            Observation::Lost(_, loss) => {
-                tracing::info!(%loss, "session with the supervisor ended");
-            }
-            Observation::Trouble(cause) => {
-                tracing::warn!(target: "handoff.abort", %cause, "trouble");
-            }
-        }
+        self.step.fail(why);
     }
 }

@@ -15,7 +15,7 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use handoff_std::host::process::kill_and_reap;
-use handoff_std::host::{Inherited, Process, SpawnError, SpawnSpec};
+use handoff_std::host::{Inherited, Process, SpawnError, SpawnSpec, kept_listeners};
 use rustix::fs::OFlags;
 use rustix::io::FdFlags;
 
@@ -49,12 +49,7 @@ fn successor() {
     writeln!(report, "channel at {}", channel.as_raw_fd()).unwrap();
     let leads = rustix::process::getpgrp() == rustix::process::getpid();
     writeln!(report, "own group {leads}").unwrap();
-    writeln!(
-        report,
-        "duplicates {}",
-        listeners.duplicate_all().unwrap().len()
-    )
-    .unwrap();
+    writeln!(report, "kept {}", kept_listeners().len()).unwrap();
 
     let wrong = listeners.take_tcp("admin").unwrap_err();
     writeln!(report, "{wrong}").unwrap();
@@ -181,7 +176,7 @@ fn a_successor_finds_everything_in_its_place() {
         "names [\"web\", \"admin\", \"web\", \"plain\", \"spare\"]\n\
          channel at 8\n\
          own group true\n\
-         duplicates 5\n\
+         kept 5\n\
          the inherited listener `admin` is a Unix stream listener, not a TCP listener\n\
          the inherited listener `plain` is a stream socket that does not listen, \
          not a Unix stream listener\n\

@@ -26,6 +26,8 @@ fn be_the_successor(successor: Successor) {
     let begun = successor
         .handshake(setup)
         .unwrap()
+        .stand_by()
+        .unwrap()
         .wait_for_begin()
         .unwrap();
 

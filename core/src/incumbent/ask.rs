@@ -3,6 +3,7 @@
 use super::step::Step;
 use super::{Asked, Cue, IncumbentCall, IncumbentState, Inquiry, Phase, Question, Session, Trial};
 use crate::cause::Reason;
+use crate::handles::Handles;
 use crate::machine::Room;
 use crate::op::{ListenersReport, OpId, Report, SnapshotReport, Verdict};
 use crate::wire::{Message, StatusPhase};
@@ -130,6 +131,9 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
         if usize::try_from(kept.handles.count) != Ok(names.len()) {
             return Err("not as many as there are names");
         }
+        if kept.handles.count > Handles::MAX {
+            return Err("more than one frame can carry");
+        }
         if !self
             .out
             .enclose(at, &Message::Listeners { names }, kept.handles)
@@ -142,7 +146,7 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
     const fn status_phase(&self) -> StatusPhase {
         match self.state.phase {
             Phase::Serving if matches!(self.state.trial, Trial::On) => StatusPhase::Probation,
-            Phase::Serving => StatusPhase::Serving,
+            Phase::Serving | Phase::Waiting => StatusPhase::Serving,
             Phase::Draining | Phase::Undraining => StatusPhase::Draining,
             Phase::Drained => StatusPhase::Drained,
             Phase::Sealing | Phase::Unsealing | Phase::Releasing | Phase::Unreleasing => {
@@ -166,8 +170,8 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
         }
         match verdict {
             Verdict::Committed => self.confirm(),
-            // The process before us saw what our successor's machine saw. It leaves when it has looked
-            // twice, and it notices a supervisor that is silent after `dead_peer`.
+            // The process before us loses its session when we do. It leaves when it has looked twice,
+            // and it notices a supervisor that is silent after `dead_peer`.
             Verdict::Orphaned => {
                 let patience = self.config.dead_peer.saturating_add(self.config.wire_slack);
                 self.state.trial = Trial::Orphaned(self.now.after(patience));
@@ -194,6 +198,7 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
             if let Report::Failed(why) = report {
                 self.out.report(Reason::ConfirmFailed, why);
             }
+            self.cue(Cue::ConfirmDone);
         }
         ours
     }
@@ -205,9 +210,12 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
                 self.confirm();
                 true
             }
-            Trial::Confirming { until, .. } if until <= self.now => {
+            Trial::Confirming { op, until } if until <= self.now => {
                 self.state.trial = Trial::Over;
-                self.out.report(Reason::HookStuck, "committed");
+                // It may still write, so the lock must stay.
+                self.state.straggler = Some(op);
+                self.trouble(Reason::HookStuck, "committed");
+                self.cue(Cue::ConfirmLate);
                 true
             }
             _ => false,

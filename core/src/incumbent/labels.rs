@@ -7,6 +7,8 @@ labels! {
     pub enum Phase {
         /// The daemon serves; the lock is ours.
         Serving,
+        /// A handoff has begun, and the committed hook of the one before it still runs.
+        Waiting,
         /// The drain hook runs.
         Draining,
         /// The drain hook runs, but is no longer wanted.
@@ -53,6 +55,12 @@ labels! {
     pub enum Cue {
         /// PrepareHandoff from a session that may own the handoff.
         Prepare,
+        /// The same, while the committed hook runs.
+        PrepareEarly,
+        /// The committed hook has ended.
+        ConfirmDone,
+        /// The committed hook takes too long.
+        ConfirmLate,
         /// SealRequest from the owner.
         SealRequest,
         /// Commit from the owner.
@@ -122,6 +130,8 @@ labels! {
         TakeOwner,
         /// The handoff is no longer the session's.
         Disown,
+        /// Send heartbeats from here on.
+        ArmBeat,
         /// Run the drain hook.
         StartDrain,
         /// Ask the hook to stop early.

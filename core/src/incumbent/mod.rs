@@ -22,6 +22,7 @@
 mod ask;
 mod events;
 mod labels;
+mod role;
 mod sessions;
 mod step;
 mod table;
@@ -230,7 +231,7 @@ pub struct IncumbentState<const L: usize> {
     op: Option<OpId>,
     /// When that operation is too late.
     op_limit: Option<Instant>,
-    /// A drain that was given up and has not come back. It may still write, so the lock must stay: no
+    /// A drain or a committed hook that was given up and has not come back. It may still write, so the lock must stay: no
     /// handoff begins before it has.
     straggler: Option<OpId>,
     /// When the pause of `Pausing` and `Stumbling` ends.

@@ -98,18 +98,21 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
             }
             Message::PrepareHandoff { .. } if owns => false,
             Message::PrepareHandoff { .. } if given_up => self.refuse(at, id, Reason::GivenUp),
-            Message::PrepareHandoff { .. }
-                if matches!(self.state.trial, Trial::On | Trial::Confirming { .. }) =>
-            {
+            Message::PrepareHandoff { .. } if self.state.trial == Trial::On => {
                 self.refuse(at, id, Reason::OnProbation)
             }
             Message::PrepareHandoff { .. } if self.state.straggler.is_some() => {
-                self.refuse(at, id, Reason::DrainRunning)
+                self.refuse(at, id, Reason::HookRunning)
             }
             Message::PrepareHandoff { .. } => {
                 // A bind under way must not take the control path from a successor that has it.
                 let binding = matches!(self.state.rebind, Rebind::Running { .. });
-                !binding && self.cue(Cue::Prepare) || self.refuse(at, id, Reason::Busy)
+                let cue = if matches!(self.state.trial, Trial::Confirming { .. }) {
+                    Cue::PrepareEarly
+                } else {
+                    Cue::Prepare
+                };
+                !binding && self.cue(cue) || self.refuse(at, id, Reason::Busy)
             }
             Message::SealRequest { .. } | Message::Commit { .. } if given_up => {
                 self.refuse(at, id, Reason::GivenUp)

@@ -16,20 +16,21 @@ use super::{Act, Cue, Phase};
 use crate::table::{Row, row, stay};
 
 use Act::{
-    AbortOwner, ArmCheck, ArmPatience, ArmRetry, CancelHook, Disown, FailStop, Leave,
+    AbortOwner, ArmBeat, ArmCheck, ArmPatience, ArmRetry, CancelHook, Disown, FailStop, Leave,
     LeaveSuperseded, ReleaseSeal, StageSeal, StartBind, StartDrain, StartInspect, StartLock,
     StartRelease, StartResume, StartSeal, TakeOwner, TellDrained, TellSealFailed, Unstage,
 };
 use Cue::{
-    Abort, BindDone, BindFailed, Commit, DeadlinePassed, Dismissed, DrainDone, DrainFailed,
-    HookLate, LockFree, LockHeld, OwnerLost, OwnerSilent, PathOurs, PathTheirs, PathUnbound,
-    PathUnsure, Prepare, RebindDue, ReleaseDone, ReleaseFailed, Resume, ResumeDone, ResumeFailed,
-    ResumeSpent, RetryDue, SealDone, SealFailed, SealRequest, SealTooLarge,
+    Abort, BindDone, BindFailed, Commit, ConfirmDone, ConfirmLate, DeadlinePassed, Dismissed,
+    DrainDone, DrainFailed, HookLate, LockFree, LockHeld, OwnerLost, OwnerSilent, PathOurs,
+    PathTheirs, PathUnbound, PathUnsure, Prepare, PrepareEarly, RebindDue, ReleaseDone,
+    ReleaseFailed, Resume, ResumeDone, ResumeFailed, ResumeSpent, RetryDue, SealDone, SealFailed,
+    SealRequest, SealTooLarge,
 };
 use Phase::{
     Checking, Drained, Draining, Failed, Pausing, Rebinding, Reclaiming, Releasing, Resuming,
     Retired, Returning, Sealed, Sealing, Serving, Stumbling, Superseded, Undraining, Unreleasing,
-    Unsealing, Watching,
+    Unsealing, Waiting, Watching,
 };
 
 /// A row of the incumbent's table.
@@ -45,6 +46,14 @@ pub static INCUMBENT: &[IncumbentRow] = &[
     row(&[Sealing],     &[SealDone],      &[StageSeal, StartRelease],       Releasing,  "5"),
     row(&[Releasing],   &[ReleaseDone],   &[ReleaseSeal],                   Sealed,     "5"),
     row(&[Sealed],      &[Commit],        &[Leave],                         Retired,    "5"),
+
+    // The committed hook of the handoff before this one still runs, and drain waits for it.
+    row(&[Serving],     &[PrepareEarly],  &[TakeOwner, ArmBeat],            Waiting,    "8"),
+    row(&[Waiting],     &[ConfirmDone],   &[StartDrain],                    Draining,   "8"),
+    row(&[Waiting],     &[Abort, Resume, OwnerLost],
+                                          &[Disown],                        Serving,    "C1"),
+    row(&[Waiting],     &[ConfirmLate],   &[AbortOwner, Disown],            Serving,    "8"),
+    row(&[Waiting],     &[OwnerSilent],   &[AbortOwner, Disown],            Serving,    "C11"),
 
     // Given up while the lock is ours: whatever was done is undone by resume.
     row(&[Draining],    &[DrainFailed],   &[AbortOwner, Disown, StartResume], Resuming, "C1"),

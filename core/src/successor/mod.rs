@@ -8,6 +8,7 @@
 //! by the end of the session; its end is the other's [`Input::Probation`](crate::Input::Probation).
 
 mod labels;
+mod role;
 mod step;
 mod table;
 
@@ -150,7 +151,7 @@ pub enum SuccessorOp {
     /// Try to take the writer lock, without waiting.
     TryLock(Ticket<TryLock>),
     /// Open the sealed data and get ready to serve. The daemon may still be warming up, if the
-    /// supervisor speaks version 1.
+    /// supervisor speaks version 1 or was lost meanwhile; if that fails, this has failed.
     Open(Ticket<Open>),
     /// Rename the control socket into place.
     PublishPath(Ticket<PublishPath>),

@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use handoff_core::op::Completion;
+use handoff_core::op::{Completion, Verdict};
 
 use crate::hooks::Progress;
 
@@ -17,6 +17,8 @@ pub(crate) enum Call {
     Ended(Ended),
     /// A hook has come further; how far is in the caller's `latest`.
     Progress,
+    /// The probation of this process has ended.
+    Probation(Verdict),
     Stop,
 }
 

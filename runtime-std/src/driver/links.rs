@@ -1,18 +1,22 @@
 //! The sockets of a loop, and what came of the last steps.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
-use handoff_core::LinkId;
+use handoff_core::{Handles, LinkId};
 
 use super::caller::Ended;
+use crate::host::descriptors;
 
 /// The open links, and what has ended since the machine was last asked.
 #[derive(Default)]
 pub(crate) struct Links {
     pub(super) open: BTreeMap<LinkId, Stream>,
     next: u32,
+    /// The number of the next descriptor that arrives.
+    next_handle: u32,
     pub(super) ended: VecDeque<Ended>,
     pub(super) wrote: VecDeque<(LinkId, usize)>,
 }
@@ -21,6 +25,8 @@ pub(super) struct Stream {
     pub(super) socket: UnixStream,
     /// It took nothing the last time; wait until it does again.
     pub(super) blocked: bool,
+    /// Descriptors that arrived on it and that nobody has taken.
+    pub(super) descriptors: Vec<(u32, OwnedFd)>,
 }
 
 impl Links {
@@ -33,6 +39,7 @@ impl Links {
             Stream {
                 socket,
                 blocked: false,
+                descriptors: Vec::new(),
             },
         );
         link
@@ -43,12 +50,42 @@ impl Links {
         self.ended.push_back(ended);
     }
 
-    /// Write what the link takes now.
-    pub(super) fn write(&mut self, link: LinkId, bytes: &[u8]) {
+    /// Names descriptors that arrived.
+    pub(super) fn name(&mut self, count: usize) -> Handles {
+        let first = self.next_handle;
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        self.next_handle = first.wrapping_add(count);
+        Handles { first, count }
+    }
+
+    /// Keep descriptors with the link that they came on, until they are taken or it is closed.
+    pub(super) fn hold(&mut self, link: LinkId, handles: Handles, came: &mut Vec<OwnedFd>) {
+        if let Some(stream) = self.open.get_mut(&link) {
+            stream
+                .descriptors
+                .extend(handles.numbers().zip(came.drain(..)));
+        }
+    }
+
+    /// Take descriptors that arrived, in order, from the link that they came on.
+    pub(crate) fn take(&mut self, handles: Handles) -> Vec<OwnedFd> {
+        let mut taken = Vec::new();
+        for stream in self.open.values_mut() {
+            let wanted = |(number, _): &mut (u32, OwnedFd)| handles.numbers().contains(number);
+            taken.extend(stream.descriptors.extract_if(.., wanted));
+        }
+        taken
+            .into_iter()
+            .map(|(_, descriptor)| descriptor)
+            .collect()
+    }
+
+    /// Write what the link takes now, and the descriptors with the first byte.
+    pub(super) fn write(&mut self, link: LinkId, bytes: &[u8], with: &[BorrowedFd<'_>]) {
         let Some(stream) = self.open.get_mut(&link) else {
             return;
         };
-        match stream.socket.write(bytes) {
+        match descriptors::send(&stream.socket, bytes, with) {
             Ok(count) => self.wrote.push_back((link, count)),
             Err(e) if e.kind() == ErrorKind::WouldBlock => stream.blocked = true,
             Err(e) if e.kind() == ErrorKind::Interrupted => self.wrote.push_back((link, 0)),

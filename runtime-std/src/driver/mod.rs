@@ -9,7 +9,7 @@ mod caller;
 mod links;
 
 use std::io::{self, ErrorKind, Read};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use std::time::Duration;
 use handoff_core::op::OpId;
 use handoff_core::wire::Message;
 use handoff_core::{
-    Action, Input, Instant, LinkId, Machine, Misuse, Observation, Role, Step, Wait,
+    Action, Handles, Input, Instant, LinkId, Machine, Misuse, Observation, Role, Step, Wait,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -26,6 +26,7 @@ pub(crate) use links::Links;
 
 use crate::hooks::Progress;
 use crate::host::Clock;
+use crate::host::descriptors::{self, Received, Wanted};
 use crate::room::ServerRoom;
 
 /// What carries out a role's operations.
@@ -38,6 +39,12 @@ pub(crate) trait Host<R: Role<L>, const L: usize> {
     fn observe(&mut self, seen: Observation<R::Phase>);
     /// A message came.
     fn message(&mut self, _: &Message<'_>) {}
+    /// Whether descriptors are wanted that come with messages.
+    const DESCRIPTORS: Wanted = Wanted::No;
+    /// The descriptor that one of the handles to be sent stands for.
+    fn descriptor(&self, _: u32) -> Option<BorrowedFd<'_>> {
+        None
+    }
     /// What to poll for new connections.
     fn listener(&self) -> Option<BorrowedFd<'_>> {
         None
@@ -148,31 +155,42 @@ impl<R: Role<L>, const L: usize> Driver<R, L> {
         Instant::from_nanos(self.clock.now_nanos())
     }
 
-    /// One input, and its turn.
-    fn give(&mut self, host: &mut impl Host<R, L>, input: Input<'_>) -> usize {
+    /// One input, and its turn. Returns how many bytes were taken, and whether the descriptors that
+    /// came with them are wanted.
+    fn give(&mut self, host: &mut impl Host<R, L>, input: Input<'_>) -> (usize, bool) {
         let now = Instant::from_nanos(self.clock.now_nanos());
         let mut turn = match self.machine.handle(now, input) {
             Ok(turn) => turn,
             Err(misuse) => return report(misuse),
         };
-        let consumed = turn.consumed();
+        let taken = (turn.consumed(), turn.kept());
         if let Some(message) = turn.message() {
             host.message(&message);
         }
         loop {
             match turn.next() {
-                Step::Do(Action::Send { link, bytes }) => self.links.write(link, bytes),
+                Step::Do(Action::Send {
+                    link,
+                    bytes,
+                    handles,
+                }) => {
+                    let with: Vec<_> = handles
+                        .numbers()
+                        .filter_map(|number| host.descriptor(number))
+                        .collect();
+                    self.links.write(link, bytes, &with);
+                }
                 Step::Do(Action::Start(op)) => host.start(op, &mut self.links),
                 Step::Do(Action::Cancel(op)) => host.cancel(op),
                 Step::Do(Action::Close { link }) => drop(self.links.open.remove(&link)),
                 Step::Do(Action::Observe(seen)) => host.observe(seen),
                 Step::Wait(Wait { deadline, .. }) => {
                     self.wait = deadline;
-                    return consumed;
+                    return taken;
                 }
                 Step::Done(outcome) => {
                     self.outcome = Some(outcome);
-                    return consumed;
+                    return taken;
                 }
             }
         }
@@ -258,13 +276,25 @@ impl<R: Role<L>, const L: usize> Driver<R, L> {
                 more = false;
                 break;
             };
-            let read = stream.socket.read(&mut scratch);
+            let read = receive(host, &stream.socket, &mut scratch);
             match read {
-                Ok(0) => {
+                Ok(Received { count: 0, .. }) => {
                     self.give(host, Input::Closed { link });
                     more = false;
                 }
-                Ok(count) => self.take(host, link, scratch.get(..count).unwrap_or_default()),
+                Ok(Received {
+                    count,
+                    descriptors,
+                    truncated,
+                }) => {
+                    let handles = if truncated {
+                        Handles::TRUNCATED
+                    } else {
+                        self.links.name(descriptors.len())
+                    };
+                    let bytes = scratch.get(..count).unwrap_or_default();
+                    self.take(host, link, bytes, handles, descriptors);
+                }
                 Err(e) if e.kind() == ErrorKind::WouldBlock => more = false,
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(_) => {
@@ -281,11 +311,28 @@ impl<R: Role<L>, const L: usize> Driver<R, L> {
         more
     }
 
-    fn take(&mut self, host: &mut impl Host<R, L>, link: LinkId, mut bytes: &[u8]) {
+    fn take(
+        &mut self,
+        host: &mut impl Host<R, L>,
+        link: LinkId,
+        mut bytes: &[u8],
+        handles: Handles,
+        mut descriptors: Vec<OwnedFd>,
+    ) {
         while !bytes.is_empty() {
-            let consumed = self.give(host, Input::Bytes { link, bytes });
-            self.settle(host);
+            // They have to be there when an operation of this very turn takes them.
+            self.links.hold(link, handles, &mut descriptors);
+            let input = Input::Bytes {
+                link,
+                bytes,
+                handles,
+            };
+            let (consumed, kept) = self.give(host, input);
             bytes = bytes.get(consumed..).unwrap_or_default();
+            if bytes.is_empty() && !kept {
+                drop(self.links.take(handles));
+            }
+            self.settle(host);
             if consumed == 0 {
                 break;
             }
@@ -335,6 +382,9 @@ impl<R: Role<L>, const L: usize> Driver<R, L> {
                         self.give(host, input);
                     }
                 }
+                Call::Probation(verdict) => {
+                    self.give(host, Input::Probation(verdict));
+                }
                 Call::Stop => self.stopped = true,
             }
             self.settle(host);
@@ -364,11 +414,19 @@ struct Ready {
     listener: bool,
 }
 
+fn receive<R: Role<L>, H: Host<R, L>, const L: usize>(
+    _: &H,
+    socket: &UnixStream,
+    room: &mut [u8],
+) -> io::Result<Received> {
+    descriptors::receive(socket, room, H::DESCRIPTORS)
+}
+
 /// Misuse is a mistake of this adapter. The machine has not changed, so going on is safe.
-fn report(misuse: Misuse) -> usize {
+fn report(misuse: Misuse) -> (usize, bool) {
     debug_assert!(false, "the driver misused its machine: {misuse}");
     tracing::error!(%misuse, "the driver misused its machine");
-    0
+    (0, false)
 }
 
 /// As exact as the clock. A wait that ends early all the same finds no deadline due, and goes on.

@@ -14,9 +14,12 @@ use std::net::TcpListener;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use rustix::io::{Errno, FdFlags};
 use rustix::net::{AddressFamily, SocketType};
+
+use super::listen::is_listening;
 
 pub(super) mod variables;
 
@@ -27,7 +30,7 @@ pub(super) const FIRST_FD: RawFd = 3;
 
 /// The most listeners that one process can be given: as many as fit into one message of descriptors
 /// (`SCM_MAX_FD`), so that they can be handed back the same way.
-pub const MAX_LISTENERS: usize = 253;
+pub const MAX_LISTENERS: usize = handoff_core::Handles::MAX as usize;
 
 /// Why the inheritance was not accepted.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +66,14 @@ pub enum InheritError {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// A listener cannot be kept for a supervisor that comes back.
+    #[error("the listener `{name}` cannot be duplicated: {source}; raise the limit of open files")]
+    NotKept {
+        /// The listener's name.
+        name: String,
+        /// The system's reason.
+        source: io::Error,
+    },
     /// A listener was asked for as something that it is not. It stays where it is.
     #[error("the inherited listener `{name}` is {found}, not {wanted}")]
     WrongKind {
@@ -73,6 +84,23 @@ pub enum InheritError {
         /// What it is.
         found: &'static str,
     },
+}
+
+/// A listener that is kept for a supervisor that comes back, whether the daemon uses it or not.
+#[derive(Debug, Clone)]
+pub struct KeptListener {
+    /// Its name.
+    pub name: String,
+    /// A descriptor of our own.
+    pub fd: Arc<OwnedFd>,
+}
+
+static KEPT: OnceLock<Vec<KeptListener>> = OnceLock::new();
+
+/// A duplicate of every listener that this process inherited, in order. A supervisor that was
+/// restarted asks for them (protocol, section 8).
+pub fn kept_listeners() -> &'static [KeptListener] {
+    KEPT.get().map(Vec::as_slice).unwrap_or_default()
 }
 
 /// All that a process was given at its birth.
@@ -110,6 +138,9 @@ impl Inherited {
             listeners.waiting.push_back((name, adopt(fd, LISTEN_FDS)?));
         }
         let successor_channel = plan.channel.map(adopt_channel).transpose()?;
+        let kept = listeners.waiting.iter().map(KeptListener::of);
+        let kept = kept.collect::<Result<_, _>>()?;
+        KEPT.get_or_init(|| kept);
         Ok(Self {
             listeners,
             successor_channel,
@@ -121,6 +152,19 @@ impl Inherited {
 #[derive(Debug, Default)]
 pub struct InheritedListeners {
     waiting: VecDeque<(String, OwnedFd)>,
+}
+
+impl KeptListener {
+    fn of((name, fd): &(String, OwnedFd)) -> Result<Self, InheritError> {
+        let fd = fd.try_clone().map_err(|source| InheritError::NotKept {
+            name: name.clone(),
+            source,
+        })?;
+        Ok(Self {
+            name: name.clone(),
+            fd: Arc::new(fd),
+        })
+    }
 }
 
 impl InheritedListeners {
@@ -144,18 +188,6 @@ impl InheritedListeners {
     /// The names of those not taken yet, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.waiting.iter().map(|(name, _)| name.as_str())
-    }
-
-    /// A duplicate of each one not taken yet, in order: what an incumbent keeps to answer
-    /// `ListenersRequest` (protocol, section 13).
-    ///
-    /// # Errors
-    /// The system's, when it is out of descriptors.
-    pub fn duplicate_all(&self) -> io::Result<Vec<(String, OwnedFd)>> {
-        self.waiting
-            .iter()
-            .map(|(name, fd)| Ok((name.clone(), fd.try_clone()?)))
-            .collect()
     }
 
     fn take(&mut self, name: &str, wanted: Kind) -> Result<Option<OwnedFd>, InheritError> {
@@ -198,7 +230,7 @@ impl Kind {
         if rustix::net::sockopt::socket_type(fd) != Ok(SocketType::STREAM) {
             return Self::Other;
         }
-        if !listens(fd) {
+        if !is_listening(fd) {
             return Self::NotListening;
         }
         match family {
@@ -231,14 +263,6 @@ fn adopt_channel(fd: RawFd) -> Result<UnixStream, InheritError> {
         fd,
         problem: "is not a connected Unix stream socket",
     })
-}
-
-fn listens(fd: &OwnedFd) -> bool {
-    #[cfg(not(target_vendor = "apple"))]
-    return rustix::net::sockopt::socket_acceptconn(fd) == Ok(true);
-    // Apple's systems cannot tell; there a stream socket without a peer is taken for a listener.
-    #[cfg(target_vendor = "apple")]
-    rustix::net::getpeername(fd).is_err()
 }
 
 /// Take ownership of an inherited socket, and make it close-on-exec.

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`lock`] | the writer lock L with its pidfile hint and its generation |
 //! | [`control`] | the control path P: staged, published, accepted from, connected to |
+//! | [`descriptors`] | descriptors that travel over a Unix socket |
 //! | [`peer`] | who is at the other end of a Unix socket |
 //! | [`inherit`] | what a process finds in its environment when it is born |
 //! | [`spawn`] | the other end of the same convention: how a process is born |
@@ -18,6 +19,7 @@
 
 pub mod clock;
 pub mod control;
+pub mod descriptors;
 pub mod inherit;
 pub mod journal;
 pub mod listen;
@@ -29,7 +31,7 @@ pub mod spawn;
 
 pub use clock::Clock;
 pub use control::{Accept, ControlError, ControlListener, StagedControl};
-pub use inherit::{InheritError, Inherited, InheritedListeners};
+pub use inherit::{InheritError, Inherited, InheritedListeners, KeptListener, kept_listeners};
 pub use journal::{JournalFile, boot_id};
 pub use listen::{ListenError, ListenSpec, NamedListener};
 pub use lock::{DataDirLock, LockError};

@@ -1,0 +1,296 @@
+//! The successor's control thread, and what the daemon waits for on it.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
+use std::thread::{self, JoinHandle};
+
+use handoff_core::op::{self, OpId, OpenReport, Operation, Ticket, Verdict};
+use handoff_core::successor::Phase;
+use handoff_core::wire::{Message, Names, Revisions};
+use handoff_core::{Observation, SuccessorOp, SuccessorOutcome};
+
+use super::{Readiness, SuccessorError};
+use crate::driver::{Call, Caller, Driver, Ended, Flow, Host, Links};
+use crate::host::{ControlListener, StagedControl};
+use crate::incumbent::{plain, try_lock};
+use crate::lock_keeper::LockKeeper;
+
+/// What the control thread has reached.
+pub(super) enum Milestone {
+    Warming(Ticket<op::WarmUp>),
+    Begun(Ticket<op::Open>),
+    /// The daemon is the incumbent, with the control path if it could be had.
+    Serving(Option<ControlListener>),
+    Ended(Box<SuccessorOutcome>),
+}
+
+impl Milestone {
+    /// Why this one ends a wait for another.
+    pub(super) fn out_of_order(self) -> SuccessorError {
+        match self {
+            Self::Ended(outcome) => match *outcome {
+                SuccessorOutcome::Failed(cause) => SuccessorError::GaveUp(Box::new(cause)),
+                SuccessorOutcome::Serving { .. } => io::Error::other("out of order").into(),
+            },
+            _ => io::Error::other("out of order").into(),
+        }
+    }
+}
+
+/// The daemon's end of the control thread. Dropping it ends the thread, and with it the session.
+pub(crate) struct Control {
+    caller: Caller,
+    milestones: Receiver<Milestone>,
+    cancelled: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Control {
+    /// Starts the thread. How the probation ends is told to `incumbent`.
+    pub(super) fn start(
+        mut driver: Driver<handoff_core::Successor, 1>,
+        control: PathBuf,
+        lock: LockKeeper,
+        incumbent: Caller,
+    ) -> io::Result<Self> {
+        let (report, milestones) = mpsc::channel();
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let caller = driver.caller();
+        let mut host = SuccessorHost {
+            control,
+            staged: None,
+            listener: None,
+            lock,
+            report,
+            cancelled: Arc::clone(&cancelled),
+        };
+        let thread = thread::Builder::new()
+            .name("handoff-control".into())
+            .spawn(move || {
+                let flow = driver.run(&mut host);
+                drop(host.staged.take());
+                let Flow::Done(outcome) = flow else {
+                    return;
+                };
+                // Before the channel is closed: a supervisor that sees it closed may begin the next
+                // handoff, which must not find a daemon that is still on probation.
+                incumbent.call(Call::Probation(match outcome {
+                    SuccessorOutcome::Serving { verdict, .. } => verdict,
+                    SuccessorOutcome::Failed(_) => {
+                        host.cancelled.store(true, Ordering::Release);
+                        Verdict::Dismissed
+                    }
+                }));
+                let _ = host.report.send(Milestone::Ended(Box::new(outcome)));
+            })?;
+        Ok(Self {
+            caller,
+            milestones,
+            cancelled,
+            thread: Some(thread),
+        })
+    }
+
+    pub(super) fn next(&self) -> Result<Milestone, SuccessorError> {
+        self.milestones
+            .recv()
+            .map_err(|_| io::Error::other("the control thread has ended").into())
+    }
+
+    /// What has been reached by now without waiting: the lock, if the supervisor did not wait for
+    /// Standby.
+    fn begun_already(&self) -> Result<Option<Ticket<op::Open>>, SuccessorError> {
+        match self.milestones.try_recv() {
+            Ok(Milestone::Begun(ticket)) => Ok(Some(ticket)),
+            Ok(other) => Err(other.out_of_order()),
+            // One that has ended says so at the next step.
+            Err(TryRecvError::Empty | TryRecvError::Disconnected) => Ok(None),
+        }
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        self.caller.call(Call::Stop);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// An operation that the daemon carries out on its own thread. Dropping it reports a failure.
+pub(super) struct Awaited<K: Operation + 'static> {
+    ticket: Option<Ticket<K>>,
+    /// A later step that was reached already: the lock was taken before the daemon was warm.
+    begun: Option<Ticket<op::Open>>,
+    control: Option<Control>,
+    /// What is said when it is dropped.
+    words: &'static str,
+}
+
+impl<K: Operation + 'static> Awaited<K> {
+    pub(super) const fn new(
+        ticket: Option<Ticket<K>>,
+        begun: Option<Ticket<op::Open>>,
+        control: Control,
+        words: &'static str,
+    ) -> Self {
+        Self {
+            ticket,
+            begun,
+            control: Some(control),
+            words,
+        }
+    }
+
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.control.as_ref().is_none_or(Control::is_cancelled)
+    }
+
+    fn end(mut self, ended: impl FnOnce(Ticket<K>) -> Ended) -> Result<Control, SuccessorError> {
+        let control = self.control.take();
+        let control = control.ok_or_else(|| io::Error::other("this step was ended before"))?;
+        if let Some(ticket) = self.ticket.take() {
+            control.caller.call(Call::Ended(ended(ticket)));
+        }
+        Ok(control)
+    }
+
+    /// Reports a failure, and sees the machine to its end, so that its last word is written.
+    pub(super) fn fail(&mut self, why: &str) {
+        let Some(control) = self.control.take() else {
+            return;
+        };
+        if let Some(ticket) = self.ticket.take() {
+            control.caller.call(Call::Ended(failure(ticket, why)));
+        }
+        loop {
+            if let Some(ticket) = self.begun.take() {
+                control.caller.call(Call::Ended(failure(ticket, why)));
+            }
+            match control.milestones.recv() {
+                Ok(Milestone::Begun(ticket)) => self.begun = Some(ticket),
+                Ok(Milestone::Warming(_)) => {}
+                Ok(Milestone::Serving(_) | Milestone::Ended(_)) | Err(_) => return,
+            }
+        }
+    }
+}
+
+impl Awaited<op::WarmUp> {
+    /// The daemon is warm.
+    pub(super) fn warm(mut self) -> Result<(Control, Option<Ticket<op::Open>>), SuccessorError> {
+        let begun = self.begun.take();
+        let control = self.end(|ticket| plain(ticket, Ok(())))?;
+        match begun {
+            Some(ticket) => Ok((control, Some(ticket))),
+            None => control.begun_already().map(|begun| (control, begun)),
+        }
+    }
+}
+
+impl Awaited<op::Open> {
+    /// The daemon is ready.
+    pub(super) fn ready(self, readiness: Readiness) -> Result<Control, SuccessorError> {
+        self.end(|ticket| {
+            Box::new(move |feed| {
+                let names: Vec<&str> = readiness.listening_on.iter().map(String::as_str).collect();
+                feed(ticket.done(OpenReport {
+                    listening_on: Names::from(&*names),
+                    healthy: readiness.healthy,
+                    revisions: Revisions::from(&*readiness.revisions),
+                }));
+            })
+        })
+    }
+}
+
+impl<K: Operation + 'static> Drop for Awaited<K> {
+    fn drop(&mut self) {
+        self.fail(self.words);
+    }
+}
+
+fn failure<K: Operation + 'static>(ticket: Ticket<K>, why: &str) -> Ended {
+    let why = why.to_owned();
+    Box::new(move |feed| feed(ticket.failed(&why)))
+}
+
+struct SuccessorHost {
+    control: PathBuf,
+    staged: Option<StagedControl>,
+    listener: Option<ControlListener>,
+    lock: LockKeeper,
+    report: Sender<Milestone>,
+    cancelled: Arc<AtomicBool>,
+}
+
+impl SuccessorHost {
+    fn stage(&mut self) -> Result<(), String> {
+        self.staged = Some(ControlListener::stage(&self.control).map_err(|e| e.to_string())?);
+        Ok(())
+    }
+
+    fn publish(&mut self) -> Result<(), String> {
+        let staged = self.staged.take().ok_or("no control socket was staged")?;
+        self.listener = Some(staged.publish().map_err(|failed| failed.1.to_string())?);
+        Ok(())
+    }
+}
+
+impl Host<handoff_core::Successor, 1> for SuccessorHost {
+    fn start(&mut self, op: SuccessorOp, links: &mut Links) {
+        match op {
+            SuccessorOp::StagePath(ticket) => {
+                let staged = self.stage();
+                links.end(plain(ticket, staged));
+            }
+            // The daemon warms up and opens its data on its own thread.
+            SuccessorOp::WarmUp(ticket) => drop(self.report.send(Milestone::Warming(ticket))),
+            SuccessorOp::TryLock(ticket) => links.end(try_lock(&self.lock, ticket)),
+            SuccessorOp::Open(ticket) => drop(self.report.send(Milestone::Begun(ticket))),
+            SuccessorOp::PublishPath(ticket) => {
+                let published = self.publish();
+                links.end(plain(ticket, published));
+            }
+            SuccessorOp::Serve { ticket, .. } => {
+                drop(self.report.send(Milestone::Serving(self.listener.take())));
+                links.end(plain(ticket, Ok(())));
+            }
+        }
+    }
+
+    fn cancel(&mut self, _: OpId) {
+        self.cancelled.store(true, Ordering::Release);
+    }
+
+    fn message(&mut self, message: &Message<'_>) {
+        match message {
+            Message::HelloAck { version: 1, .. } => tracing::info!(
+                "the supervisor speaks version 1: it may not wait until this process is warm, and does \
+                 not say when the handoff is committed"
+            ),
+            Message::HelloAck { version, .. } => tracing::debug!(version, "acknowledged"),
+            _ => {}
+        }
+    }
+
+    fn observe(&mut self, seen: Observation<Phase>) {
+        match seen {
+            Observation::Phase(phase) => tracing::debug!(%phase, "successor"),
+            Observation::Lost(_, loss) => {
+                tracing::info!(%loss, "session with the supervisor ended");
+            }
+            Observation::Trouble(cause) => {
+                tracing::warn!(target: "handoff.abort", %cause, "trouble");
+            }
+        }
+    }
+}
