@@ -26,10 +26,8 @@ fn killed_on_probation(successor: By) {
             told.recv().unwrap();
             kill(world.new_holder(old));
         });
-        let report = world.handoff(
-            &mut supervisor,
-            &on_probation(daemon(&world, successor, "")),
-        );
+        let spec = on_probation(daemon(&world, successor, ""));
+        let report = world.handoff(&mut supervisor, &spec);
         let why = rolled_back(&report);
         assert!(why.contains("is dead"), "{why}");
     });
@@ -57,10 +55,8 @@ fn leaves_its_session_on_probation(successor: By) {
         SupervisorEvent::Lost(_) if on_probation_now => kill(old),
         _ => {}
     });
-    let report = world.handoff(
-        &mut supervisor,
-        &on_probation(daemon(&world, successor, "")),
-    );
+    let spec = on_probation(daemon(&world, successor, ""));
+    let report = world.handoff(&mut supervisor, &spec);
     let SupervisorOutcome::Committed { shortfall, .. } = report.outcome else {
         panic!("{}", report.outcome);
     };
