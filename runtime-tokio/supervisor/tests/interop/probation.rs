@@ -26,7 +26,7 @@ fn killed_on_probation(successor: By) {
             told.recv().unwrap();
             kill(world.new_holder(old));
         });
-        let spec = on_probation(daemon(&world, successor, ""));
+        let spec = on_probation(daemon(world, successor, ""));
         let report = world.handoff(&mut supervisor, &spec);
         let why = rolled_back(&report);
         assert!(why.contains("is dead"), "{why}");
