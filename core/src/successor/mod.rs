@@ -4,10 +4,11 @@
 //! [`CHANNEL`](Successor::CHANNEL), open from the start. Heartbeats are taken in silence.
 //!
 //! From [`SuccessorOp::Serve`] on the process is the incumbent, and an incumbent's machine answers the
-//! control path. Where the supervisor speaks version 2, this one goes on beside it until the
-//! probation has ended; its end is the other's [`Input::Probation`](crate::Input::Probation).
+//! control path. This one goes on beside it until the probation has ended, by Commit or, with version 1,
+//! by the end of the session; its end is the other's [`Input::Probation`](crate::Input::Probation).
 
 mod labels;
+mod role;
 mod step;
 mod table;
 

@@ -3,13 +3,13 @@
 use std::collections::{HashMap, HashSet};
 
 use handoff_core::op::Report;
-use handoff_core::wire::{Message, VersionRange};
+use handoff_core::wire::{Message, MessageKind, Side, VersionRange};
 use handoff_core::{Action, Handles, Input, LinkId, Observation};
 
 use crate::host::Host;
 use crate::peer::Peer;
 use crate::subject::Setup;
-use crate::watch::{Lock, Trial};
+use crate::watch::{Course, Lock, Trial};
 
 pub(crate) struct Ledger<R: Host<L>, const L: usize> {
     versions: VersionRange,
@@ -19,6 +19,7 @@ pub(crate) struct Ledger<R: Host<L>, const L: usize> {
     pub(crate) started: HashMap<u32, &'static str>,
     lock: Lock,
     trial: Trial,
+    course: Course,
     pub(crate) open: Vec<LinkId>,
     pub(crate) closed: HashSet<LinkId>,
     /// Links whose end was observed; they may still be written to.
@@ -35,24 +36,26 @@ pub(crate) struct Ledger<R: Host<L>, const L: usize> {
 /// A message that a turn completed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Heard {
+    kind: MessageKind,
     descriptors: usize,
     greeting: Option<Greeting>,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Greeting {
-    Offers(VersionRange),
+    Offers(Side, VersionRange),
     Chooses(u16),
 }
 
 impl Heard {
     pub(crate) const fn new(message: &Message<'_>) -> Self {
         let greeting = match *message {
-            Message::Hello(hello) => Some(Greeting::Offers(hello.versions)),
+            Message::Hello(hello) => Some(Greeting::Offers(hello.side, hello.versions)),
             Message::HelloAck { version, .. } => Some(Greeting::Chooses(version)),
             _ => None,
         };
         Self {
+            kind: message.kind(),
             descriptors: message.descriptors(),
             greeting,
         }
@@ -71,6 +74,7 @@ impl<R: Host<L>, const L: usize> Ledger<R, L> {
             } else {
                 Trial::Over
             },
+            course: Course::new(setup.probation),
             open: setup.open.into_iter().collect(),
             closed: HashSet::new(),
             lost: HashSet::new(),
@@ -97,12 +101,16 @@ impl<R: Host<L>, const L: usize> Ledger<R, L> {
         match *input {
             Input::Wrote { link, count } => {
                 if let Some(peer) = self.peers.get_mut(&link) {
-                    peer.wrote(count, self.spoken.get(&link).copied());
+                    for kind in peer.wrote(count, self.spoken.get(&link).copied()) {
+                        let speaks_v2 = |link| self.spoken.get(&link) == Some(&2);
+                        self.course.said(link, kind, speaks_v2);
+                    }
                 }
             }
             Input::Completed(done) => {
                 let op = done.op().number();
                 self.lock.ended(self.started[&op], op, &done.report());
+                self.course.ended(self.started[&op], &done.report());
                 if let Report::Listeners(listeners) = done.report() {
                     self.listeners.insert(listeners.handles);
                 }
@@ -117,17 +125,27 @@ impl<R: Host<L>, const L: usize> Ledger<R, L> {
                     assert!(!handles.is_empty() && handles != Handles::TRUNCATED);
                     assert_eq!(self.kept.insert(link, handles), None, "{link:?}");
                 }
-                let version = match heard.and_then(|heard| heard.greeting) {
-                    Some(Greeting::Offers(theirs)) => self.versions.highest_common(theirs),
-                    Some(Greeting::Chooses(version)) => Some(version),
-                    None => None,
-                };
-                if let Some(version) = version {
-                    self.spoken.insert(link, version);
+                if let Some(heard) = heard {
+                    self.heard(link, heard);
                 }
             }
             Input::Probation(verdict) => self.trial.judge(verdict),
             _ => {}
+        }
+    }
+
+    fn heard(&mut self, link: LinkId, heard: Heard) {
+        self.course.heard(heard.kind);
+        let version = match heard.greeting {
+            Some(Greeting::Offers(side, theirs)) => {
+                self.course.greeted(link, side);
+                self.versions.highest_common(theirs)
+            }
+            Some(Greeting::Chooses(version)) => Some(version),
+            None => None,
+        };
+        if let Some(version) = version {
+            self.spoken.insert(link, version);
         }
     }
 

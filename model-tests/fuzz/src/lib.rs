@@ -54,6 +54,7 @@ pub fn incumbent(bytes: &[u8]) {
         open: None,
         versions: config.versions,
         on_probation: config.on_probation,
+        probation: false,
     };
     Subject::<Incumbent, 8>::new(config, &setup).live(script);
 }
@@ -70,6 +71,7 @@ pub fn successor(bytes: &[u8]) {
         open: Some(Successor::CHANNEL),
         versions: config.versions,
         on_probation: false,
+        probation: false,
     };
     Subject::<Successor, 1>::new(config, &setup).live(script);
 }
@@ -102,6 +104,7 @@ pub fn supervisor(bytes: &[u8]) {
         open: None,
         versions: config.versions,
         on_probation: false,
+        probation: !config.probation.is_zero(),
     };
     Subject::<Supervisor, 2>::new(config, &setup).live(script);
 }

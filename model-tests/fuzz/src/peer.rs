@@ -53,7 +53,8 @@ impl Peer {
 
     /// So many of the lent bytes were written, and the descriptors with the first. Reads them: a frame after
     /// the other, each of them a message of the `spoken` version, with the descriptors that belong to it.
-    pub(crate) fn wrote(&mut self, count: usize, spoken: Option<u16>) {
+    /// Returns which messages.
+    pub(crate) fn wrote(&mut self, count: usize, spoken: Option<u16>) -> Vec<MessageKind> {
         let lent = std::mem::take(&mut self.lent);
         let handles = std::mem::take(&mut self.lent_handles);
         let mut bytes = &lent[..count];
@@ -61,6 +62,7 @@ impl Peer {
             assert!(self.reader.is_empty(), "with the first byte of a frame");
             self.came = handles;
         }
+        let mut said = Vec::new();
         while !bytes.is_empty() {
             let pushed = self
                 .reader
@@ -76,8 +78,10 @@ impl Peer {
                 assert_eq!(Some(frame.version), version, "{message:?}");
                 let came = std::mem::take(&mut self.came);
                 assert_eq!(usize::try_from(came.count), Ok(message.descriptors()));
+                said.push(message.kind());
                 self.reader.clear();
             }
         }
+        said
     }
 }

@@ -18,7 +18,10 @@ pub(crate) struct Setup {
     /// The link that is open from the start.
     pub(crate) open: Option<LinkId>,
     pub(crate) versions: VersionRange,
+    /// This process is on probation.
     pub(crate) on_probation: bool,
+    /// A probation of the successor was asked for.
+    pub(crate) probation: bool,
 }
 
 pub(crate) struct Subject<R: Host<L>, const L: usize> {

@@ -1,6 +1,9 @@
-//! What the host knows of the writer lock and of a probation, and what must hold for them.
+//! What the host knows of the writer lock, of a probation and of the course of a handoff, and what must
+//! hold for them.
 
+use handoff_core::LinkId;
 use handoff_core::op::{LockReport, Report, Verdict};
+use handoff_core::wire::{MessageKind, Side};
 
 /// What the host knows of the writer lock.
 pub(crate) struct Lock {
@@ -81,5 +84,58 @@ impl Trial {
     /// Whether the process has to leave.
     pub(crate) fn is_dismissed(self) -> bool {
         self == Self::Judged(Verdict::Dismissed)
+    }
+}
+
+/// How far a supervisor has come, and what it may say by then.
+pub(crate) struct Course {
+    /// A probation was asked for.
+    probation: bool,
+    /// The links whose peers have said Hello.
+    incumbent: Option<LinkId>,
+    successor: Option<LinkId>,
+    standby: bool,
+    passed: bool,
+}
+
+impl Course {
+    pub(crate) const fn new(probation: bool) -> Self {
+        Self {
+            probation,
+            incumbent: None,
+            successor: None,
+            standby: false,
+            passed: false,
+        }
+    }
+
+    pub(crate) fn greeted(&mut self, link: LinkId, side: Side) {
+        match side {
+            Side::Incumbent => self.incumbent = Some(link),
+            Side::Successor => self.successor = Some(link),
+        }
+    }
+
+    pub(crate) fn heard(&mut self, kind: MessageKind) {
+        self.standby |= kind == MessageKind::Standby;
+    }
+
+    pub(crate) fn ended(&mut self, name: &str, report: &Report<'_>) {
+        self.passed |= name == "WatchProbation" && *report == Report::Done;
+    }
+
+    /// A successor of version 2 is waited for before anything is asked of anybody; an incumbent of version
+    /// 2 stays until the probation has passed.
+    pub(crate) fn said(&self, link: LinkId, kind: MessageKind, speaks_v2: impl Fn(LinkId) -> bool) {
+        match kind {
+            MessageKind::PrepareHandoff | MessageKind::SealRequest | MessageKind::Begin => {
+                let early = !self.standby && self.successor.is_some_and(speaks_v2);
+                assert!(!early, "{kind} before Standby");
+            }
+            MessageKind::Commit if self.probation && self.incumbent == Some(link) => {
+                assert!(self.passed || !speaks_v2(link), "Commit too early");
+            }
+            _ => {}
+        }
     }
 }

@@ -73,6 +73,7 @@ struct Arguments {
 
 /// A role in the handoff.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[clap(rename_all = "verbatim")]
 enum Side {
     S,
     O,

@@ -64,6 +64,7 @@ impl<'w> Canon<'w> {
             process.listeners,
             process.current,
             process.outlived,
+            (process.orphaned, process.misled),
             process.was_frozen,
             process.old,
         )

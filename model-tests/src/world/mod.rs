@@ -188,6 +188,10 @@ pub(crate) struct Process {
     pub(crate) current: bool,
     /// A later process was told that this one will not come back.
     pub(crate) outlived: bool,
+    /// It has the last word on itself from nobody: its supervisor was gone, or could not say it.
+    pub(crate) orphaned: bool,
+    /// And that supervisor was frozen by then.
+    pub(crate) misled: bool,
     /// It was frozen once, so that its end may be later than anybody can know.
     pub(crate) was_frozen: bool,
     /// It speaks version 1 alone.
@@ -351,6 +355,8 @@ impl World {
             listeners: false,
             current: false,
             outlived: false,
+            orphaned: false,
+            misled: false,
             was_frozen: false,
             old,
             watch: None,

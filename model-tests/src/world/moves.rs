@@ -283,6 +283,7 @@ impl World {
                 self.faults += 1;
                 let pending = &mut self.processes[usize::from(at)].pending;
                 pending[usize::from(op)].stalled = true;
+                self.misleads();
             }
             Move::Kill(at) => {
                 self.faults += 1;
@@ -296,6 +297,7 @@ impl World {
                 for pending in &mut process.pending {
                     pending.held_up = true;
                 }
+                self.misleads();
             }
             Move::Thaw(at) => self.processes[usize::from(at)].life = Life::Running,
         }

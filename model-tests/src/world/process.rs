@@ -144,10 +144,14 @@ impl World {
         };
         process.trial = Some(machine);
         process.trial_due = process.due;
-        // The published version has no hook for the end of a probation.
-        let on_probation = !std::mem::take(&mut process.published);
+        // The published version has no hook for the end of a probation, and ends the session here.
+        let theirs = std::mem::take(&mut process.published);
         self.acknowledges(at);
-        self.become_incumbent(at, published, on_probation);
+        self.become_incumbent(at, published, !theirs);
+        if theirs {
+            self.close(at, Successor::CHANNEL);
+            self.processes[at].trial = None;
+        }
     }
 
     /// The machine of a successor has ended, and the daemon serves.
@@ -159,6 +163,8 @@ impl World {
             Verdict::Orphaned if self.without(Mutation::OrphanedAtOnce) => Verdict::Committed,
             other => other,
         };
+        self.processes[at].orphaned = verdict == Verdict::Orphaned;
+        self.misleads();
         self.input(at, Input::Probation(verdict));
     }
 

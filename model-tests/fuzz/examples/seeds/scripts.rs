@@ -7,8 +7,8 @@
 use handoff_core::Handles;
 use handoff_fuzz::Happening;
 use handoff_fuzz::Happening::{
-    BytesWith, Closed, Ended, Judged, Jumped, Misspoken, Opened, Passed, Progress, Said, Sent,
-    Slept, Unbound, Wrote, WroteAll,
+    Bytes, BytesWith, Closed, Ended, Judged, Jumped, Misspoken, Opened, Passed, Progress, Said,
+    Sent, Slept, Unbound, Wrote, WroteAll,
 };
 
 /// A name, how the machine is set up, and what happens.
@@ -72,7 +72,6 @@ pub(crate) const INCUMBENT: &[Script] = &[
     ]),
     ("busy", 0, &[Opened(1), ACK, Opened(2), Said(1, 2), PREPARE, Said(1, 3), Said(1, 14), Said(1, 5), TAKE]),
     ("clock_jumps", 0, &[Opened(1), ACK, Jumped(1 << 60), PREPARE, Jumped(0), Slept, Jumped(u64::MAX), Slept]),
-    ("end_of_time", 0, &[Opened(2), ACK, PREPARE, Jumped(u64::MAX), Slept]),
 
     ("v2.committed", 0, &[
         Opened(1), TAKE, ACK_2, PREPARE, PASS, BEAT, DRAINED, TAKE, SEAL, Progress(1), TAKE, SEALED, DONE, TAKE, PASS, BEAT,
@@ -145,7 +144,8 @@ pub(crate) const INCUMBENT: &[Script] = &[
 
 #[rustfmt::skip]
 pub(crate) const SUCCESSOR: &[Script] = &[
-    ("serving", 0, &[DONE, TAKE, ACK, DONE, Said(0, 9), Ended(0, 3), Slept, Ended(0, 3), TAKE, DONE]),
+    ("serving", 0, &[DONE, TAKE, ACK, DONE, Said(0, 9), Ended(0, 3), Slept, Ended(0, 3), TAKE, DONE, Closed(0)]),
+    ("dismissed_after_ready", 0, &[DONE, TAKE, ACK, DONE, Said(0, 9), Ended(0, 3), Ended(0, 3), TAKE, DONE, Said(0, 12)]),
     ("lost_before_begin", 0, &[DONE, TAKE, ACK, DONE, Closed(0), Ended(0, 1), Slept, Ended(0, 3), Ended(0, 3), DONE]),
     ("lock_held_to_the_end", 0, &[
         DONE, TAKE, ACK, DONE, Said(0, 9), Ended(0, 1), Passed(1000), Ended(0, 1), Passed(3000), Ended(0, 1), TAKE,
@@ -163,6 +163,7 @@ pub(crate) const SUCCESSOR: &[Script] = &[
     ("stage_failed", 0, &[Ended(0, 0)]),
     ("late", 0, &[DONE, TAKE, Slept]),
     ("begin_while_warming", 0, &[DONE, TAKE, ACK, Said(0, 9), DONE, Ended(0, 3), Ended(0, 3), TAKE, DONE]),
+    ("opening_without_a_version", 0, &[DONE, TAKE, Slept, Ended(0, 3), Slept, TAKE, Ended(0, 3), Slept, TAKE, DONE]),
     ("warm_up_failed", 0, &[DONE, TAKE, ACK, Ended(0, 0), TAKE]),
     ("peer_does_not_read", 0, &[DONE, ACK, DONE, Said(0, 9), Ended(0, 3), Slept, Slept, Ended(0, 3), Slept, Slept, DONE]),
 
@@ -186,6 +187,9 @@ pub(crate) const SUCCESSOR: &[Script] = &[
     ("v2.warm_up_late", 0, &[DONE, TAKE, ACK_2, Passed(3_600_000), TAKE, TAKE]),
     ("v2.lost_while_warming", 0, &[DONE, TAKE, ACK_2, Closed(0), Ended(0, 3), DONE, Ended(0, 3), DONE]),
     ("v2.commit_before_begin", 0, &[DONE, TAKE, ACK_2, DONE, TAKE, Said(0, 11), Ended(0, 1)]),
+    ("v2.bytes_after_hello_ack", 0, &[
+        DONE, TAKE, Bytes(0, b"\x16\0\0\0\x01\0\x01\x02\x10\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\xff"), DONE, TAKE,
+    ]),
     ("v2.descriptors", 0, &[DONE, TAKE, Sent(0, &[19, 9], 4, TWO), DONE, TAKE]),
 ];
 
@@ -294,6 +298,10 @@ pub(crate) const SUPERVISOR: &[Script] = &[
     ]),
     ("v2.ready_before_standby", 0, &[Ended(0, 2), MEET_2, TAKE, Ended(0, 3), WELCOME_2, Said(1, 10), DONE, TAKE]),
     ("v2.retired", 0x80, &[Ended(0, 2), MEET_2, Slept, Ended(0, 2), MEET_2, Passed(6000), Ended(0, 2), MEET_2]),
+
+    ("v2.bytes_after_hello", 0, &[
+        Ended(0, 2), Bytes(0, b"\x0f\0\0\0\x01\0\0\0\x64\x05build\x01\x02\0\xff"), TAKE, Ended(0, 3), WELCOME_2, WroteAll(1), STANDBY,
+    ]),
 
     ("ask.status", ASK_STATUS, &[Ended(0, 2), MEET_2, TAKE, Said(0, 29)]),
     ("ask.status_late", ASK_STATUS, &[Ended(0, 2), MEET_2, TAKE, Passed(5000), Said(0, 29)]),

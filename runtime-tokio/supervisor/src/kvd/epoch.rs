@@ -110,9 +110,6 @@ impl Status {
 
     /// Says what the daemon is doing from now on.
     pub(crate) fn set_phase(&self, phase: Phase) {
-        if phase == Phase::Serving {
-            self.since.get_or_init(Instant::now);
-        }
         self.phase.store(phase as u8, Ordering::Release);
     }
 
@@ -231,6 +228,8 @@ impl Epoch {
     /// When the system has no pipe left.
     pub(crate) fn begin(store: Arc<Store>, status: Arc<Status>) -> io::Result<Arc<Self>> {
         let (stopped, stop) = io::pipe()?;
+        // Before the first client could ask.
+        status.since.get_or_init(Instant::now);
         Ok(Arc::new(Self {
             store,
             status,

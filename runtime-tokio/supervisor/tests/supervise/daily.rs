@@ -251,6 +251,7 @@ fn mistakes_on_the_command_line_are_explained() {
         (&*a, &twice, "two listeners are called `resp`"),
         (missing, &[], "/no/such/binary does not exist"),
         (&*a, &["--deadline-secs", "0"], "--deadline-secs"),
+        (&*a, &["--health-check", "true"], "--probation-secs"),
     ] {
         let mut supervisor = world.supervise(binary, options, &[]);
         assert!(!supervisor.wait().success());

@@ -69,7 +69,7 @@ fn a_check_tells_by_its_exit_status() {
     info(port);
     let address = format!("127.0.0.1:{port}");
     let output = run(&["kvd", "check", &address]);
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stderr).contains("not well"));
     let output = run(&["kvd", "check", "--tag", "a", &address]);
     assert_eq!(output.status.code(), Some(2));

@@ -1,5 +1,8 @@
 //! The successor's rules: `C3`, `C4`, `C5`, and what it does when it fails (`C8`). Its supervisor speaks
-//! version 1.
+//! version 1 here, but for the modules.
+
+mod probation;
+mod standby;
 
 use std::time::Duration;
 
