@@ -162,6 +162,7 @@ pub(crate) fn daemon() -> i32 {
     } else {
         times
     });
+    let incumbent = incumbent.with_observer(|event| note(&format!("{event:?}")));
     i32::from(incumbent.serve(hooks).is_err())
 }
 

@@ -58,6 +58,10 @@ impl World {
         }
     }
 
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
@@ -318,6 +322,7 @@ pub(crate) fn quick(successor: SpawnSpec) -> HandoffSpec {
     HandoffSpec {
         deadline: Duration::from_secs(10),
         drain_grace: Duration::from_secs(5),
+        warmup_deadline: Duration::from_secs(10),
         ..HandoffSpec::new(successor)
     }
 }
