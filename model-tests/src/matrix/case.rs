@@ -42,6 +42,8 @@ pub enum Place {
     Middle(Phase),
     /// So long after the supervisor entered the phase, in a handoff without delays.
     Moment(Phase, Duration),
+    /// While the incumbent, asked to drain, still waits for its own committed hook.
+    Waiting,
     /// After the handoff, in the successor's committed hook.
     Hook,
     /// After the handoff.
@@ -86,6 +88,8 @@ pub enum Hook {
     DrainPanics,
     /// Drain heeds no deadline.
     DrainHangs,
+    /// The same, and the supervisor is to kill whoever does that.
+    DrainHangsUntilKilled,
     /// The incumbent cannot seal.
     SealFails,
     /// Seal panics.
@@ -147,13 +151,22 @@ impl Case {
     /// Where.
     pub fn place(&self) -> String {
         match self {
+            Self::ListenerWithheld => Place::Idle.to_string(),
+            _ => self
+                .struck_at()
+                .map_or_else(|| "during a handoff".into(), |place| place.to_string()),
+        }
+    }
+
+    /// Where the handoff is struck, if it is at a certain place.
+    pub(super) const fn struck_at(&self) -> Option<Place> {
+        match self {
             Self::Fault(_, _, place)
             | Self::OldFault(_, _, _, place)
             | Self::TwoKills(_, place)
             | Self::KillBeside(_, _, place)
-            | Self::Rollback(place) => place.to_string(),
-            Self::ListenerWithheld => Place::Idle.to_string(),
-            _ => "during a handoff".into(),
+            | Self::Rollback(place) => Some(*place),
+            _ => None,
         }
     }
 
@@ -280,6 +293,7 @@ impl fmt::Display for Place {
             Self::Entry(phase) => write!(f, "entry of {phase}"),
             Self::Middle(phase) => write!(f, "in {phase}"),
             Self::Moment(phase, after) => write!(f, "{phase} + {after:?}"),
+            Self::Waiting => f.write_str("waiting for committed"),
             Self::Hook => f.write_str("in the committed hook"),
             Self::After => f.write_str("after"),
         }
@@ -311,6 +325,7 @@ impl fmt::Display for Hook {
             Self::DrainFails => "drain fails",
             Self::DrainPanics => "drain panics",
             Self::DrainHangs => "drain hangs",
+            Self::DrainHangsUntilKilled => "drain hangs until killed",
             Self::SealFails => "seal fails",
             Self::SealPanics => "seal panics",
         })
