@@ -8,22 +8,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use handoff_core::incumbent::Phase;
-use handoff_core::op::{self, LockReport, OpId, PathOwner, Ticket};
-use handoff_core::wire::{HandoffId, Message, Names, Revisions};
-use handoff_core::{
-    Cause, Handles, IncumbentConfig, IncumbentOp, IncumbentOutcome, Instant, Observation,
-};
+use handoff_core::op::{self, OpId, PathOwner, Ticket};
+use handoff_core::wire::{HandoffId, Message};
+use handoff_core::{Cause, IncumbentConfig, IncumbentOp, IncumbentOutcome, Instant, Observation};
 
-use crate::driver::{Accepted, Call, Caller, Driver, Ended, Flow, Host, Links};
+use crate::driver::{Call, Caller, Driver, Flow, Host, Links};
 use crate::hook_thread::HookThread;
-use crate::hooks::{DrainReport, Drainable, HookContext, SealReport, Snapshot};
+use crate::hooks::{Drainable, HookContext};
 use crate::host::control::knock;
+use crate::host::engine::{Accepted, drained, failed, listed, plain, sealed, snapped, tried_lock};
 use crate::host::{
-    Accept, Clock, ControlError, ControlListener, DataDirLock, KeptListener, kept_listeners,
+    Accept, Clock, ControlError, ControlListener, DataDirLock, KeptListener, LockKeeper, Observer,
+    identity, kept_listeners,
 };
-use crate::identity;
-use crate::lock_keeper::LockKeeper;
-use crate::observer::Observer;
 use crate::successor::Control;
 
 /// How many connections to the control socket are held at once.
@@ -202,7 +199,7 @@ impl Incumbent {
             kept,
             probation,
         } = self;
-        driver.configure(IncumbentConfig {
+        driver.engine.configure(IncumbentConfig {
             generation: lock.generation(),
             ..config
         });
@@ -213,7 +210,7 @@ impl Incumbent {
             kept,
             running: None,
             caller: driver.caller(),
-            clock: driver.clock(),
+            clock: driver.engine.clock(),
             control,
             listener,
             lock,
@@ -232,7 +229,7 @@ impl Incumbent {
                 // Once the lock is released a successor may be renaming its own socket into place.
                 if host.lock.generation() != 0
                     && let Some(listener) = &host.listener
-                    && let Err(error) = listener.unlink_if_ours()
+                    && let Err(error) = listener.file().unlink_if_ours()
                 {
                     tracing::warn!(%error, "the control socket could not be removed");
                 }
@@ -298,7 +295,7 @@ impl<D: Drainable> IncumbentHost<D> {
         let (drainable, caller) = (Arc::clone(&self.drainable), self.caller.clone());
         self.hooks.run(
             move || drainable.drain(&context).map_err(|e| e.to_string()),
-            move |drained| caller.call(Call::Ended(end_drain(ticket, drained))),
+            move |result| caller.call(Call::Ended(drained(ticket, result))),
         );
     }
 
@@ -307,7 +304,7 @@ impl<D: Drainable> IncumbentHost<D> {
         let (drainable, caller) = (Arc::clone(&self.drainable), self.caller.clone());
         self.hooks.run(
             move || drainable.seal(&context).map_err(|e| e.to_string()),
-            move |sealed| caller.call(Call::Ended(end_seal(ticket, sealed))),
+            move |result| caller.call(Call::Ended(sealed(ticket, result))),
         );
     }
 
@@ -342,33 +339,18 @@ impl<D: Drainable> IncumbentHost<D> {
             self.snapshots = HookThread::start().ok();
         }
         let Some(thread) = self.snapshots.as_mut().filter(|thread| !thread.is_busy()) else {
-            return links.end(end_snapshot(
-                ticket,
-                Err("the daemon does not answer".into()),
-            ));
+            return links.end(failed(ticket, "the daemon does not answer"));
         };
         let (drainable, caller) = (Arc::clone(&self.drainable), self.caller.clone());
         thread.run(
             move || Ok(drainable.snapshot()),
-            move |taken| caller.call(Call::Ended(end_snapshot(ticket, taken))),
+            move |taken| caller.call(Call::Ended(snapped(ticket, taken))),
         );
-    }
-
-    fn list_listeners(&self, ticket: Ticket<op::ListListeners>) -> Ended {
-        let names: Vec<String> = self.kept.iter().map(|kept| kept.name.clone()).collect();
-        Box::new(move |feed| {
-            let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            let count = u32::try_from(names.len()).unwrap_or(u32::MAX);
-            feed(ticket.done(op::ListenersReport {
-                names: Names::from(&*names),
-                handles: Handles { first: 0, count },
-            }));
-        })
     }
 
     fn inspect(&self) -> Result<PathOwner, String> {
         match &self.listener {
-            Some(listener) => listener.owner(),
+            Some(listener) => listener.file().owner(),
             None => knock(&self.control),
         }
         .map_err(|e| e.to_string())
@@ -376,10 +358,11 @@ impl<D: Drainable> IncumbentHost<D> {
 
     fn bind(&mut self) -> Result<(), String> {
         // A bind that comes too late must not take the path from whoever holds the lock by now.
-        if self.lock.generation() == 0 {
-            return Err("the writer lock is not ours any more".into());
-        }
-        self.listener = Some(ControlListener::bind(&self.control).map_err(|e| e.to_string())?);
+        let bound = self
+            .lock
+            .while_held(|| ControlListener::bind(&self.control))
+            .ok_or("the writer lock is not ours any more")?;
+        self.listener = Some(bound.map_err(|e| e.to_string())?);
         Ok(())
     }
 }
@@ -394,7 +377,7 @@ impl<D: Drainable> Host<handoff_core::Incumbent, SESSIONS> for IncumbentHost<D> 
                 self.lock.release();
                 links.end(plain(ticket, Ok(())));
             }
-            IncumbentOp::TryLock(ticket) => links.end(try_lock(&self.lock, ticket)),
+            IncumbentOp::TryLock(ticket) => links.end(tried_lock(ticket, self.lock.try_lock())),
             IncumbentOp::InspectPath(ticket) => {
                 let owner = self.inspect();
                 links.end(Box::new(move |feed| match owner {
@@ -407,7 +390,7 @@ impl<D: Drainable> Host<handoff_core::Incumbent, SESSIONS> for IncumbentHost<D> 
                 links.end(plain(ticket, bound));
             }
             IncumbentOp::Confirm(ticket) => self.confirm(ticket),
-            IncumbentOp::ListListeners(ticket) => links.end(self.list_listeners(ticket)),
+            IncumbentOp::ListListeners(ticket) => links.end(listed(ticket, &self.kept)),
             IncumbentOp::Snapshot(ticket) => self.snapshot(ticket, links),
         }
     }
@@ -447,10 +430,11 @@ impl<D: Drainable> Host<handoff_core::Incumbent, SESSIONS> for IncumbentHost<D> 
             Accept::Accepted(stream, peer) => {
                 Accepted::Link(links.adopt(stream), peer.pid.unwrap_or_default())
             }
-            Accept::WouldBlock | Accept::Retry => Accepted::Nothing,
+            Accept::WouldBlock => Accepted::Nothing,
+            Accept::Retry => Accepted::Again,
             Accept::Refused { uid } => {
                 tracing::warn!(uid, "a peer of a foreign user was turned away");
-                Accepted::Nothing
+                Accepted::Again
             }
             Accept::BackOff(error) => {
                 tracing::warn!(%error, "cannot accept for now");
@@ -480,71 +464,4 @@ fn log(seen: &IncumbentEvent) {
         Observation::Lost(link, loss) => tracing::debug!(link = link.0, %loss, "session ended"),
         Observation::Trouble(cause) => tracing::warn!(target: "handoff.abort", %cause, "trouble"),
     }
-}
-
-/// Ends an operation that has nothing to report but that it worked.
-pub(crate) fn plain<K>(ticket: Ticket<K>, result: Result<(), String>) -> Ended
-where
-    K: for<'b> op::Operation<Done<'b> = ()> + 'static,
-{
-    Box::new(move |feed| match result {
-        Ok(()) => feed(ticket.done(())),
-        Err(why) => feed(ticket.failed(&why)),
-    })
-}
-
-pub(crate) fn try_lock(lock: &LockKeeper, ticket: Ticket<op::TryLock>) -> Ended {
-    let tried: Result<LockReport, String> = lock.try_lock().map_err(|e| e.to_string());
-    Box::new(move |feed| match tried {
-        Ok(report) => feed(ticket.done(report)),
-        Err(why) => feed(ticket.failed(&why)),
-    })
-}
-
-fn end_drain(ticket: Ticket<op::Drain>, drained: Result<DrainReport, String>) -> Ended {
-    Box::new(move |feed| match drained {
-        Ok(DrainReport {
-            open_connections,
-            accept_closed,
-        }) => {
-            feed(ticket.done(op::DrainReport {
-                open_connections,
-                accept_closed,
-            }));
-        }
-        Err(why) => feed(ticket.failed(&why)),
-    })
-}
-
-fn end_snapshot(ticket: Ticket<op::Snapshot>, taken: Result<Snapshot, String>) -> Ended {
-    Box::new(move |feed| match taken {
-        Ok(Snapshot {
-            open_connections,
-            revisions,
-            ..
-        }) => {
-            let revisions = Revisions::from(&*revisions);
-            feed(ticket.done(op::SnapshotReport {
-                open_connections,
-                revisions,
-            }));
-        }
-        Err(why) => feed(ticket.failed(&why)),
-    })
-}
-
-fn end_seal(ticket: Ticket<op::Seal>, sealed: Result<SealReport, String>) -> Ended {
-    Box::new(move |feed| match sealed {
-        Ok(SealReport {
-            revisions,
-            fingerprint,
-        }) => {
-            let revisions = Revisions::from(&*revisions);
-            feed(ticket.done(op::SealReport {
-                revisions,
-                fingerprint,
-            }));
-        }
-        Err(why) => feed(ticket.failed(&why)),
-    })
 }

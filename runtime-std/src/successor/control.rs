@@ -7,16 +7,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
 use std::thread::{self, JoinHandle};
 
-use handoff_core::op::{self, OpId, OpenReport, Operation, Ticket, Verdict};
+use handoff_core::op::{self, OpId, Operation, Ticket, Verdict};
 use handoff_core::successor::Phase;
-use handoff_core::wire::{Message, Names, Revisions};
+use handoff_core::wire::Message;
 use handoff_core::{Observation, SuccessorOp, SuccessorOutcome};
 
 use super::{Readiness, SuccessorError};
 use crate::driver::{Call, Caller, Driver, Ended, Flow, Host, Links};
-use crate::host::{ControlListener, StagedControl};
-use crate::incumbent::{plain, try_lock};
-use crate::lock_keeper::LockKeeper;
+use crate::host::engine::{failed, opened, plain, tried_lock};
+use crate::host::{ControlListener, LockKeeper, StagedControl};
 
 /// What the control thread has reached.
 pub(super) enum Milestone {
@@ -169,11 +168,11 @@ impl<K: Operation + 'static> Awaited<K> {
             return;
         };
         if let Some(ticket) = self.ticket.take() {
-            control.caller.call(Call::Ended(failure(ticket, why)));
+            control.caller.call(Call::Ended(failed(ticket, why)));
         }
         loop {
             if let Some(ticket) = self.begun.take() {
-                control.caller.call(Call::Ended(failure(ticket, why)));
+                control.caller.call(Call::Ended(failed(ticket, why)));
             }
             match control.milestones.recv() {
                 Ok(Milestone::Begun(ticket)) => self.begun = Some(ticket),
@@ -199,16 +198,7 @@ impl Awaited<op::WarmUp> {
 impl Awaited<op::Open> {
     /// The daemon is ready.
     pub(super) fn ready(self, readiness: Readiness) -> Result<Control, SuccessorError> {
-        self.end(|ticket| {
-            Box::new(move |feed| {
-                let names: Vec<&str> = readiness.listening_on.iter().map(String::as_str).collect();
-                feed(ticket.done(OpenReport {
-                    listening_on: Names::from(&*names),
-                    healthy: readiness.healthy,
-                    revisions: Revisions::from(&*readiness.revisions),
-                }));
-            })
-        })
+        self.end(|ticket| opened(ticket, readiness))
     }
 }
 
@@ -216,11 +206,6 @@ impl<K: Operation + 'static> Drop for Awaited<K> {
     fn drop(&mut self) {
         self.fail(self.words);
     }
-}
-
-fn failure<K: Operation + 'static>(ticket: Ticket<K>, why: &str) -> Ended {
-    let why = why.to_owned();
-    Box::new(move |feed| feed(ticket.failed(&why)))
 }
 
 struct SuccessorHost {
@@ -254,7 +239,7 @@ impl Host<handoff_core::Successor, 1> for SuccessorHost {
             }
             // The daemon warms up and opens its data on its own thread.
             SuccessorOp::WarmUp(ticket) => drop(self.report.send(Milestone::Warming(ticket))),
-            SuccessorOp::TryLock(ticket) => links.end(try_lock(&self.lock, ticket)),
+            SuccessorOp::TryLock(ticket) => links.end(tried_lock(ticket, self.lock.try_lock())),
             SuccessorOp::Open(ticket) => drop(self.report.send(Milestone::Begun(ticket))),
             SuccessorOp::PublishPath(ticket) => {
                 let published = self.publish();

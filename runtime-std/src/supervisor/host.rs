@@ -15,12 +15,12 @@ use handoff_core::{Observation, SupervisorOp};
 use super::{DEATH, SupervisorEvent};
 use crate::driver::{Ended, Host, Links};
 use crate::hooks::{DrainReport, Progress, SealReport};
+use crate::host::Observer;
 use crate::host::control::connect;
+use crate::host::engine::plain;
 use crate::host::lock::lock_is_free;
 use crate::host::process::kill_and_reap;
 use crate::host::{JournalFile, Process, Signal, SpawnSpec};
-use crate::incumbent::plain;
-use crate::observer::Observer;
 use crate::successor::Readiness;
 
 pub(super) struct SupervisorHost<'a> {

@@ -16,10 +16,10 @@ use handoff_core::{SupervisorConfig, SupervisorOutcome, Task};
 use self::host::SupervisorHost;
 pub use self::report::{HandoffSpec, Report, SupervisorEvent};
 use crate::driver::{Driver, Flow};
+use crate::host::Observer;
 use crate::host::control::{check_path, remove_stale};
 use crate::host::process::kill_and_reap;
 use crate::host::{ControlError, JournalFile, Process, SpawnError, SpawnSpec, Spawned, boot_id};
-use crate::observer::Observer;
 
 /// How long a killed process may take to be gone.
 const DEATH: Duration = Duration::from_secs(5);
