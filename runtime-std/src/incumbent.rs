@@ -16,7 +16,9 @@ use crate::driver::{Call, Caller, Driver, Flow, Host, Links};
 use crate::hook_thread::HookThread;
 use crate::hooks::{Drainable, HookContext};
 use crate::host::control::knock;
-use crate::host::engine::{Accepted, drained, failed, listed, plain, sealed, snapped, tried_lock};
+use crate::host::engine::{
+    Accepted, drained, failed, incumbent_saw, listed, plain, sealed, snapped, tried_lock,
+};
 use crate::host::{
     Accept, Clock, ControlError, ControlListener, DataDirLock, KeptListener, LockKeeper, Observer,
     identity, kept_listeners,
@@ -414,7 +416,7 @@ impl<D: Drainable> Host<handoff_core::Incumbent, SESSIONS> for IncumbentHost<D> 
     }
 
     fn observe(&mut self, seen: IncumbentEvent) {
-        log(&seen);
+        incumbent_saw(&seen);
         self.observer.tell(&seen);
     }
 
@@ -446,22 +448,5 @@ impl<D: Drainable> Host<handoff_core::Incumbent, SESSIONS> for IncumbentHost<D> 
                 Accepted::Unbound
             }
         }
-    }
-}
-
-fn log(seen: &IncumbentEvent) {
-    match seen {
-        Observation::Phase(Phase::Draining) => {
-            tracing::info!(target: "handoff.prepare", "draining");
-        }
-        Observation::Phase(Phase::Drained) => tracing::info!(target: "handoff.drained", "drained"),
-        Observation::Phase(Phase::Sealing) => tracing::info!(target: "handoff.seal", "sealing"),
-        Observation::Phase(Phase::Sealed) => {
-            tracing::info!(target: "handoff.seal_complete", "sealed, lock released");
-        }
-        Observation::Phase(Phase::Retired) => tracing::info!(target: "handoff.commit", "committed"),
-        Observation::Phase(phase) => tracing::debug!(%phase, "incumbent"),
-        Observation::Lost(link, loss) => tracing::debug!(link = link.0, %loss, "session ended"),
-        Observation::Trouble(cause) => tracing::warn!(target: "handoff.abort", %cause, "trouble"),
     }
 }

@@ -14,6 +14,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 pub(crate) use caller::{Call, Caller};
 
 use crate::hooks::Progress;
+use crate::host::Clock;
 pub(crate) use crate::host::engine::{Ended, Engine, Host, Links};
 
 /// Whether the driver is done.
@@ -35,7 +36,7 @@ impl<R: Role<L>, const L: usize> Driver<R, L> {
     pub(crate) fn new(config: R::Config) -> io::Result<Self> {
         let (caller, calls, bell) = Caller::new()?;
         Ok(Self {
-            engine: Engine::new(config),
+            engine: Engine::new(config, Clock::new()),
             calls,
             caller,
             bell,

@@ -14,7 +14,7 @@ use handoff_core::{Observation, SuccessorOp, SuccessorOutcome};
 
 use super::{Readiness, SuccessorError};
 use crate::driver::{Call, Caller, Driver, Ended, Flow, Host, Links};
-use crate::host::engine::{failed, opened, plain, tried_lock};
+use crate::host::engine::{failed, opened, plain, successor_heard, successor_saw, tried_lock};
 use crate::host::{ControlListener, LockKeeper, StagedControl};
 
 /// What the control thread has reached.
@@ -257,25 +257,10 @@ impl Host<handoff_core::Successor, 1> for SuccessorHost {
     }
 
     fn message(&mut self, message: &Message<'_>) {
-        match message {
-            Message::HelloAck { version: 1, .. } => tracing::info!(
-                "the supervisor speaks version 1: it may not wait until this process is warm, and does \
-                 not say when the handoff is committed"
-            ),
-            Message::HelloAck { version, .. } => tracing::debug!(version, "acknowledged"),
-            _ => {}
-        }
+        successor_heard(message);
     }
 
     fn observe(&mut self, seen: Observation<Phase>) {
-        match seen {
-            Observation::Phase(phase) => tracing::debug!(%phase, "successor"),
-            Observation::Lost(_, loss) => {
-                tracing::info!(%loss, "session with the supervisor ended");
-            }
-            Observation::Trouble(cause) => {
-                tracing::warn!(target: "handoff.abort", %cause, "trouble");
-            }
-        }
+        successor_saw(&seen);
     }
 }

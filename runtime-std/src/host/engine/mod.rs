@@ -13,6 +13,7 @@
 
 mod ended;
 mod links;
+mod log;
 mod room;
 
 use std::io::{self, ErrorKind};
@@ -28,6 +29,7 @@ use handoff_core::{
 
 pub use ended::{Ended, drained, failed, listed, opened, plain, sealed, snapped, tried_lock};
 pub use links::Links;
+pub use log::{incumbent_saw, successor_heard, successor_saw};
 pub use room::ServerRoom;
 
 use super::Clock;
@@ -118,12 +120,12 @@ pub struct Engine<R: Role<L>, const L: usize, S: Socket = UnixStream> {
 }
 
 impl<R: Role<L>, const L: usize, S: Socket> Engine<R, L, S> {
-    /// A machine that has not started: its first input is `Input::Start`.
-    pub fn new(config: R::Config) -> Self {
+    /// A machine that has not started and goes by this clock: its first input is `Input::Start`.
+    pub fn new(config: R::Config, clock: Clock) -> Self {
         Self {
             machine: Machine::new(config),
             links: Links::default(),
-            clock: Clock::new(),
+            clock,
             wait: None,
             outcome: None,
             listen_after: None,
@@ -395,7 +397,7 @@ mod tests {
     #[test]
     fn a_listener_that_breaks_at_once_is_bound_without_a_pause() {
         let config = IncumbentConfig::default();
-        let mut engine = Engine::<handoff_core::Incumbent, 1>::new(config);
+        let mut engine = Engine::<handoff_core::Incumbent, 1>::new(config, Clock::new());
         engine.give(&mut NoListener, Input::Start);
         assert!(engine.accept(&mut NoListener));
         assert!(!engine.listens());

@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use handoff_core::op::LockReport;
 
@@ -84,6 +84,16 @@ impl LockKeeper {
     /// is not given back meanwhile. `None` when it is not ours.
     pub fn while_held<T>(&self, work: impl FnOnce() -> T) -> Option<T> {
         let kept = self.lock();
+        kept.is_some().then(work)
+    }
+
+    /// The same, unless somebody is about the lock at this moment: never waits. `None` then as well.
+    pub fn try_while_held<T>(&self, work: impl FnOnce() -> T) -> Option<T> {
+        let kept = match self.0.lock.try_lock() {
+            Ok(kept) => kept,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
         kept.is_some().then(work)
     }
 
