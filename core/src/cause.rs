@@ -57,8 +57,8 @@ macro_rules! reasons {
 reasons! {
     /// A PrepareHandoff came while another session owns a handoff, or while one is being undone.
     Busy = "another handoff is in progress",
-    /// A PrepareHandoff came while a drain that was given up still runs.
-    DrainRunning = "a drain that was given up has not come back, and may still write",
+    /// A PrepareHandoff came while a hook that was given up still runs.
+    HookRunning = "a hook that was given up has not come back, and may still write",
     /// A message of a handoff that has been given up.
     GivenUp = "this handoff has been given up",
     /// The drain hook failed (`C1`).

@@ -18,6 +18,9 @@ pub struct Handles {
 }
 
 impl Handles {
+    /// The most that one frame can carry: what Linux sends with one call (`SCM_MAX_FD`).
+    pub const MAX: u32 = 253;
+
     /// No descriptors.
     pub const NONE: Self = Self { first: 0, count: 0 };
 

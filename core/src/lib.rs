@@ -6,14 +6,23 @@
 //! is told what happened, and says what is to be done. An adapter does it, and tells what came of it.
 //! `handoff-std` is one; porting to another event loop means writing the loop below.
 //!
+//! Each link speaks version 1 or 2 of the protocol, the highest that its two ends have in common. Version
+//! 2 adds a warm-up before anything is paused, a probation during which the incumbent can still come
+//! back, listeners that outlive the supervisor, and a look at the daemon at any time. A [`Supervisor`]
+//! says in its outcome what it had to do without ([`Shortfall`](supervisor::Shortfall)).
+//!
+//! From [`SuccessorOp::Serve`] on a successor's process is the incumbent, with two machines at once: the
+//! [`SuccessorMachine`] waits for the end of the probation, an [`IncumbentMachine`] answers the control
+//! path. What the first says at its end goes to the second as [`Input::Probation`].
+//!
 //! # The loop
 //!
 //! ```
 //! # use std::collections::VecDeque;
-//! # use handoff_core::op::{Completion, LockReport, OpId, OpenReport};
+//! # use handoff_core::op::{Completion, LockReport, OpId, OpenReport, Verdict};
 //! # use handoff_core::wire::{encode, HandoffId, Message};
-//! # use handoff_core::{Handles, Instant, LinkId, Successor, SuccessorConfig, SuccessorOp, SuccessorOutcome};
-//! use handoff_core::{Action, Inline, Input, Machine, Misuse, Role, Step};
+//! # use handoff_core::{Instant, LinkId, Successor, SuccessorConfig, SuccessorOp, SuccessorOutcome};
+//! use handoff_core::{Action, Handles, Inline, Input, Machine, Misuse, Role, Step};
 //!
 //! # /// A host in memory: each operation succeeds at once, and the supervisor's words are there.
 //! # struct Host { supervisor: Vec<u8>, happened: VecDeque<Happened> }
@@ -23,21 +32,24 @@
 //! #     fn start(&mut self, op: SuccessorOp) {
 //! #         self.happened.push_back(Happened::Ended(match op {
 //! #             SuccessorOp::StagePath(ticket) => ticket.done(()),
+//! #             SuccessorOp::WarmUp(ticket) => ticket.done(()),
 //! #             SuccessorOp::TryLock(ticket) => ticket.done(LockReport::Taken { generation: 2 }),
 //! #             SuccessorOp::Open(ticket) => ticket.done(OpenReport {
 //! #                 listening_on: Default::default(), healthy: true, revisions: Default::default(),
 //! #             }),
 //! #             SuccessorOp::PublishPath(ticket) => ticket.done(()),
+//! #             SuccessorOp::Serve { ticket, .. } => ticket.done(()),
 //! #         }));
 //! #     }
 //! # }
 //! # impl Host {
-//! #     fn write(&mut self, link: LinkId, bytes: &[u8]) {
+//! #     fn write(&mut self, link: LinkId, bytes: &[u8], handles: Handles) {
+//! #         assert!(handles.is_empty());
 //! #         self.happened.push_back(Happened::Wrote(link, bytes.len()));
 //! #     }
 //! #     fn cancel(&mut self, _: OpId) {}
 //! #     fn close(&mut self, _: LinkId) {}
-//! #     fn took(&mut self, count: usize) { self.supervisor.drain(..count); }
+//! #     fn took(&mut self, count: usize, _kept: bool) { self.supervisor.drain(..count); }
 //! #     fn wait(&mut self, deadline: Option<Instant>) -> (Instant, Input<'_>) {
 //! #         let link = Successor::CHANNEL;
 //! #         let input = match self.happened.pop_front() {
@@ -58,10 +70,11 @@
 //!     let (mut now, mut input) = (Instant::default(), Input::Start);
 //!     loop {
 //!         let mut turn = machine.handle(now, input)?;
-//!         host.took(turn.consumed()); // the rest of the bytes comes with the next input
+//!         // The rest of the bytes comes with the next input, and so do descriptors until all are taken.
+//!         host.took(turn.consumed(), turn.kept());
 //!         let deadline = loop {
 //!             match turn.next() {
-//!                 Step::Do(Action::Send { link, bytes, .. }) => host.write(link, bytes),
+//!                 Step::Do(Action::Send { link, bytes, handles }) => host.write(link, bytes, handles),
 //!                 Step::Do(Action::Start(op)) => host.start(op),
 //!                 Step::Do(Action::Cancel(op)) => host.cancel(op),
 //!                 Step::Do(Action::Close { link }) => host.close(link),
@@ -74,15 +87,16 @@
 //!     }
 //! }
 //! # let (id, mut supervisor) = (HandoffId::from_bytes([1; 16]), Vec::new());
-//! # for message in [Message::HelloAck { version: 1, id }, Message::Begin { id }] {
+//! # for message in [Message::HelloAck { version: 2, id }, Message::Begin { id }, Message::Commit { id }] {
 //! #     let mut room = [0; 64];
-//! #     let len = encode(1, &message, &mut room)?;
+//! #     let len = encode(2, &message, &mut room)?;
 //! #     supervisor.extend(&room[..len]);
 //! # }
 //! # let mut host = Host { supervisor, happened: VecDeque::new() };
 //! # let machine = Machine::<Successor, Inline, 1>::new(SuccessorConfig::default());
 //! # let outcome = drive(machine, &mut host)?;
-//! # assert_eq!(outcome, SuccessorOutcome::Serving { generation: 2, published: true });
+//! # let verdict = Verdict::Committed;
+//! # assert_eq!(outcome, SuccessorOutcome::Serving { generation: 2, published: true, verdict });
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -104,6 +118,10 @@
 //!    left. A reply that has arrived counts, however late it is looked at.
 //! 6. **Memory is bounded.** A link has the room that its [`Storage`] gives it, a turn takes one frame
 //!    and has at most [`MAX_ACTIONS_PER_TURN`] actions, and nothing is allocated.
+//! 7. **Descriptors are numbers.** Those that a read brought go in with its bytes as [`Handles`], again and
+//!    again until the last of the bytes is taken. Then [`Turn::kept`] says whether to keep them until an
+//!    operation takes them or the link closes, or to close them now. Those of a [`Send`](Action::Send) go
+//!    in the same call as its first byte.
 //!
 //! # When something goes wrong
 //!
@@ -125,6 +143,7 @@
 //! | [`incumbent`], [`successor`], [`supervisor`] | a role each: its words, its transition table, its configuration, operations and outcomes |
 //! | [`Machine`], [`Input`], [`Turn`], [`Step`], [`Action`] | the endpoint: a role joined with the wire and the memory of its links |
 //! | [`op`] | operations, tickets and reports |
+//! | [`Handles`] | descriptors beside a message |
 //! | [`wire`] | frames and messages |
 //! | [`journal`] | what a restarted supervisor has to know |
 //! | [`record`] | inputs as bytes, to be replayed |

@@ -237,8 +237,8 @@ pub struct SnapshotReport<'b> {
 pub enum Verdict {
     /// Commit: the incumbent before it will not come back.
     Committed,
-    /// The supervisor is gone, or speaks version 1 and cannot say it. The incumbent before it leaves by
-    /// itself, soon (`C2`).
+    /// The supervisor has ended the session without a word: it is gone, or speaks version 1 and cannot say
+    /// it. The incumbent before it leaves by itself, soon (`C2`).
     Orphaned,
     /// Abort: the process is to leave.
     Dismissed,

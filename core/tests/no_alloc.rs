@@ -2,8 +2,12 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::time::Duration;
 
-#[path = "machines/world.rs"]
+use handoff_core::SupervisorOutcome;
+use handoff_core::supervisor::Question;
+
+#[path = "machines/world/mod.rs"]
 mod world;
 
 struct Counting;
@@ -31,17 +35,38 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
+/// A handoff with all that there is: warm standby, probation, and questions while the data is opened.
 #[test]
 fn a_handoff_allocates_nothing() {
     // The world's own queues and log get their room first.
-    let mut world = world::World::new(usize::MAX);
+    let mut world = world::World::with(
+        usize::MAX,
+        world::Setup {
+            probation: Duration::from_secs(30),
+            ..world::Setup::default()
+        },
+    );
+    let mut askers = [Question::Listeners, Question::Status].map(world::World::asker);
     let before = ALLOCATIONS.get();
-    world.run();
+    world.start();
+    while world.step() {
+        if world.log.last() == Some(&"open") {
+            for asker in &mut askers {
+                if asker.outcome.is_none() {
+                    world.ask(asker);
+                }
+            }
+        }
+    }
     let after = ALLOCATIONS.get();
     assert_eq!(after - before, 0);
-    assert_eq!(
-        world.log,
-        ["drain", "seal", "release", "lock", "open", "publish"]
-    );
+    assert_eq!(world.log, world::HANDED_OVER);
+    assert_eq!(askers[0].kept, world::KEPT);
+    for asker in askers {
+        let answered = SupervisorOutcome::Answered {
+            pid: world::OLD.pid,
+        };
+        assert_eq!(asker.outcome, Some(answered));
+    }
     assert!(before > 0, "the allocator counts");
 }

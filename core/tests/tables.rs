@@ -47,8 +47,8 @@ const NEW: Role<successor::Phase, successor::Cue, successor::Act> = Role {
     cues: successor::Cue::ALL,
     acts: successor::Act::ALL,
     heard: {
-        use successor::Cue::{Abort, Acknowledged, Begin};
-        &[Acknowledged, Begin, Abort]
+        use successor::Cue::{Abort, Acknowledged, Begin, Commit};
+        &[Acknowledged, Begin, Commit, Abort]
     },
     ends: &[successor::Phase::Serving, successor::Phase::Failed],
 };
@@ -61,20 +61,27 @@ const BOSS: Role<supervisor::Phase, supervisor::Cue, supervisor::Act> = Role {
     acts: supervisor::Act::ALL,
     heard: {
         use supervisor::Cue::{
-            Drained, HelloRetired, IncumbentAbort, IncumbentHello, Ready, ReadyAlone,
-            ReadyUnhealthy, SealComplete, SealFailed, SuccessorAbort, SuccessorHello,
+            Drained, HelloRetired, IncumbentAbort, IncumbentHello, IncumbentOld, Listeners, Ready,
+            ReadyAlone, ReadyProbation, ReadyUnhealthy, SealComplete, SealFailed, Standby, Status,
+            SuccessorAbort, SuccessorHello, SuccessorOld,
         };
         &[
             IncumbentHello,
+            IncumbentOld,
             HelloRetired,
             IncumbentAbort,
             Drained,
             SealComplete,
             SealFailed,
+            Listeners,
+            Status,
             SuccessorHello,
+            SuccessorOld,
+            Standby,
             SuccessorAbort,
             Ready,
             ReadyAlone,
+            ReadyProbation,
             ReadyUnhealthy,
         ]
     },

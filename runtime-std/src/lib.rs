@@ -4,6 +4,7 @@
 //! |---|---|
 //! | a daemon that can be replaced | [`detect_role`], [`Incumbent`], [`Successor`] and the hooks of [`Drainable`] |
 //! | something that replaces it | [`Supervisor`], [`SpawnSpec`], [`HandoffSpec`] |
+//! | something that looks at it | [`ask`] |
 //! | an adapter for another event loop | [`host`], the Unix layer, and [`handoff_core`] itself |
 //!
 //! On a daemon's side there are two threads: the control loop (the thread that calls
@@ -28,6 +29,7 @@
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
+pub mod ask;
 mod driver;
 mod hook_thread;
 pub mod hooks;
@@ -50,4 +52,6 @@ pub use role::{Role, detect_role};
 pub use successor::{
     Begun, Readiness, StandingBy, Successor, SuccessorError, SuccessorSetup, Warming,
 };
-pub use supervisor::{HandoffSpec, Report, Supervisor, SupervisorError, SupervisorEvent};
+pub use supervisor::{
+    HandoffSpec, HealthCheck, Report, RollbackHandle, Supervisor, SupervisorError, SupervisorEvent,
+};

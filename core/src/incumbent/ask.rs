@@ -1,8 +1,9 @@
 //! Beside the handoff: questions that any session may ask at any time, and the end of a probation.
 
 use super::step::Step;
-use super::{Asked, Cue, IncumbentCall, Phase, Question, Session, Trial};
+use super::{Asked, Cue, IncumbentCall, IncumbentState, Inquiry, Phase, Question, Session, Trial};
 use crate::cause::Reason;
+use crate::handles::Handles;
 use crate::machine::Room;
 use crate::op::{ListenersReport, OpId, Report, SnapshotReport, Verdict};
 use crate::wire::{Message, StatusPhase};
@@ -10,76 +11,101 @@ use crate::wire::{Message, StatusPhase};
 impl<B: Room, const L: usize> Step<'_, '_, B, L> {
     /// A session asks something. Returns whether it may: one question at a time.
     pub(super) fn ask(&mut self, at: usize, question: Question) -> bool {
-        let Some(Session::Acknowledged { asked: None, .. }) = self.state.sessions.get(at) else {
+        let Some(Session::Acknowledged { asked, .. }) = self.state.sessions.get_mut(at) else {
             return false;
         };
+        if asked.is_some() {
+            return false;
+        }
         let (call, limit) = match question {
             Question::Listeners => (IncumbentCall::ListListeners, self.config.host_limit),
             Question::Status => (IncumbentCall::Snapshot, self.config.snapshot),
         };
-        // Whoever asks the same meanwhile gets the same answer.
-        let under_way = self
-            .state
-            .sessions
-            .iter()
-            .find_map(|session| match session {
-                Session::Acknowledged { asked, .. } => {
-                    asked.filter(|other| other.question == question)
-                }
-                _ => None,
+        let until = self.now.after(limit);
+        *asked = Some(Asked { question, until });
+        // Whoever asks the same meanwhile gets the same answer, so that operations which do not end
+        // cannot pile up.
+        let now = self.now;
+        let inquiry = self.state.inquiry(question);
+        if inquiry.is_none_or(|running| running.lost_at <= now) {
+            *inquiry = Some(Inquiry {
+                op: self.out.start(call),
+                lost_at: now.after(self.config.host_limit),
             });
-        let new = under_way.unwrap_or_else(|| Asked {
-            op: self.out.start(call),
-            until: self.now.after(limit),
-            question,
-        });
-        if let Some(Session::Acknowledged { asked, .. }) = self.state.sessions.get_mut(at) {
-            *asked = Some(new);
         }
         true
     }
 
     /// The end of an operation that answers a question. Returns whether it was one.
     pub(super) fn answered(&mut self, op: OpId, report: &Report<'_>) -> bool {
-        let mut found = false;
-        for at in 0..L {
-            if let Some(question) = self.take_question(at, |asked| asked.op == op) {
-                self.answer(at, question, report);
-                found = true;
+        for question in [Question::Listeners, Question::Status] {
+            let inquiry = self.state.inquiry(question);
+            if inquiry.take_if(|running| running.op == op).is_some() {
+                self.answer_all(|asked| asked.question == question, report);
+                return true;
             }
         }
-        found
+        false
     }
 
     /// Answers every question that has waited for too long. Returns whether there was one.
     pub(super) fn answers_late(&mut self) -> bool {
-        let (now, mut found) = (self.now, false);
+        let now = self.now;
+        self.answer_all(
+            |asked| asked.until <= now,
+            &Report::Failed("no answer in time"),
+        )
+    }
+
+    /// Answers these questions. Returns whether there was one.
+    fn answer_all(&mut self, which: impl Fn(&Asked) -> bool, report: &Report<'_>) -> bool {
+        let (mut found, mut trouble) = (false, None);
         for at in 0..L {
-            if let Some(question) = self.take_question(at, |asked| asked.until <= now) {
-                self.answer(at, question, &Report::Failed("no answer in time"));
+            let asked = match self.state.sessions.get_mut(at) {
+                Some(Session::Acknowledged { asked, .. }) => asked.take_if(|asked| which(asked)),
+                _ => None,
+            };
+            if let Some(Asked { question, .. }) = asked {
                 found = true;
+                trouble = self.answer(at, question, report).err().or(trouble);
             }
+        }
+        // Once for all of them: a turn has room for so much.
+        if let Some(why) = trouble {
+            self.out.report(Reason::ListenersFailed, why);
         }
         found
     }
 
-    fn take_question(&mut self, at: usize, which: impl Fn(&Asked) -> bool) -> Option<Question> {
-        match self.state.sessions.get_mut(at) {
-            Some(Session::Acknowledged { asked, .. }) => asked
-                .take_if(|asked| which(asked))
-                .map(|asked| asked.question),
-            _ => None,
-        }
-    }
-
-    fn answer(&mut self, at: usize, question: Question, report: &Report<'_>) {
-        match (question, report) {
-            (Question::Status, Report::Snapshot(snapshot)) => self.send_status(at, *snapshot),
-            (Question::Status, _) => self.send_status(at, SnapshotReport::default()),
+    /// Answers one question.
+    ///
+    /// # Errors
+    /// Why the listeners cannot be handed over.
+    fn answer<'r>(
+        &mut self,
+        at: usize,
+        question: Question,
+        report: &Report<'r>,
+    ) -> Result<(), &'r str> {
+        let told = match (question, report) {
+            (Question::Status, Report::Snapshot(snapshot)) => {
+                self.send_status(at, *snapshot);
+                Ok(())
+            }
+            (Question::Status, _) => {
+                self.send_status(at, SnapshotReport::default());
+                Ok(())
+            }
             (Question::Listeners, Report::Listeners(kept)) => self.send_listeners(at, *kept),
-            (Question::Listeners, Report::Failed(why)) => self.keep_listeners(at, why),
-            (Question::Listeners, _) => self.keep_listeners(at, ""),
+            (Question::Listeners, Report::Failed(why)) => Err(*why),
+            (Question::Listeners, _) => Err(""),
+        };
+        if told.is_err()
+            && let Some(Session::Acknowledged { id, .. }) = self.state.sessions.get(at).copied()
+        {
+            self.refuse(at, id, Reason::ListenersFailed);
         }
+        told
     }
 
     fn send_status(&mut self, at: usize, snapshot: SnapshotReport<'_>) {
@@ -100,22 +126,21 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
         }
     }
 
-    fn send_listeners(&mut self, at: usize, kept: ListenersReport<'_>) {
+    fn send_listeners(&mut self, at: usize, kept: ListenersReport<'_>) -> Result<(), &'static str> {
         let names = kept.names;
-        let message = Message::Listeners { names };
-        let told = usize::try_from(kept.handles.count) == Ok(names.len())
-            && self.out.enclose(at, &message, kept.handles);
-        if !told {
-            self.keep_listeners(at, "they do not fit into a frame");
+        if usize::try_from(kept.handles.count) != Ok(names.len()) {
+            return Err("not as many as there are names");
         }
-    }
-
-    /// The listeners cannot be handed over.
-    fn keep_listeners(&mut self, at: usize, why: &str) {
-        self.out.report(Reason::ListenersFailed, why);
-        if let Some(Session::Acknowledged { id, .. }) = self.state.sessions.get(at).copied() {
-            self.refuse(at, id, Reason::ListenersFailed);
+        if kept.handles.count > Handles::MAX {
+            return Err("more than one frame can carry");
         }
+        if !self
+            .out
+            .enclose(at, &Message::Listeners { names }, kept.handles)
+        {
+            return Err("they do not fit into a frame, or the peer does not read");
+        }
+        Ok(())
     }
 
     const fn status_phase(&self) -> StatusPhase {
@@ -145,8 +170,8 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
         }
         match verdict {
             Verdict::Committed => self.confirm(),
-            // The process before us saw what our successor's machine saw. It leaves when it has looked
-            // twice, and it notices a supervisor that is silent after `dead_peer`.
+            // The process before us loses its session when we do. It leaves when it has looked twice,
+            // and it notices a supervisor that is silent after `dead_peer`.
             Verdict::Orphaned => {
                 let patience = self.config.dead_peer.saturating_add(self.config.wire_slack);
                 self.state.trial = Trial::Orphaned(self.now.after(patience));
@@ -185,13 +210,25 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
                 self.confirm();
                 true
             }
-            Trial::Confirming { until, .. } if until <= self.now => {
+            Trial::Confirming { op, until } if until <= self.now => {
                 self.state.trial = Trial::Over;
-                self.out.report(Reason::HookStuck, "committed");
-                self.cue(Cue::ConfirmDone);
+                // It may still write, so the lock must stay.
+                self.state.straggler = Some(op);
+                self.trouble(Reason::HookStuck, "committed");
+                self.cue(Cue::ConfirmLate);
                 true
             }
             _ => false,
+        }
+    }
+}
+
+impl<const L: usize> IncumbentState<L> {
+    /// The operation under way that answers this question.
+    const fn inquiry(&mut self, question: Question) -> &mut Option<Inquiry> {
+        match question {
+            Question::Listeners => &mut self.listing,
+            Question::Status => &mut self.snapshot,
         }
     }
 }

@@ -59,6 +59,8 @@ labels! {
         PrepareEarly,
         /// The committed hook has ended.
         ConfirmDone,
+        /// The committed hook takes too long.
+        ConfirmLate,
         /// SealRequest from the owner.
         SealRequest,
         /// Commit from the owner.

@@ -125,14 +125,14 @@ impl Default for IncumbentConfig {
 impl IncumbentConfig {
     /// The table that the machine runs on.
     #[cfg(not(feature = "trace"))]
-    pub(crate) const fn table(&self) -> &'static [IncumbentRow] {
+    pub(crate) const fn table(_: &Self) -> &'static [IncumbentRow] {
         INCUMBENT
     }
 
     /// The table that the machine runs on.
     #[cfg(feature = "trace")]
-    pub(crate) const fn table(&self) -> &'static [IncumbentRow] {
-        self.table
+    pub(crate) const fn table(config: &Self) -> &'static [IncumbentRow] {
+        config.table
     }
 }
 
@@ -230,7 +230,7 @@ pub struct IncumbentState<const L: usize> {
     op: Option<OpId>,
     /// When that operation is too late.
     op_limit: Option<Instant>,
-    /// A drain that was given up and has not come back. It may still write, so the lock must stay: no
+    /// A drain or a committed hook that was given up and has not come back. It may still write, so the lock must stay: no
     /// handoff begins before it has.
     straggler: Option<OpId>,
     /// When the pause of `Pausing` and `Stumbling` ends.
@@ -239,6 +239,8 @@ pub struct IncumbentState<const L: usize> {
     beat: Option<Instant>,
     rebind: Rebind,
     trial: Trial,
+    listing: Option<Inquiry>,
+    snapshot: Option<Inquiry>,
     /// When the machine started, and the generation under which it holds the lock, or held it last.
     started: Instant,
     generation: u64,
@@ -275,12 +277,19 @@ enum Session {
     },
 }
 
-/// A question that an operation is to answer.
+/// A question, and when it has waited for too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Asked {
-    op: OpId,
-    until: Instant,
     question: Question,
+    until: Instant,
+}
+
+/// An operation that is to answer a question, whoever asks it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Inquiry {
+    op: OpId,
+    /// When its ticket counts as lost, and the next question starts another.
+    lost_at: Instant,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -102,7 +102,7 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
                 self.refuse(at, id, Reason::OnProbation)
             }
             Message::PrepareHandoff { .. } if self.state.straggler.is_some() => {
-                self.refuse(at, id, Reason::DrainRunning)
+                self.refuse(at, id, Reason::HookRunning)
             }
             Message::PrepareHandoff { .. } => {
                 // A bind under way must not take the control path from a successor that has it.

@@ -42,6 +42,8 @@ impl<const L: usize> Role<L> for Incumbent {
             beat: None,
             rebind: Rebind::Bound,
             trial: Trial::Over,
+            listing: None,
+            snapshot: None,
             started: Instant::default(),
             generation: 0,
             resume_failures: 0,
@@ -198,7 +200,8 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
 
     /// Runs the row for `cue`, if there is one.
     pub(super) fn cue(&mut self, cue: Cue) -> bool {
-        let Some(row) = table::find(self.config.table(), &self.state.phase, &cue) else {
+        let Some(row) = table::find(IncumbentConfig::table(self.config), &self.state.phase, &cue)
+        else {
             return false;
         };
         #[cfg(feature = "trace")]

@@ -21,11 +21,11 @@ use Act::{
     StartRelease, StartResume, StartSeal, TakeOwner, TellDrained, TellSealFailed, Unstage,
 };
 use Cue::{
-    Abort, BindDone, BindFailed, Commit, ConfirmDone, DeadlinePassed, Dismissed, DrainDone,
-    DrainFailed, HookLate, LockFree, LockHeld, OwnerLost, OwnerSilent, PathOurs, PathTheirs,
-    PathUnbound, PathUnsure, Prepare, PrepareEarly, RebindDue, ReleaseDone, ReleaseFailed, Resume,
-    ResumeDone, ResumeFailed, ResumeSpent, RetryDue, SealDone, SealFailed, SealRequest,
-    SealTooLarge,
+    Abort, BindDone, BindFailed, Commit, ConfirmDone, ConfirmLate, DeadlinePassed, Dismissed,
+    DrainDone, DrainFailed, HookLate, LockFree, LockHeld, OwnerLost, OwnerSilent, PathOurs,
+    PathTheirs, PathUnbound, PathUnsure, Prepare, PrepareEarly, RebindDue, ReleaseDone,
+    ReleaseFailed, Resume, ResumeDone, ResumeFailed, ResumeSpent, RetryDue, SealDone, SealFailed,
+    SealRequest, SealTooLarge,
 };
 use Phase::{
     Checking, Drained, Draining, Failed, Pausing, Rebinding, Reclaiming, Releasing, Resuming,
@@ -52,6 +52,7 @@ pub static INCUMBENT: &[IncumbentRow] = &[
     row(&[Waiting],     &[ConfirmDone],   &[StartDrain],                    Draining,   "8"),
     row(&[Waiting],     &[Abort, Resume, OwnerLost],
                                           &[Disown],                        Serving,    "C1"),
+    row(&[Waiting],     &[ConfirmLate],   &[AbortOwner, Disown],            Serving,    "8"),
     row(&[Waiting],     &[OwnerSilent],   &[AbortOwner, Disown],            Serving,    "C11"),
 
     // Given up while the lock is ours: whatever was done is undone by resume.

@@ -2,7 +2,7 @@
 
 use super::out::Effect;
 use super::{
-    Event, Input, Loss, MAX_ACTIONS_PER_TURN, Machine, Observation, Out, Role, Taken, Wait,
+    Event, Fresh, Input, Loss, MAX_ACTIONS_PER_TURN, Machine, Observation, Out, Role, Taken, Wait,
 };
 use crate::handles::Handles;
 use crate::link::{Inbox, Life, Link, LinkId, Storage};
@@ -103,13 +103,15 @@ impl<R: Role<L>, S: Storage, const L: usize> Machine<R, S, L> {
             handles: false,
         };
         if pushed.consumed == bytes.len() && !handles.is_empty() {
-            if !wanted || !inbox.keep(handles, pushed.began) {
+            let welcome = wanted && handles != Handles::TRUNCATED;
+            if !welcome || !inbox.keep(handles, pushed.began) {
                 self.fail(at, Violation::Descriptors { found: handles });
                 return all;
             }
             taken.handles = true;
         }
         self.step(Event::Heard(at));
+        let version = self.spoken(at);
         if pushed.complete {
             if let Err(violation) = self.message(at) {
                 if let Some(inbox) = self.inboxes.get_mut(at) {
@@ -118,10 +120,16 @@ impl<R: Role<L>, S: Storage, const L: usize> Machine<R, S, L> {
                 self.fail(at, violation);
                 taken.handles = false;
             } else {
-                self.fresh = Some(at);
+                self.fresh = Some(Fresh { at, version });
             }
         }
         taken
+    }
+
+    /// The version by which a message on this link is read: 1 until one is agreed on.
+    fn spoken(&self, at: usize) -> u16 {
+        let agreed = self.links.get(at).and_then(|link| link.version);
+        agreed.unwrap_or(1)
     }
 
     /// Decodes the frame in the inbox of `at` and gives it to the role.
@@ -136,7 +144,7 @@ impl<R: Role<L>, S: Storage, const L: usize> Machine<R, S, L> {
                 found: frame.version,
             });
         }
-        let message = wire::decode(spoken.unwrap_or(1), frame.payload)?;
+        let message = wire::decode(self.spoken(at), frame.payload)?;
         let handles = self.inboxes.get(at).map_or(Handles::NONE, Inbox::handles);
         if usize::try_from(handles.count) != Ok(message.descriptors()) {
             return Err(Violation::Descriptors { found: handles });

@@ -31,6 +31,14 @@ pub const MAX_ACTIONS_PER_TURN: usize = 24;
 /// ends still fit into [`MAX_ACTIONS_PER_TURN`].
 pub const MAX_LINKS: usize = 8;
 
+/// Where the message of a turn is.
+#[derive(Clone, Copy)]
+struct Fresh {
+    at: usize,
+    /// What the link spoke when it came.
+    version: u16,
+}
+
 /// What a machine took of an input.
 #[derive(Clone, Copy, Default)]
 struct Taken {
@@ -52,8 +60,8 @@ pub struct Machine<R: Role<L>, S: Storage, const L: usize> {
     detail: Text,
     now: Instant,
     ops: OpId,
-    /// The link whose inbox holds the message of this turn.
-    fresh: Option<usize>,
+    /// The message of this turn.
+    fresh: Option<Fresh>,
     started: bool,
 }
 
@@ -110,7 +118,8 @@ impl<R: Role<L>, S: Storage, const L: usize> Machine<R, S, L> {
         }
         self.check(&input)?;
         self.now = self.now.max(now);
-        if let Some(inbox) = self.fresh.take().and_then(|at| self.inboxes.get_mut(at)) {
+        let fresh = self.fresh.take();
+        if let Some(inbox) = fresh.and_then(|fresh| self.inboxes.get_mut(fresh.at)) {
             inbox.reader.clear();
         }
         let mut taken = Taken::default();

@@ -1,7 +1,7 @@
 //! What comes out of a machine: the steps of a turn.
 
 use super::out::Effect;
-use super::{Machine, Role};
+use super::{Fresh, Machine, Role};
 use crate::cause::Cause;
 use crate::handles::Handles;
 use crate::link::{Link, LinkId, Storage};
@@ -116,8 +116,8 @@ impl<R: Role<L>, S: Storage, const L: usize> Turn<'_, R, S, L> {
         self.consumed
     }
 
-    /// Whether the descriptors that came with the last of these bytes are wanted. If not, close them
-    /// now. If so, keep them until an operation takes them or their link is closed.
+    /// Once all bytes are consumed: whether the descriptors that came with them are wanted. If not,
+    /// close them now. If so, keep them until an operation takes them or their link is closed.
     pub const fn kept(&self) -> bool {
         self.kept
     }
@@ -125,10 +125,9 @@ impl<R: Role<L>, S: Storage, const L: usize> Turn<'_, R, S, L> {
     /// The message that this input completed, if it did and was allowed to come: for logs, metrics
     /// and reports.
     pub fn message(&self) -> Option<Message<'_>> {
-        let at = self.machine.fresh?;
+        let Fresh { at, version } = self.machine.fresh?;
         let frame = self.machine.inboxes.get(at)?.frame()?;
-        let spoken = self.machine.links.get(at)?.version;
-        wire::decode(spoken.unwrap_or(1), frame.payload).ok()
+        wire::decode(version, frame.payload).ok()
     }
 
     /// The next step.

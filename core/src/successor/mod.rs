@@ -4,8 +4,8 @@
 //! [`CHANNEL`](Successor::CHANNEL), open from the start. Heartbeats are taken in silence.
 //!
 //! From [`SuccessorOp::Serve`] on the process is the incumbent, and an incumbent's machine answers the
-//! control path. Where the supervisor speaks version 2, this one goes on beside it until the
-//! probation has ended; its end is the other's [`Input::Probation`](crate::Input::Probation).
+//! control path. This one goes on beside it until the probation has ended, by Commit or, with version 1,
+//! by the end of the session; its end is the other's [`Input::Probation`](crate::Input::Probation).
 
 mod labels;
 mod step;
@@ -93,14 +93,14 @@ impl Default for SuccessorConfig {
 impl SuccessorConfig {
     /// The table that the machine runs on.
     #[cfg(not(feature = "trace"))]
-    pub(crate) const fn table(&self) -> &'static [SuccessorRow] {
+    pub(crate) const fn table(_: &Self) -> &'static [SuccessorRow] {
         SUCCESSOR
     }
 
     /// The table that the machine runs on.
     #[cfg(feature = "trace")]
-    pub(crate) const fn table(&self) -> &'static [SuccessorRow] {
-        self.table
+    pub(crate) const fn table(config: &Self) -> &'static [SuccessorRow] {
+        config.table
     }
 }
 
@@ -150,7 +150,7 @@ pub enum SuccessorOp {
     /// Try to take the writer lock, without waiting.
     TryLock(Ticket<TryLock>),
     /// Open the sealed data and get ready to serve. The daemon may still be warming up, if the
-    /// supervisor speaks version 1.
+    /// supervisor speaks version 1 or was lost meanwhile; if that fails, this has failed.
     Open(Ticket<Open>),
     /// Rename the control socket into place.
     PublishPath(Ticket<PublishPath>),

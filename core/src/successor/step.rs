@@ -118,7 +118,8 @@ struct Step<'s, 'm, B> {
 impl<B: Room> Step<'_, '_, B> {
     /// Runs the row for `cue`, if there is one.
     fn cue(&mut self, cue: Cue) -> bool {
-        let Some(row) = table::find(self.config.table(), &self.state.phase, &cue) else {
+        let Some(row) = table::find(SuccessorConfig::table(self.config), &self.state.phase, &cue)
+        else {
             return false;
         };
         #[cfg(feature = "trace")]
@@ -163,7 +164,10 @@ impl<B: Room> Step<'_, '_, B> {
             }
             Act::StartOpen => {
                 self.start(SuccessorCall::Open, self.config.patience);
-                self.state.beat = Some(self.now.after(self.config.heartbeat));
+                // Before HelloAck (`C3`) there is no version for it to speak.
+                if self.out.version(PEER).is_some() {
+                    self.state.beat = Some(self.now.after(self.config.heartbeat));
+                }
             }
             Act::CancelHook => {
                 if let Some(op) = self.state.op {
@@ -287,8 +291,12 @@ impl<B: Room> Step<'_, '_, B> {
                         !early && self.cue(Cue::Begin)
                     }
                     Message::Commit { .. } if self.speaks_v2() => {
-                        self.state.committed = true;
-                        self.cue(Cue::Commit)
+                        let awaited = matches!(
+                            self.state.phase,
+                            Phase::Announcing | Phase::Publishing | Phase::Probation
+                        );
+                        self.state.committed |= awaited;
+                        awaited && self.cue(Cue::Commit)
                     }
                     Message::Abort { reason, .. } => {
                         if self.state.phase != Phase::Parting {
@@ -385,10 +393,11 @@ impl<B: Room> Step<'_, '_, B> {
         }
     }
 
-    /// The control socket is in place, or cannot be. Is there a Commit to wait for?
+    /// The control socket is in place, or cannot be. Is there anything to wait for? With version 1 it is
+    /// the end of the session: until then the supervisor may still change its mind.
     fn published(&mut self, published: bool) -> Cue {
         self.state.published = published;
-        if self.state.committed || !self.speaks_v2() || self.out.is_lost(PEER) {
+        if self.state.committed || self.out.is_lost(PEER) {
             Cue::PublishSettled
         } else {
             Cue::PublishDone

@@ -3,7 +3,7 @@
 //! ```text
 //! Staging ─→ Greeting ─HelloAck→ Warming ─→ Standing ─Begin→ Locking ─→ Opening ─→ Announcing ─→ Publishing ─→ Probation ─→ Serving
 //!    │           │                  │          │              ↓  ↑         │            │            └───────────────────────┘
-//!    └───────────┴── session lost ──┴──────────┴──────────→ LockPause      └─ Parting ←─┘               version 1, or no supervisor left
+//!    └───────────┴── session lost ──┴──────────┴──────────→ LockPause      └─ Parting ←─┘               committed already, or the session has ended
 //!         C3: the lock says whether                            │              ↓
 //!         anybody else is left                                 └─ C4 ─────→ Failed
 //! ```

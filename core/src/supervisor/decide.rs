@@ -385,6 +385,10 @@ impl<B: Room> Step<'_, '_, B> {
                     self.trouble(Reason::NoIncumbent, "no Hello");
                     Cue::IncumbentLostSpent
                 }
+                Phase::Greeting => {
+                    self.trouble(Reason::NoIncumbent, "no Hello");
+                    Cue::IncumbentLate
+                }
                 _ => Cue::IncumbentLate,
             },
             Why::Drained | Why::SealComplete => {

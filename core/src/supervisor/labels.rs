@@ -29,7 +29,7 @@ labels! {
         Opening,
         /// The successor serves, and is watched.
         Probation,
-        /// Commit is being written to the incumbent.
+        /// The incumbent is told of Commit, and is to leave.
         Committing,
         /// The successor is being told of Commit.
         Informing,
@@ -153,7 +153,7 @@ labels! {
         KillFailed,
         /// All that was owed to the incumbent is written.
         Written,
-        /// The peer does not read, or does not answer to Commit.
+        /// The peer does not read, or does not leave after Commit.
         WriteLate,
         /// The pause is over.
         RetryDue,
@@ -227,7 +227,7 @@ labels! {
         TellSuccessor,
         /// Wait until it has been taken in, for so long.
         ArmTold,
-        /// Wait for it to be written, for so long.
+        /// Wait for it to be written, or for the end that it brings, for so long.
         ArmWrite,
         /// Pause before the next try.
         ArmRetry,

@@ -150,14 +150,14 @@ impl SupervisorConfig {
 impl SupervisorConfig {
     /// The table that the machine runs on.
     #[cfg(not(feature = "trace"))]
-    pub(crate) const fn table(&self) -> &'static [SupervisorRow] {
+    pub(crate) const fn table(_: &Self) -> &'static [SupervisorRow] {
         SUPERVISOR
     }
 
     /// The table that the machine runs on.
     #[cfg(feature = "trace")]
-    pub(crate) const fn table(&self) -> &'static [SupervisorRow] {
-        self.table
+    pub(crate) const fn table(config: &Self) -> &'static [SupervisorRow] {
+        config.table
     }
 }
 

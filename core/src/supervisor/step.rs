@@ -149,7 +149,11 @@ pub(super) struct Step<'s, 'm, B> {
 impl<B: Room> Step<'_, '_, B> {
     /// Runs the row for `cue`, if there is one.
     pub(super) fn cue(&mut self, cue: Cue) -> bool {
-        let Some(row) = table::find(self.config.table(), &self.state.phase, &cue) else {
+        let Some(row) = table::find(
+            SupervisorConfig::table(self.config),
+            &self.state.phase,
+            &cue,
+        ) else {
             return false;
         };
         #[cfg(feature = "trace")]

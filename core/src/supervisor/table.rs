@@ -63,11 +63,15 @@ pub static SUPERVISOR: &[SupervisorRow] = &[
     row(&[Draining],      &[GotDrained],     &[SendSealRequest, ArmSeal],           Sealing,    "5"),
     row(&[Sealing],       &[SealComplete],   &[SendBegin, ArmReady, JournalBegun],  Opening,    "5"),
     row(&[Opening],       &[Ready],          &[SendCommit, ArmWrite],               Committing, "5"),
-    row(&[Committing],    &[Written, IncumbentLost, WriteLate],
-                                             &[TellSuccessor, ArmTold],             Informing,  "5"),
+    // The successor is told when the incumbent has left, and not before: one that is just trying for the
+    // lock could come back, if the successor died right after it was told. What is late, or refused, the
+    // end of the channel tells; then the successor waits for as long as an incumbent can take to leave.
+    row(&[Committing],    &[IncumbentLost],  &[TellSuccessor, ArmTold],             Informing,  "5"),
+    row(&[Committing],    &[IncumbentAbort, WriteLate],
+                                             &[ClearJournal, Succeed],              Done,       "5"),
     row(&[Informing],     &[Told, WriteLate],
                                              &[ClearJournal, Succeed],              Done,       "5"),
-    stay(&[Committing],   &[SuccessorLost, SuccessorAbort, IncumbentAbort], &[],                "5"),
+    stay(&[Committing],   &[Written, SuccessorLost, SuccessorAbort],        &[],                "5"),
     stay(&[Informing],    &[SuccessorAbort, IncumbentLost, IncumbentAbort], &[],                "5"),
 
     // A successor of version 1 does not say Standby.

@@ -103,7 +103,7 @@ pub enum Message<'a> {
         /// The handoff.
         id: HandoffId,
     },
-    /// N→S: the state is open, the control path is bound.
+    /// N→S: the state is open, the control path is ready to be taken over.
     Ready {
         /// The handoff.
         id: HandoffId,
@@ -120,7 +120,7 @@ pub enum Message<'a> {
         /// The handoff.
         id: HandoffId,
     },
-    /// S→O, S→N, and O→S as a refusal: the handoff is given up.
+    /// S→O, S→N, and O→S and N→S as a refusal or a farewell: the handoff is given up.
     Abort {
         /// The handoff.
         id: HandoffId,

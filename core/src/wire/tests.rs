@@ -100,6 +100,19 @@ impl Content {
             },
             MessageKind::ResumeAfterAbort => Message::ResumeAfterAbort { id },
             MessageKind::Heartbeat => Message::Heartbeat { ts_ms: self.long },
+            MessageKind::Standby => Message::Standby { id },
+            MessageKind::ListenersRequest => Message::ListenersRequest,
+            MessageKind::Listeners => Message::Listeners {
+                names: Names::from(names),
+            },
+            MessageKind::StatusRequest => Message::StatusRequest,
+            MessageKind::Status => Message::Status {
+                phase: self.bytes.first().copied().unwrap_or_default(),
+                generation: self.long,
+                uptime_ms: self.other_long,
+                open_connections: self.short,
+                revisions,
+            },
         }
     }
 }
@@ -172,11 +185,20 @@ fn read_all(bytes: &[u8], sizes: &[usize]) -> Result<Vec<(u16, Vec<u8>)>, FrameE
 
 proptest! {
     #[test]
-    fn every_message_comes_back_as_it_was_sent(content in content(), version: u16) {
+    fn every_message_comes_back_as_it_was_sent(
+        content in content(),
+        version in prop_oneof![0_u16..4, any::<u16>()],
+    ) {
         content.with_message(version, |message, frame| {
             let frames = read_all(frame, &[frame.len()]).unwrap();
             let [(found, payload)] = &frames[..] else { panic!("{frames:?}") };
             prop_assert_eq!(*found, version);
+            let number = content.kind.number();
+            if version < 2 && number > 13 {
+                let unknown = DecodeError::Unknown { number, version };
+                prop_assert_eq!(decode(version, payload), Err(unknown));
+                return Ok(());
+            }
             let decoded = decode(version, payload).unwrap();
             prop_assert_eq!(&decoded, message);
             prop_assert_eq!(decoded.kind(), content.kind);
@@ -206,23 +228,44 @@ proptest! {
 
     #[test]
     fn a_message_cut_short_is_refused(content in content(), at: Index) {
-        content.with_message(1, |_, frame| {
+        content.with_message(2, |_, frame| {
             let payload = &frame[6..];
-            prop_assert!(decode(1, &payload[..at.index(payload.len())]).is_err());
+            let cut_short = &payload[..at.index(payload.len())];
+            prop_assert!(decode(1, cut_short).is_err());
+            prop_assert!(decode(2, cut_short).is_err());
+            Ok(())
+        })?;
+    }
+
+    #[test]
+    fn bytes_after_a_message_are_ignored_by_version_1_and_refused_by_version_2(
+        content in content(),
+        extra in vec_of(any::<u8>(), 1..9),
+    ) {
+        content.with_message(2, |message, frame| {
+            let payload = [&frame[6..], &extra].concat();
+            let kind = message.kind();
+            let trailing = DecodeError::Trailing { message: kind, extra: extra.len() };
+            prop_assert_eq!(decode(2, &payload), Err(trailing));
+            if kind.since() == 1 {
+                prop_assert_eq!(decode(1, &payload), Ok(*message));
+            }
             Ok(())
         })?;
     }
 
     #[test]
     fn a_damaged_message_does_not_panic(content in content(), at: Index, byte: u8) {
-        let mut payload = content.with_message(1, |_, frame| frame[6..].to_vec());
+        let mut payload = content.with_message(2, |_, frame| frame[6..].to_vec());
         let at = at.index(payload.len());
         payload[at] = byte;
-        if let Ok(message) = decode(1, &payload) {
-            // Whatever it says now, it can be looked at and sent on.
-            let again = framed(1, &message);
-            prop_assert_eq!(decode(1, &again[6..]), Ok(message));
-            let _ = format!("{message:?}");
+        for version in [1, 2] {
+            if let Ok(message) = decode(version, &payload) {
+                // Whatever it says now, it can be looked at and sent on.
+                let again = framed(version, &message);
+                prop_assert_eq!(decode(version, &again[6..]), Ok(message));
+                let _ = format!("{message:?}");
+            }
         }
     }
 
@@ -252,14 +295,21 @@ fn a_whole_frame_stays_until_it_is_cleared() {
     let (mut reader, mut room) = (FrameReader::new(), [0; 16]);
     assert!(reader.is_empty());
     assert_eq!(reader.frame(&room), None);
-    let pushed = |consumed, complete| Ok(Pushed { consumed, complete });
-    assert_eq!(reader.push(&mut room, &[]), pushed(0, false));
-    assert_eq!(reader.push(&mut room, &frame[..5]), pushed(5, false));
+    let pushed = |consumed, began, complete| {
+        Ok(Pushed {
+            consumed,
+            began,
+            complete,
+        })
+    };
+    assert_eq!(reader.push(&mut room, &[]), pushed(0, true, false));
+    assert_eq!(reader.push(&mut room, &frame[..5]), pushed(5, true, false));
     assert!(!reader.is_empty());
     assert_eq!(reader.frame(&room), None);
     let rest = [&frame[5..], &frame].concat();
-    assert_eq!(reader.push(&mut room, &rest), pushed(frame.len() - 5, true));
-    assert_eq!(reader.push(&mut room, &frame), pushed(0, true));
+    let missing = frame.len() - 5;
+    assert_eq!(reader.push(&mut room, &rest), pushed(missing, false, true));
+    assert_eq!(reader.push(&mut room, &frame), pushed(0, false, true));
     let payload = &frame[6..];
     assert_eq!(
         reader.frame(&room),
@@ -271,7 +321,10 @@ fn a_whole_frame_stays_until_it_is_cleared() {
     reader.clear();
     assert_eq!(reader, FrameReader::new());
     assert_eq!(reader.frame(&room), None);
-    assert_eq!(reader.push(&mut room, &frame), pushed(frame.len(), true));
+    assert_eq!(
+        reader.push(&mut room, &frame),
+        pushed(frame.len(), true, true)
+    );
 }
 
 #[test]

@@ -6,7 +6,7 @@ use handoff_core::successor::{Act as N, SUCCESSOR};
 use handoff_core::supervisor::{Act as S, SUPERVISOR};
 use handoff_core::table::Row;
 use handoff_core::{
-    Incumbent, IncumbentOp, Role, Successor, SuccessorOp, Supervisor, SupervisorOp,
+    Handles, Incumbent, IncumbentOp, Role, Successor, SuccessorOp, Supervisor, SupervisorOp,
 };
 
 /// A role and its table.
@@ -15,6 +15,10 @@ pub(crate) trait Tabled<const L: usize>: Role<L> {
     fn leads(from: Self::Phase, to: Self::Phase) -> bool;
     /// Whether a row on which the machine is in this phase now starts such an operation.
     fn starts(op: &Self::Op, now: Self::Phase) -> bool;
+    /// The descriptors that the operation takes.
+    fn takes(_: &Self::Op) -> Option<Handles> {
+        None
+    }
 }
 
 fn leads<P: PartialEq, C, A>(table: &[Row<P, C, A>], from: &P, to: &P) -> bool {
@@ -47,6 +51,10 @@ impl<const L: usize> Tabled<L> for Incumbent {
             IncumbentOp::TryLock(_) => O::StartLock,
             IncumbentOp::InspectPath(_) => O::StartInspect,
             IncumbentOp::BindPath(_) => O::StartBind,
+            // Beside the table: any session may ask at any time, and a probation ends when it ends.
+            IncumbentOp::ListListeners(_) | IncumbentOp::Snapshot(_) | IncumbentOp::Confirm(_) => {
+                return true;
+            }
         };
         asks(INCUMBENT, &[act], &now)
     }
@@ -63,6 +71,8 @@ impl Tabled<1> for Successor {
             SuccessorOp::TryLock(_) => N::StartLock,
             SuccessorOp::Open(_) => N::StartOpen,
             SuccessorOp::PublishPath(_) => N::StartPublish,
+            SuccessorOp::WarmUp(_) => N::StartWarmUp,
+            SuccessorOp::Serve { .. } => N::StartServe,
         };
         asks(SUCCESSOR, &[act], &now)
     }
@@ -86,7 +96,16 @@ impl Tabled<2> for Supervisor {
             SupervisorOp::ClearJournal(_) => vec![S::ClearJournal],
             SupervisorOp::ColdStart(_) => vec![S::StartColdStart],
             SupervisorOp::Probe { .. } => vec![S::StartProbe],
+            SupervisorOp::WatchProbation { .. } => vec![S::StartProbation],
+            SupervisorOp::AdoptListeners { .. } => vec![S::StartAdopt],
         };
         asks(SUPERVISOR, &acts, &now)
+    }
+
+    fn takes(op: &SupervisorOp) -> Option<Handles> {
+        match op {
+            SupervisorOp::AdoptListeners { handles, .. } => Some(*handles),
+            _ => None,
+        }
     }
 }

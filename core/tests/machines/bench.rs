@@ -1,10 +1,11 @@
 //! One machine on a bench: a test says what happens to it and sees what it does.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use handoff_core::wire::{FrameReader, Message, decode, encode};
 use handoff_core::{
-    Action, Inline, Input, Instant, LinkId, Machine, Misuse, Observation, Role, Step, Wait,
+    Action, Handles, Inline, Input, Instant, LinkId, Machine, Misuse, Observation, Role, Step, Wait,
 };
 
 pub(crate) struct Bench<R: Role<L>, const L: usize> {
@@ -20,6 +21,10 @@ pub(crate) struct Bench<R: Role<L>, const L: usize> {
     pub(crate) outcome: Option<R::Outcome>,
     /// Whether what is sent is taken by the link at once.
     pub(crate) takes: bool,
+    /// Whether the descriptors of the last input are to be kept.
+    pub(crate) kept: bool,
+    /// The version that a link speaks, once a HelloAck has been heard or sent.
+    spoken: HashMap<u32, u16>,
 }
 
 impl<R: Role<L>, const L: usize> Bench<R, L> {
@@ -34,13 +39,15 @@ impl<R: Role<L>, const L: usize> Bench<R, L> {
             wait: None,
             outcome: None,
             takes: true,
+            kept: false,
+            spoken: HashMap::new(),
         };
         bench.input(Input::Start);
         bench
     }
 
     /// Hands an input in and returns what the machine does, each as a short text: `send 1 Hello`,
-    /// `start Drain`, `cancel`, `close 1`, `done`.
+    /// `send 1 Listeners and 2 descriptors`, `start Drain`, `cancel`, `close 1`, `done`.
     pub(crate) fn input(&mut self, input: Input<'_>) -> Vec<String> {
         self.offer(input).expect("a legal input").0
     }
@@ -50,13 +57,22 @@ impl<R: Role<L>, const L: usize> Bench<R, L> {
         let mut acts = Vec::new();
         let mut written = Vec::new();
         let mut turn = self.machine.handle(self.now, input)?;
-        let consumed = turn.consumed();
+        let (consumed, kept) = (turn.consumed(), turn.kept());
         loop {
             match turn.next() {
-                Step::Do(Action::Send { link, bytes }) => {
-                    for (kind, text) in messages(bytes) {
-                        acts.push(format!("send {} {kind}", link.0));
+                Step::Do(Action::Send {
+                    link,
+                    bytes,
+                    handles,
+                }) => {
+                    let also = match handles {
+                        Handles::NONE => String::new(),
+                        some => format!(" and {some}"),
+                    };
+                    for (kind, text, chosen) in messages(bytes) {
+                        acts.push(format!("send {} {kind}{also}", link.0));
                         self.sent.push(text);
+                        self.spoken.extend(chosen.map(|version| (link.0, version)));
                     }
                     written.push((link, bytes.len()));
                 }
@@ -96,20 +112,50 @@ impl<R: Role<L>, const L: usize> Bench<R, L> {
                 acts.extend(self.input(Input::Wrote { link, count }));
             }
         }
+        self.kept = kept;
         Ok((acts, consumed))
     }
 
-    /// The peer on `link` says something.
+    /// The peer on `link` says something, in the version that was agreed on; in version 1 before that.
     pub(crate) fn hear(&mut self, link: u32, message: &Message<'_>) -> Vec<String> {
-        self.bytes(link, &frame(message))
+        self.hear_with(link, message, Handles::NONE)
+    }
+
+    /// The same, with descriptors.
+    pub(crate) fn hear_with(
+        &mut self,
+        link: u32,
+        message: &Message<'_>,
+        handles: Handles,
+    ) -> Vec<String> {
+        let version = self.spoken.get(&link).copied().unwrap_or(1);
+        if let Message::HelloAck { version, .. } = *message {
+            self.spoken.insert(link, version);
+        }
+        self.bytes_with(link, &frame_of(version, message), handles)
     }
 
     /// Bytes arrive on `link`; they are handed in until all are taken.
-    pub(crate) fn bytes(&mut self, link: u32, mut bytes: &[u8]) -> Vec<String> {
+    pub(crate) fn bytes(&mut self, link: u32, bytes: &[u8]) -> Vec<String> {
+        self.bytes_with(link, bytes, Handles::NONE)
+    }
+
+    /// The same, with descriptors.
+    pub(crate) fn bytes_with(
+        &mut self,
+        link: u32,
+        mut bytes: &[u8],
+        handles: Handles,
+    ) -> Vec<String> {
         let link = LinkId(link);
         let mut acts = Vec::new();
         while !bytes.is_empty() {
-            let (more, consumed) = self.offer(Input::Bytes { link, bytes }).expect("legal");
+            let input = Input::Bytes {
+                link,
+                bytes,
+                handles,
+            };
+            let (more, consumed) = self.offer(input).expect("legal");
             acts.extend(more);
             assert!(consumed > 0, "bytes are taken or the link is gone");
             bytes = &bytes[consumed..];
@@ -194,8 +240,8 @@ pub(crate) fn frame_of(version: u16, message: &Message<'_>) -> Vec<u8> {
     room[..len].to_vec()
 }
 
-/// The messages in bytes that were sent: kind and text of each.
-fn messages(mut bytes: &[u8]) -> Vec<(String, String)> {
+/// The messages in bytes that were sent: kind and text of each, and the version that it chose.
+fn messages(mut bytes: &[u8]) -> Vec<(String, String, Option<u16>)> {
     let (mut found, mut room) = (Vec::new(), [0; 1024]);
     let mut reader = FrameReader::new();
     while !bytes.is_empty() {
@@ -203,10 +249,14 @@ fn messages(mut bytes: &[u8]) -> Vec<(String, String)> {
         bytes = &bytes[pushed.consumed..];
         match reader.frame(&room) {
             Some(frame) => {
-                let message = decode(1, frame.payload).expect("a message of ours");
-                found.push((message.kind().to_string(), format!("{message:?}")));
+                let message = decode(frame.version, frame.payload).expect("a message of ours");
+                let chosen = match message {
+                    Message::HelloAck { version, .. } => Some(version),
+                    _ => None,
+                };
+                found.push((message.kind().to_string(), format!("{message:?}"), chosen));
             }
-            None => found.push(("a part".into(), String::new())),
+            None => found.push(("a part".into(), String::new(), None)),
         }
         reader.clear();
     }

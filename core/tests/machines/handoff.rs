@@ -1,13 +1,19 @@
 //! A whole handoff, with three machines.
 
+use std::time::Duration;
+
+use handoff_core::op::Verdict;
 use handoff_core::record::decode_input;
+use handoff_core::supervisor::{Question, Shortfall};
+use handoff_core::wire::VersionRange;
 use handoff_core::{
     Incumbent, IncumbentOutcome, Inline, Machine, Role, Step, Successor, SuccessorOutcome,
     Supervisor, SupervisorOutcome,
 };
 
 use crate::world::{
-    ID, NEW, OLD, Trace, World, incumbent_config, successor_config, supervisor_config,
+    HANDED_OVER, ID, KEPT, NEW, OLD, Setup, Trace, World, incumbent_config, successor_config,
+    supervisor_config,
 };
 
 fn assert_handed_over(world: &World) {
@@ -15,7 +21,8 @@ fn assert_handed_over(world: &World) {
         world.supervisor.outcome,
         Some(SupervisorOutcome::Committed {
             id: ID,
-            successor: NEW
+            successor: NEW,
+            shortfall: Shortfall::default(),
         })
     );
     assert_eq!(
@@ -26,14 +33,12 @@ fn assert_handed_over(world: &World) {
         world.successor.outcome,
         Some(SuccessorOutcome::Serving {
             generation: 2,
-            published: true
+            published: true,
+            verdict: Verdict::Committed,
         })
     );
     assert_eq!((world.lock, world.path), (Some(NEW), NEW));
-    assert_eq!(
-        world.log,
-        ["drain", "seal", "release", "lock", "open", "publish"]
-    );
+    assert_eq!(world.log, HANDED_OVER);
 }
 
 #[test]
@@ -51,6 +56,107 @@ fn it_does_not_matter_how_the_bytes_are_chopped() {
     for chunk in 1..20 {
         let mut world = World::new(chunk);
         world.run();
+        assert_handed_over(&world);
+    }
+}
+
+const BOTH: [VersionRange; 2] = [VersionRange::V1, VersionRange::SUPPORTED];
+
+#[test]
+fn every_mix_of_versions_hands_over_and_says_what_had_to_be_done_without() {
+    for supervisor in BOTH {
+        for incumbent in BOTH {
+            for successor in BOTH {
+                for probation in [Duration::ZERO, Duration::from_secs(30)] {
+                    let setup = Setup {
+                        supervisor,
+                        incumbent,
+                        successor,
+                        probation,
+                    };
+                    hands_over(setup);
+                }
+            }
+        }
+    }
+}
+
+fn hands_over(setup: Setup) {
+    let speaks = |side: VersionRange| side.max.min(setup.supervisor.max) >= 2;
+    let (old, new) = (speaks(setup.incumbent), speaks(setup.successor));
+    let asked = !setup.probation.is_zero();
+
+    let mut world = World::with(7, setup);
+    let start = world.now;
+    world.run();
+    let shortfall = Shortfall {
+        standby: !new,
+        probation: asked && !old,
+    };
+    assert_eq!(
+        world.supervisor.outcome,
+        Some(SupervisorOutcome::Committed {
+            id: ID,
+            successor: NEW,
+            shortfall,
+        }),
+        "{setup:?}"
+    );
+    assert_eq!(
+        world.incumbent.outcome,
+        Some(IncumbentOutcome::Committed(ID)),
+        "{setup:?}"
+    );
+    let (verdict, happened) = if new {
+        (Verdict::Committed, HANDED_OVER)
+    } else {
+        // Neither a warm-up that is waited for nor a Commit.
+        (Verdict::Orphaned, &HANDED_OVER[1..HANDED_OVER.len() - 1])
+    };
+    assert_eq!(
+        world.successor.outcome,
+        Some(SuccessorOutcome::Serving {
+            generation: 2,
+            published: true,
+            verdict,
+        }),
+        "{setup:?}"
+    );
+    if !new {
+        // It may warm up at any time before it opens its data.
+        world.log.retain(|what| *what != "warm up");
+    }
+    assert_eq!(world.log, happened, "{setup:?}");
+    let watched = if old { setup.probation } else { Duration::ZERO };
+    assert_eq!(world.now.since(start), watched, "{setup:?}");
+}
+
+#[test]
+fn an_incumbent_answers_questions_at_every_moment_of_a_handoff() {
+    for chunk in [1, 13, usize::MAX] {
+        let mut world = World::with(
+            chunk,
+            Setup {
+                probation: Duration::from_secs(3),
+                ..Setup::default()
+            },
+        );
+        world.start();
+        let mut moments = 0;
+        while world.step() {
+            if world.incumbent.outcome.is_none() {
+                moments += 1;
+                for question in [Question::Listeners, Question::Status] {
+                    let mut asker = World::asker(question);
+                    world.ask(&mut asker);
+                    let answered = SupervisorOutcome::Answered { pid: OLD.pid };
+                    assert_eq!(asker.outcome, Some(answered));
+                    let came = question == Question::Listeners;
+                    assert_eq!(asker.kept == KEPT, came);
+                }
+            }
+        }
+        assert!(moments > 20, "{moments}");
         assert_handed_over(&world);
     }
 }

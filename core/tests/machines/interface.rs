@@ -6,8 +6,8 @@ use handoff_core::op::{LinkReport, Report};
 use handoff_core::record::decode_input;
 use handoff_core::wire::{Hello, Message, Side, VersionRange};
 use handoff_core::{
-    Action, Incumbent, IncumbentConfig, Inline, Input, Instant, LinkId, Machine, Misuse, Step,
-    Successor, SuccessorOp, Supervisor, SupervisorConfig, SupervisorOp,
+    Action, Handles, Incumbent, IncumbentConfig, Inline, Input, Instant, LinkId, Machine, Misuse,
+    Step, Successor, SuccessorOp, Supervisor, SupervisorConfig, SupervisorOp,
 };
 
 use crate::bench::{Bench, finish, frame, frame_of};
@@ -32,6 +32,14 @@ fn lent(o: &mut Bench<Incumbent, 8>, input: Input<'_>) -> Option<Vec<u8>> {
         }
     }
     lent
+}
+
+fn read(link: LinkId, bytes: &[u8]) -> Input<'_> {
+    Input::Bytes {
+        link,
+        bytes,
+        handles: Handles::NONE,
+    }
 }
 
 fn wrote(count: usize) -> Input<'static> {
@@ -104,7 +112,7 @@ fn what_is_said_meanwhile_follows_when_the_link_takes_bytes_again() {
         drain_grace_ms: 1000,
     });
     for bytes in [&ack, &prepare] {
-        assert_eq!(lent(&mut o, Input::Bytes { link: ONE, bytes }), None);
+        assert_eq!(lent(&mut o, read(ONE, bytes)), None);
     }
     // Too late for its deadline: Abort gathers behind the Hello.
     o.now = o.now.after(Duration::from_secs(2));
@@ -120,12 +128,7 @@ fn one_frame_is_taken_per_turn() {
     o.input(Input::Opened { link: ONE, peer: 1 });
     let ack = frame(&Message::HelloAck { version: 1, id: ID });
     let both = [&ack[..], &frame(&Message::Heartbeat { ts_ms: 1 })].concat();
-    let (_, consumed) = o
-        .offer(Input::Bytes {
-            link: ONE,
-            bytes: &both,
-        })
-        .expect("legal");
+    let (_, consumed) = o.offer(read(ONE, &both)).expect("legal");
     assert_eq!(consumed, ack.len());
 }
 
@@ -133,7 +136,7 @@ fn one_frame_is_taken_per_turn() {
 fn bytes_of_a_link_that_is_gone_are_swallowed() {
     let mut o = old();
     let bytes = &[1; 9];
-    let (acts, consumed) = o.offer(Input::Bytes { link: ONE, bytes }).expect("legal");
+    let (acts, consumed) = o.offer(read(ONE, bytes)).expect("legal");
     assert_eq!((acts.len(), consumed), (0, 9));
     assert!(o.input(Input::Closed { link: ONE }).is_empty());
     assert!(o.input(wrote(0)).is_empty());
@@ -187,10 +190,7 @@ fn a_message_is_shown_unless_it_breaks_the_protocol() {
     for (message, allowed) in [(ack, true), (Message::Begin { id: ID }, false)] {
         let bytes = frame(&message);
         let link = ONE;
-        let input = Input::Bytes {
-            link,
-            bytes: &bytes,
-        };
+        let input = read(link, &bytes);
         let mut turn = o.machine.handle(o.now, input).expect("a legal input");
         assert_eq!(turn.message(), allowed.then_some(message));
         while let Step::Do(_) = turn.next() {}
@@ -213,10 +213,7 @@ fn a_link_that_always_owes_something_never_runs_out_of_room() {
     o.bytes(1, &abort);
     // Each is refused, and the peer is always one byte behind.
     for _ in 0..100 {
-        let input = Input::Bytes {
-            link: ONE,
-            bytes: &prepare,
-        };
+        let input = read(ONE, &prepare);
         assert_eq!(lent(&mut o, input), None);
         let rest = lent(&mut o, wrote(owed.len() - 1)).expect("a byte and an answer");
         assert_eq!(rest.first(), owed.last());
@@ -233,7 +230,7 @@ fn the_message_of_an_input_can_be_looked_at() {
     let bytes = frame(&message);
     let (first, rest) = bytes.split_at(7);
     for (bytes, expected) in [(first, None), (rest, Some(message))] {
-        let input = Input::Bytes { link: ONE, bytes };
+        let input = read(ONE, bytes);
         let mut turn = o.machine.handle(o.now, input).expect("legal");
         assert_eq!(turn.message(), expected);
         while let Step::Do(_) = turn.next() {}

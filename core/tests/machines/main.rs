@@ -2,6 +2,7 @@
 
 mod allowed;
 mod bench;
+mod descriptors;
 mod handoff;
 mod incumbent;
 mod interface;

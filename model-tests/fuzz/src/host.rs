@@ -1,16 +1,17 @@
-//! What the host reports and what peers say: fit for the operation, or anything.
+//! What the host reports: fit for the operation, or anything.
 
 use handoff_core::op::{
-    Completion, DrainReport, LinkReport, LockReport, OpenReport, PathOwner, Report, Scene,
-    SealReport, Ticket,
+    Completion, DrainReport, LinkReport, ListenersReport, LockReport, OpenReport, PathOwner,
+    Report, Scene, SealReport, SnapshotReport, Ticket, Verdict,
 };
 use handoff_core::record::decode_input;
-use handoff_core::wire::{HandoffId, Hello, Message, Names, Revisions, Side, VersionRange};
+use handoff_core::supervisor::Phase;
+use handoff_core::wire::{Names, Revisions};
 use handoff_core::{
-    Incumbent, IncumbentOp, Input, LinkId, Role, Successor, SuccessorOp, Supervisor, SupervisorOp,
+    Handles, Incumbent, IncumbentOp, Input, LinkId, Role, Successor, SuccessorOp, SuccessorOutcome,
+    Supervisor, SupervisorOp, SupervisorOutcome, SupervisorState,
 };
 
-use crate::ID;
 use crate::subject::{NEW, OLD};
 
 const FEW: &[u64] = &[1, 300];
@@ -23,6 +24,16 @@ pub(crate) trait Host<const L: usize>: Role<L> {
     fn ticket(op: &Self::Op) -> (u32, &'static str);
     /// Ends the operation in one of the ways that it can end; a new link gets this name.
     fn end(op: Self::Op, how: u8, link: LinkId) -> Completion<'static>;
+    /// Whether descriptors may come in now.
+    fn awaits_handles(_: &Self::State) -> bool {
+        false
+    }
+    /// The descriptors that the operation takes over.
+    fn adopts(_: &Self::Op) -> Option<Handles> {
+        None
+    }
+    /// Checks an outcome against how often each operation was started.
+    fn check(_: &Self::Outcome, _: impl Fn(&str) -> usize) {}
 }
 
 /// Ends an operation of which there is nothing to report.
@@ -72,6 +83,32 @@ fn open(healthy: bool, revisions: &'static [u64]) -> OpenReport<'static> {
     }
 }
 
+const NAMES: &[&str] = &["http", "admin"];
+
+/// As many descriptors as names, or not.
+fn listeners(how: u8) -> ListenersReport<'static> {
+    let (names, count) = match how % 8 {
+        0 => (2, 1),
+        1 => (0, 1),
+        2 => (1, Handles::TRUNCATED.count),
+        3 => (0, 0),
+        4 => (1, 1),
+        _ => (2, 2),
+    };
+    let first = u32::from(how);
+    ListenersReport {
+        names: Names::from(&NAMES[..names]),
+        handles: Handles { first, count },
+    }
+}
+
+fn snapshot(how: u8) -> SnapshotReport<'static> {
+    SnapshotReport {
+        open_connections: u32::from(how),
+        revisions: Revisions::from(if how % 4 == 1 { MANY } else { FEW }),
+    }
+}
+
 macro_rules! number_and_name {
     ($($ticket:expr),*) => { ($($ticket.id().number(), $ticket.name()),*) };
 }
@@ -86,6 +123,9 @@ impl Host<8> for Incumbent {
             IncumbentOp::TryLock(ticket) => number_and_name!(ticket),
             IncumbentOp::InspectPath(ticket) => number_and_name!(ticket),
             IncumbentOp::BindPath(ticket) => number_and_name!(ticket),
+            IncumbentOp::Confirm(ticket) => number_and_name!(ticket),
+            IncumbentOp::ListListeners(ticket) => number_and_name!(ticket),
+            IncumbentOp::Snapshot(ticket) => number_and_name!(ticket),
         }
     }
 
@@ -112,6 +152,11 @@ impl Host<8> for Incumbent {
                 _ => ticket.done(PathOwner::Ours),
             },
             IncumbentOp::BindPath(ticket) => plain(ticket, how),
+            IncumbentOp::Confirm(ticket) => plain(ticket, how),
+            IncumbentOp::ListListeners(ticket) if how % 16 == 15 => ticket.failed("listeners"),
+            IncumbentOp::ListListeners(ticket) => ticket.done(listeners(how)),
+            IncumbentOp::Snapshot(ticket) if how.is_multiple_of(4) => ticket.failed("snapshot"),
+            IncumbentOp::Snapshot(ticket) => ticket.done(snapshot(how)),
         }
     }
 }
@@ -120,15 +165,18 @@ impl Host<1> for Successor {
     fn ticket(op: &SuccessorOp) -> (u32, &'static str) {
         match op {
             SuccessorOp::StagePath(ticket) => number_and_name!(ticket),
+            SuccessorOp::WarmUp(ticket) => number_and_name!(ticket),
             SuccessorOp::TryLock(ticket) => number_and_name!(ticket),
             SuccessorOp::Open(ticket) => number_and_name!(ticket),
             SuccessorOp::PublishPath(ticket) => number_and_name!(ticket),
+            SuccessorOp::Serve { ticket, .. } => number_and_name!(ticket),
         }
     }
 
     fn end(op: SuccessorOp, how: u8, _: LinkId) -> Completion<'static> {
         match op {
             SuccessorOp::StagePath(ticket) => plain(ticket, how),
+            SuccessorOp::WarmUp(ticket) => plain(ticket, how),
             SuccessorOp::TryLock(ticket) if how.is_multiple_of(4) => ticket.failed("lock"),
             SuccessorOp::TryLock(ticket) => ticket.done(lock(how)),
             SuccessorOp::Open(ticket) => match how % 5 {
@@ -138,6 +186,15 @@ impl Host<1> for Successor {
                 _ => ticket.done(open(true, FEW)),
             },
             SuccessorOp::PublishPath(ticket) => plain(ticket, how),
+            SuccessorOp::Serve { ticket, .. } => plain(ticket, how),
+        }
+    }
+
+    /// Who serves has opened the data, and has been told to serve, once.
+    fn check(outcome: &SuccessorOutcome, times: impl Fn(&str) -> usize) {
+        if let SuccessorOutcome::Serving { verdict, .. } = *outcome {
+            assert_ne!(verdict, Verdict::Dismissed);
+            assert_eq!((times("Open"), times("Serve")), (1, 1));
         }
     }
 }
@@ -152,6 +209,8 @@ impl Host<2> for Supervisor {
             SupervisorOp::ClearJournal(ticket) => number_and_name!(ticket),
             SupervisorOp::ColdStart(ticket) => number_and_name!(ticket),
             SupervisorOp::Probe { ticket, .. } => number_and_name!(ticket),
+            SupervisorOp::WatchProbation { ticket, .. } => number_and_name!(ticket),
+            SupervisorOp::AdoptListeners { ticket, .. } => number_and_name!(ticket),
         }
     }
 
@@ -169,6 +228,32 @@ impl Host<2> for Supervisor {
             SupervisorOp::ColdStart(ticket) => ticket.done(NEW),
             SupervisorOp::Probe { ticket, .. } if how % 9 == 8 => ticket.failed("probe"),
             SupervisorOp::Probe { ticket, .. } => ticket.done(scene(how)),
+            SupervisorOp::WatchProbation { ticket, .. } => plain(ticket, how),
+            SupervisorOp::AdoptListeners { ticket, .. } => plain(ticket, how),
+        }
+    }
+
+    fn awaits_handles(state: &SupervisorState) -> bool {
+        state.phase() == Phase::Answering
+    }
+
+    fn adopts(op: &SupervisorOp) -> Option<Handles> {
+        match op {
+            SupervisorOp::AdoptListeners { handles, .. } => Some(*handles),
+            _ => None,
+        }
+    }
+
+    /// A handoff starts one successor; a question has nothing to do with any handoff.
+    fn check(outcome: &SupervisorOutcome, times: impl Fn(&str) -> usize) {
+        match outcome {
+            SupervisorOutcome::Committed { .. } => assert_eq!(times("Spawn"), 1),
+            SupervisorOutcome::Answered { .. } => {
+                for other in ["Spawn", "Kill", "WriteJournal", "ClearJournal", "ColdStart"] {
+                    assert_eq!(times(other), 0, "{other}");
+                }
+            }
+            _ => {}
         }
     }
 }
@@ -195,6 +280,8 @@ pub(crate) fn report(how: u8, new: LinkId) -> Report<'static> {
         Report::Linked(link(0, LinkId(0))),
         Report::Started(NEW),
         Report::Scene(scene(how >> 5)),
+        Report::Listeners(listeners(how >> 4)),
+        Report::Snapshot(snapshot(how)),
     ];
     reports[usize::from(how) % reports.len()]
 }
@@ -206,75 +293,4 @@ pub(crate) fn oddly<T>(op: u32, report: &Report<'_>, use_it: impl FnOnce(Input<'
     let record = postcard::to_slice(&(0_u64, 5_u32, op, report), &mut room).expect("room");
     let (_, input, _) = decode_input(record).expect("a record");
     use_it(input)
-}
-
-fn hello(side: Side, pid: u32, versions: VersionRange) -> Message<'static> {
-    Message::Hello(Hello {
-        side,
-        pid,
-        build_id: b"build",
-        versions,
-        capabilities: 0,
-    })
-}
-
-/// Any message, most of them with the right id.
-pub(crate) fn message(what: u8) -> Message<'static> {
-    let id = ID;
-    let reason = "any";
-    let revisions = Revisions::from(FEW);
-    let (one, two) = (VersionRange::V1, VersionRange { min: 2, max: 2 });
-    let prepare = |deadline_ms, drain_grace_ms| Message::PrepareHandoff {
-        id,
-        successor_pid: NEW.pid,
-        deadline_ms,
-        drain_grace_ms,
-    };
-    let ready = |healthz_ok| Message::Ready {
-        id,
-        listening_on: Names::from(&["http"][..]),
-        healthz_ok,
-        revisions,
-    };
-    let messages = [
-        hello(Side::Incumbent, OLD.pid, one),
-        hello(Side::Successor, NEW.pid, one),
-        Message::HelloAck { version: 1, id },
-        prepare(30_000, 10_000),
-        Message::Drained {
-            open_connections: 0,
-            accept_closed: true,
-        },
-        Message::SealRequest { id },
-        Message::SealProgress {
-            sealed: 1,
-            total: 2,
-            revision: 3,
-        },
-        Message::SealComplete {
-            id,
-            revisions,
-            fingerprint: [0; 32],
-        },
-        Message::SealFailed {
-            id,
-            error: reason,
-            partial_state: "",
-        },
-        Message::Begin { id },
-        ready(true),
-        Message::Commit { id },
-        Message::Abort { id, reason },
-        Message::ResumeAfterAbort { id },
-        Message::Heartbeat { ts_ms: 0 },
-        ready(false),
-        prepare(0, 0),
-        prepare(u64::MAX, u64::MAX),
-        hello(Side::Incumbent, OLD.pid, two),
-        Message::HelloAck { version: 2, id },
-        Message::Commit {
-            id: HandoffId::from_bytes([3; 16]),
-        },
-    ];
-    messages[usize::from(what) % messages.len()]
 }

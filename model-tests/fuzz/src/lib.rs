@@ -3,18 +3,26 @@
 
 mod codec;
 mod host;
+mod ledger;
+mod life;
+mod peer;
+mod said;
 mod script;
 mod subject;
+mod watch;
+
+use std::time::Duration;
 
 use handoff_core::journal::{Entry, Stage};
-use handoff_core::wire::HandoffId;
+use handoff_core::supervisor::Question;
+use handoff_core::wire::{HandoffId, VersionRange};
 use handoff_core::{
     Incumbent, IncumbentConfig, Successor, SuccessorConfig, Supervisor, SupervisorConfig, Task,
 };
 
 pub use crate::codec::{decode, record};
 pub use crate::script::{Happening, happenings};
-use crate::subject::{NEW, OLD, Subject};
+use crate::subject::{NEW, OLD, Setup, Subject};
 
 /// The handoff of all scripts.
 pub const ID: HandoffId = HandoffId::from_bytes([7; 16]);
@@ -31,26 +39,44 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("supervisor", supervisor),
 ];
 
-/// An incumbent lives through a script whose first byte sets it up.
+/// An incumbent lives through a script whose first byte sets it up: whether the control path is bound,
+/// whether it is on probation, and its versions.
 pub fn incumbent(bytes: &[u8]) {
     let (choice, script) = split(bytes);
     let mut config = IncumbentConfig {
         bound: choice & 1 == 0,
+        on_probation: choice & 2 == 2,
+        versions: versions(choice >> 2),
         ..IncumbentConfig::default()
     };
     config.identity.pid = OLD.pid;
-    Subject::<Incumbent, 8>::new(config, &[]).live(script);
+    let setup = Setup {
+        open: None,
+        versions: config.versions,
+        on_probation: config.on_probation,
+        probation: false,
+    };
+    Subject::<Incumbent, 8>::new(config, &setup).live(script);
 }
 
-/// A successor lives through a script whose first byte is ignored.
+/// A successor lives through a script whose first byte sets its versions.
 pub fn successor(bytes: &[u8]) {
-    let (_, script) = split(bytes);
-    let mut config = SuccessorConfig::default();
+    let (choice, script) = split(bytes);
+    let mut config = SuccessorConfig {
+        versions: versions(choice),
+        ..SuccessorConfig::default()
+    };
     config.identity.pid = NEW.pid;
-    Subject::<Successor, 1>::new(config, &[Successor::CHANNEL]).live(script);
+    let setup = Setup {
+        open: Some(Successor::CHANNEL),
+        versions: config.versions,
+        on_probation: false,
+        probation: false,
+    };
+    Subject::<Successor, 1>::new(config, &setup).live(script);
 }
 
-/// A supervisor lives through a script whose first byte sets its task.
+/// A supervisor lives through a script whose first byte sets its task, its versions and a probation.
 pub fn supervisor(bytes: &[u8]) {
     let (choice, script) = split(bytes);
     let entry = |stage| Entry {
@@ -59,16 +85,36 @@ pub fn supervisor(bytes: &[u8]) {
         incumbent: OLD,
         successor: NEW,
     };
+    let other = choice & 8 == 8;
     let task = match choice >> 1 & 3 {
-        0 | 1 => Task::Handoff(ID),
+        0 => Task::Handoff(ID),
+        1 if other => Task::Ask(ID, Question::Status),
+        1 => Task::Ask(ID, Question::Listeners),
         2 => Task::Recover(Some(entry(Stage::Begun))),
-        _ => Task::Recover((choice & 8 == 0).then_some(entry(Stage::Prepared))),
+        _ => Task::Recover((!other).then_some(entry(Stage::Prepared))),
     };
     let config = SupervisorConfig {
         kill_stuck_incumbent: choice & 1 == 1,
+        versions: versions(choice >> 4),
+        probation: Duration::from_secs(if choice & 0x40 == 0 { 0 } else { 20 }),
+        retired: (choice & 0x80 == 0x80).then_some(OLD.pid),
         ..SupervisorConfig::new(task)
     };
-    Subject::<Supervisor, 2>::new(config, &[]).live(script);
+    let setup = Setup {
+        open: None,
+        versions: config.versions,
+        on_probation: false,
+        probation: !config.probation.is_zero(),
+    };
+    Subject::<Supervisor, 2>::new(config, &setup).live(script);
+}
+
+fn versions(choice: u8) -> VersionRange {
+    match choice & 3 {
+        1 => VersionRange::V1,
+        2 => VersionRange { min: 2, max: 2 },
+        _ => VersionRange::SUPPORTED,
+    }
 }
 
 fn split(bytes: &[u8]) -> (u8, &[u8]) {

@@ -1,5 +1,6 @@
 //! What can happen to a machine, written as bytes that a fuzzer can change and a person can make.
 
+use handoff_core::Handles;
 use serde::{Deserialize, Serialize};
 
 /// One thing that happens. Links, messages and reports are named by numbers that are taken modulo
@@ -39,6 +40,15 @@ pub enum Happening<'a> {
     EarlyDeadline,
     /// An input as it was recorded, without its moment.
     Recorded(&'a [u8]),
+    /// A peer sends these bytes, and descriptors with them.
+    BytesWith(u8, &'a [u8], Handles),
+    /// A peer sends messages one after the other. They arrive in two pieces: so many bytes, modulo one more
+    /// than there are, with the descriptors; then the rest.
+    Sent(u8, &'a [u8], u16, Handles),
+    /// A peer sends a message in a version that its link does not speak.
+    Misspoken(u8, u8),
+    /// The probation of the process has ended.
+    Judged(u8),
 }
 
 /// The happenings that bytes stand for. A byte that starts none is passed over.

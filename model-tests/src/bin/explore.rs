@@ -47,6 +47,16 @@ struct Arguments {
     /// How many handoffs the supervisor performs, one after the other.
     #[arg(long, default_value_t = 1)]
     handoffs: u8,
+    /// How long a successor serves on probation, in seconds; 0: there is none. The deadline of a handoff
+    /// passes after 7, so with 8 the incumbent looks for the lock meanwhile.
+    #[arg(long, default_value_t = 0)]
+    probation: u8,
+    /// Who speaks version 1 alone, separated by commas.
+    #[arg(long, value_delimiter = ',')]
+    old: Vec<Side>,
+    /// Somebody asks the incumbent how it is, once and at any time.
+    #[arg(long)]
+    asks: bool,
     /// The first incumbent behaves in a crash as the published version 1 does.
     #[arg(long)]
     v1_incumbent: bool,
@@ -59,6 +69,15 @@ struct Arguments {
     /// Stop after this many states.
     #[arg(long, default_value_t = 50_000_000)]
     limit: usize,
+}
+
+/// A role in the handoff.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[clap(rename_all = "verbatim")]
+enum Side {
+    S,
+    O,
+    N,
 }
 
 fn mutation(name: &str) -> Result<Mutation, String> {
@@ -91,6 +110,11 @@ fn main() -> ExitCode {
             kill_stuck: arguments.kill_stuck,
             stalls: arguments.stalls,
             unlinks: arguments.unlinks,
+            asks: arguments.asks,
+            probation: arguments.probation,
+            old_supervisor: arguments.old.contains(&Side::S),
+            old_incumbent: arguments.old.contains(&Side::O),
+            old_successor: arguments.old.contains(&Side::N),
             handoffs: arguments.handoffs,
             v1_incumbent: arguments.v1_incumbent,
             v1_successor: arguments.v1_successor,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use handoff_core::wire::VersionRange;
 use handoff_core::{
     Identity, IncumbentConfig, IncumbentMachine, Input, SuccessorConfig, SuccessorMachine,
     SupervisorConfig, SupervisorMachine, Task,
@@ -19,19 +20,28 @@ const fn seconds(count: u64) -> Duration {
 const NEVER: Duration = Duration::MAX;
 
 impl World {
-    pub(crate) fn become_incumbent(&mut self, at: usize, bound: bool) {
+    /// The process has an incumbent's machine from here on, beside that of the successor it began as,
+    /// if it is on probation.
+    pub(crate) fn become_incumbent(&mut self, at: usize, bound: bool, on_probation: bool) {
         let waits = self.processes[at].published || self.without(Mutation::C11);
         let config = IncumbentConfig {
             identity: self.identity(at),
+            versions: self.versions(at),
             bound,
+            on_probation: on_probation && !self.without(Mutation::OnProbation),
             hello: seconds(2),
             heartbeat: seconds(2),
             wire_slack: if waits { NEVER } else { seconds(1) },
-            dead_peer: seconds(4),
+            dead_peer: if self.without(Mutation::C11Silence) {
+                NEVER
+            } else {
+                seconds(4)
+            },
             longest_deadline: seconds(60),
             cancel_grace: seconds(2),
             patience: seconds(8),
             host_limit: seconds(8),
+            snapshot: seconds(1),
             lock_retry: seconds(1),
             host_retry: seconds(1),
             resume_tries: 2,
@@ -40,17 +50,17 @@ impl World {
         };
         let process = &mut self.processes[at];
         process.body = Body::Incumbent(Arc::new(IncumbentMachine::new(config)));
-        process.pending.clear();
+        process.due = None;
         process.slots = [None; SESSIONS + 1];
-        process.writer = true;
-        process.serving = true;
         self.input(at, Input::Start);
     }
 
     pub(crate) fn become_successor(&mut self, at: usize, conn: usize) {
         let config = SuccessorConfig {
             identity: self.identity(at),
+            versions: self.versions(at),
             hello: seconds(2),
+            warmup: seconds(8),
             begin: seconds(12),
             heartbeat: seconds(2),
             lock_grace: seconds(2),
@@ -63,18 +73,26 @@ impl World {
         };
         let process = &mut self.processes[at];
         process.body = Body::Successor(Arc::new(SuccessorMachine::new(config)));
-        process.slots[0] = Some(conn);
+        process.channel = Some(conn);
         self.input(at, Input::Start);
     }
 
     pub(crate) fn become_supervisor(&mut self, at: usize, task: Task) {
         let config = SupervisorConfig {
+            versions: self.versions(at),
             deadline: seconds(6),
             drain_grace: seconds(3),
+            probation: seconds(self.setup.probation.into()),
+            warmup: seconds(5),
             kill_stuck_incumbent: self.setup.kill_stuck,
             hello: seconds(2),
             connect: seconds(2),
             connect_retry: seconds(1),
+            heartbeat: if self.without(Mutation::SilentSupervisor) {
+                NEVER
+            } else {
+                seconds(2)
+            },
             dead_peer: seconds(4),
             wire_slack: seconds(1),
             settle: seconds(4),
@@ -87,6 +105,14 @@ impl World {
         process.body = Body::Supervisor(Arc::new(SupervisorMachine::new(config)));
         process.slots = [None; SESSIONS + 1];
         self.input(at, Input::Start);
+    }
+
+    fn versions(&self, at: usize) -> VersionRange {
+        if self.processes[at].old {
+            VersionRange::V1
+        } else {
+            VersionRange::SUPPORTED
+        }
     }
 
     fn identity(&self, at: usize) -> Identity {

@@ -34,7 +34,7 @@ pub(super) const BLIND: IncumbentRow = {
 pub(super) fn incumbent_rows(mutation: Mutation) -> &'static [IncumbentRow] {
     use incumbent::Act::{Disown, LeaveSuperseded, StartResume};
     use incumbent::Cue::{
-        Abort, DrainFailed, HookLate, OwnerLost, PathOurs, PathTheirs, PathUnbound, PathUnsure,
+        Abort, DeadlinePassed, DrainFailed, HookLate, OwnerLost, PathOurs, PathTheirs, PathUnbound, PathUnsure,
         ReleaseDone, Resume, RetryDue, SealFailed, SealTooLarge,
     };
     use incumbent::Phase::{
@@ -60,7 +60,10 @@ pub(super) fn incumbent_rows(mutation: Mutation) -> &'static [IncumbentRow] {
         row(&[Returning], &[PathOurs, PathTheirs, PathUnbound, HookLate],
             &[StartResume], Some(Resuming), "not C2"),
     ];
+    const WAITS_ON: &[IncumbentRow] =
+        &[row(&[Sealed], &[DeadlinePassed], &[], None, "not C11")];
     match mutation {
+        Mutation::Checking => WAITS_ON,
         Mutation::C1 => CLOSED,
         Mutation::C2 => LEAVES,
         Mutation::C2GivesUp | Mutation::Impatient => GIVES_UP,
@@ -99,16 +102,18 @@ pub(super) fn successor_rows(mutation: Mutation) -> &'static [SuccessorRow] {
 #[rustfmt::skip]
 pub(super) fn supervisor_rows(mutation: Mutation) -> &'static [SupervisorRow] {
     use supervisor::Act::{
-        ArmRetry, ArmWrite, ClearJournal, CloseIncumbent, Found, KillSuccessor, RolledBack,
-        SendCommit, SendUndo,
+        AckSuccessor, ArmRetry, ArmWrite, CancelProbation, ClearJournal, CloseIncumbent, Found,
+        JournalPrepared, KillSuccessor, RolledBack, SendCommit, SendUndo, StartProbation,
+        TellSuccessor,
     };
     use supervisor::Cue::{
-        IncumbentAbort, IncumbentLate, IncumbentLost, JournalAlone, ReadyUnhealthy, SealFailed,
-        StartRecovery, SuccessorAbort, SuccessorLate, SuccessorLost, UnsettledLate,
+        IncumbentAbort, IncumbentLate, IncumbentLost, JournalAlone, ProbationFailed,
+        ReadyProbation, ReadyUnhealthy, SealFailed, Standby, StartRecovery, SuccessorAbort,
+        SuccessorHello, SuccessorLate, SuccessorLost, UnsettledLate,
     };
     use supervisor::Phase::{
-        Committing, Done, Draining, Fresh, Journaling, Killing, Opening, Probing, Sealing, Settling,
-        Undoing, Welcoming,
+        Committing, Done, Draining, Fresh, Journaling, Killing, Opening, Probation, Probing,
+        Sealing, Settling, Undoing, Warming, Welcoming,
     };
     const KILLS: &[SupervisorRow] = &[
         row(&[Draining, Sealing], &[IncumbentLost],
@@ -116,14 +121,14 @@ pub(super) fn supervisor_rows(mutation: Mutation) -> &'static [SupervisorRow] {
         row(&[Journaling], &[JournalAlone], &[KillSuccessor], Some(Killing), "not C6"),
     ];
     const IN_SILENCE: &[SupervisorRow] = &[
-        row(&[Welcoming, Journaling, Draining, Sealing],
+        row(&[Welcoming, Warming, Journaling, Draining, Sealing],
             &[SuccessorLost, SuccessorLate, SuccessorAbort],
             &[ClearJournal, RolledBack], Some(Done), "not C7"),
         row(&[Draining, Sealing], &[IncumbentAbort, SealFailed],
             &[ClearJournal, RolledBack], Some(Done), "not C7"),
     ];
     const WAITS_FOR_BEGIN: &[SupervisorRow] = &[
-        row(&[Welcoming, Journaling, Draining, Sealing],
+        row(&[Welcoming, Warming, Journaling, Draining, Sealing],
             &[SuccessorLost, SuccessorLate, SuccessorAbort], &[], None, "not C7"),
     ];
     const WAITS_FOR_READY: &[SupervisorRow] = &[
@@ -146,7 +151,25 @@ pub(super) fn supervisor_rows(mutation: Mutation) -> &'static [SupervisorRow] {
     const WAITS_FOR_INCUMBENT: &[SupervisorRow] = &[
         row(&[Draining, Sealing], &[IncumbentLate], &[], None, "not C10"),
     ];
+    const NO_STANDBY_WAIT: &[SupervisorRow] = &[
+        row(&[Welcoming], &[SuccessorHello], &[AckSuccessor, JournalPrepared], Some(Journaling), "not 5"),
+        row(&[Journaling, Draining, Sealing], &[Standby], &[], None, "not 5"),
+    ];
+    const LETS_IT_BE: &[SupervisorRow] = &[
+        row(&[Probation], &[ProbationFailed, SuccessorLost, SuccessorAbort], &[], None, "not C8"),
+    ];
+    const KILLS_IN_PROBATION: &[SupervisorRow] = &[
+        row(&[Probation], &[IncumbentLost],
+            &[CancelProbation, CloseIncumbent, KillSuccessor], Some(Killing), "not C6"),
+    ];
+    const COMMITS_EARLY: &[SupervisorRow] = &[
+        row(&[Opening], &[ReadyProbation], &[TellSuccessor, StartProbation], Some(Probation), "not 5"),
+    ];
     match mutation {
+        Mutation::NoStandbyWait => NO_STANDBY_WAIT,
+        Mutation::C8Probation => LETS_IT_BE,
+        Mutation::C6Probation => KILLS_IN_PROBATION,
+        Mutation::CommitsEarly => COMMITS_EARLY,
         Mutation::C6 => KILLS,
         Mutation::C7 => IN_SILENCE,
         Mutation::C7Waits => WAITS_FOR_BEGIN,

@@ -60,8 +60,19 @@ impl<'w> Canon<'w> {
             process.parting,
         )
             .hash(self);
+        (
+            process.listeners,
+            process.current,
+            process.outlived,
+            (process.orphaned, process.misled),
+            process.was_frozen,
+            process.old,
+        )
+            .hash(self);
         (process.watch, process.retired, process.retry).hash(self);
-        process.due.hash(self);
+        (process.pause, process.vain).hash(self);
+        (process.due, process.trial_due).hash(self);
+        self.conn(process.channel);
         process.patience.hash(self);
         for slot in process.slots {
             self.conn(slot);
@@ -69,16 +80,23 @@ impl<'w> Canon<'w> {
         self.write_usize(process.pending.len());
         for pending in &process.pending {
             pending.call.hash(self);
-            (pending.stalled, pending.held_up, pending.rash).hash(self);
+            (
+                pending.successor,
+                pending.stalled,
+                pending.held_up,
+                pending.rash,
+            )
+                .hash(self);
             match pending.result {
                 Some(Result::Linked { conn, pid }) => {
                     self.conn(Some(conn));
                     pid.hash(self);
                 }
-                // The number itself means nothing to a machine.
-                Some(Result::Taken(_)) => self.write_u8(1),
                 other => other.hash(self),
             }
+        }
+        if let Some(machine) = &process.trial {
+            machine.state().hash(self);
         }
         match &process.body {
             Body::Incumbent(machine) => {
@@ -178,7 +196,7 @@ impl World {
         self.journal.hash(&mut canon);
         canon.write_u8(self.faults);
         canon.write_u8(self.begun);
-        self.deserted.hash(&mut canon);
+        (self.deserted, self.brisk).hash(&mut canon);
         for process in &self.processes {
             if process.life != Life::Dead {
                 canon.process_in_full(process);
@@ -193,6 +211,7 @@ impl World {
                 for frame in &conn.unread[end] {
                     frame.kind.hash(&mut canon);
                     frame.id.hash(&mut canon);
+                    canon.write_u8(u8::from(!frame.handles.is_empty()));
                     // Of what a frame says beside its kind only this is ever looked at.
                     if frame.kind == handoff_core::wire::MessageKind::Ready {
                         frame.bytes.hash(&mut canon);

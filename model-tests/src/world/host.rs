@@ -8,30 +8,59 @@ use super::{Body, Call, Conn, Life, Mutation, Result, World};
 const BACKLOG: usize = 2;
 
 impl World {
-    /// What an operation may come to, now: at least one thing, and more where failures are allowed.
-    pub(crate) fn prospects(&self, at: usize, call: Call) -> Vec<Result> {
-        let mut prospects = vec![self.prospect(at, call)];
+    /// What an operation may come to, now, and whether that is a fault.
+    pub(crate) fn prospects(&self, at: usize, call: Call) -> Vec<(Result, bool)> {
+        let mut prospects: Vec<_> = self
+            .prospect(at, call)
+            .map(|result| (result, false))
+            .into_iter()
+            .collect();
         let may_fail = !matches!(
             call,
             Call::TryLock | Call::Inspect | Call::Probe(_) | Call::ClearJournal
         );
         if self.setup.failures && self.faults < self.setup.faults && may_fail {
-            if prospects[0] != Result::Failed {
-                prospects.push(Result::Failed);
+            if !prospects.contains(&(Result::Failed, false)) {
+                prospects.push((Result::Failed, true));
             }
-            if call == Call::Open {
-                prospects.push(Result::Opened { healthy: false });
+            if call == Call::Open && !prospects.is_empty() {
+                prospects.push((Result::Opened { healthy: false }, true));
             }
         }
         prospects
     }
 
-    fn prospect(&self, at: usize, call: Call) -> Result {
+    /// What it comes to when nothing goes wrong; `None`: it is not the time yet.
+    fn prospect(&self, at: usize, call: Call) -> Option<Result> {
+        match call {
+            // The daemon opens its data when it is warm.
+            Call::Open
+                if self.processes[at]
+                    .pending
+                    .iter()
+                    .any(|op| op.call == Call::WarmUp) =>
+            {
+                None
+            }
+            Call::WatchProbation(pid, until) => {
+                let well = self
+                    .by_pid(pid)
+                    .is_some_and(|at| self.processes[at].life == Life::Running);
+                if well && self.now < until {
+                    return None;
+                }
+                Some(if well { Result::Done } else { Result::Failed })
+            }
+            other => Some(self.outcome(at, other)),
+        }
+    }
+
+    fn outcome(&self, at: usize, call: Call) -> Result {
         match call {
             Call::Drain => Result::Drained,
             Call::Seal => Result::Sealed,
             Call::Open => Result::Opened { healthy: true },
-            Call::TryLock if self.can_take(at) => Result::Taken(self.generation + 1),
+            Call::TryLock if self.can_take(at) => Result::Taken,
             Call::TryLock => Result::Held,
             Call::Inspect => match self.path {
                 Some(owner) if owner == at => Result::Ours,
@@ -47,11 +76,14 @@ impl World {
                 }
                 _ => Result::Failed,
             },
+            Call::Spawn if !self.processes[at].listeners => Result::Failed,
             Call::Spawn => Result::Linked {
                 conn: self.conns.len(),
                 pid: self.next_pid(),
             },
-            Call::ColdStart if self.lock.is_none() => Result::Started(self.next_pid()),
+            Call::ColdStart if self.lock.is_none() && self.can_listen(at) => {
+                Result::Started(self.next_pid())
+            }
             Call::ColdStart => Result::Failed,
             Call::Probe(entry) => Result::Scene(Scene {
                 incumbent_alive: entry.is_some_and(|entry| self.pid_lives(entry.incumbent.pid)),
@@ -59,8 +91,20 @@ impl World {
                 lock_free: self.lock.is_none(),
             }),
             // As an adapter must: who does not hold the lock may not take the path any more.
-            Call::Bind if self.lock != Some(at) => Result::Failed,
+            Call::Bind | Call::Publish if self.lock != Some(at) => Result::Failed,
+            Call::ListListeners
+                if self.processes[at].listeners && !self.without(Mutation::DropsListeners) =>
+            {
+                Result::Listeners
+            }
+            Call::ListListeners => Result::Failed,
+            Call::Snapshot => Result::Snapshot,
             Call::Resume
+            | Call::WarmUp
+            | Call::Serve(_)
+            | Call::Confirm
+            | Call::WatchProbation(..)
+            | Call::AdoptListeners
             | Call::Release
             | Call::Bind
             | Call::Stage
@@ -89,12 +133,10 @@ impl World {
     pub(crate) fn effect(&mut self, at: usize, call: Call, result: Result) {
         match (call, result) {
             (Call::Seal, Result::Sealed) => self.processes[at].writer = false,
-            (Call::Resume, Result::Done) => self.processes[at].serving = true,
+            (Call::Resume, Result::Done) => self.acknowledges(at),
+            (Call::AdoptListeners, Result::Done) => self.processes[at].listeners = true,
             (Call::Release, Result::Done) if self.lock == Some(at) => self.lock = None,
-            (Call::TryLock, Result::Taken(generation)) => {
-                self.lock = Some(at);
-                self.generation = generation;
-            }
+            (Call::TryLock, Result::Taken) => self.lock = Some(at),
             (Call::TryLock, Result::Held) => {
                 self.processes[at].met |= self.lock.is_some_and(|holder| self.lives(holder));
             }
@@ -114,15 +156,18 @@ impl World {
             (Call::Spawn, Result::Linked { conn, .. }) => {
                 let child = self.spawn("N", Body::Idle);
                 self.processes[child].published = self.setup.v1_successor;
+                self.processes[child].listeners = true;
                 self.connect([at, child], [false, true]);
                 self.become_successor(child, conn);
             }
             (Call::ColdStart, Result::Started(_)) => {
                 let child = self.spawn("C", Body::Idle);
                 self.lock = Some(child);
-                self.generation += 1;
                 self.path = Some(child);
-                self.become_incumbent(child, true);
+                self.processes[at].listeners = true;
+                self.processes[child].listeners = true;
+                self.begin_service(child);
+                self.become_incumbent(child, true, false);
             }
             (Call::Kill(pid), Result::Done) => {
                 if let Some(target) = self.by_pid(pid).filter(|target| self.lives(*target)) {

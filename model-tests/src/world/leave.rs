@@ -6,8 +6,9 @@
 
 use std::time::Duration;
 
-use handoff_core::Successor;
+use handoff_core::SupervisorOutcome;
 use handoff_core::incumbent::Phase;
+use handoff_core::op::Verdict;
 
 use super::{Body, Call, Life, Pending, SESSIONS, World};
 
@@ -19,21 +20,18 @@ pub(crate) enum End {
     Leave,
     /// For good: its hooks have failed too often.
     GiveUp,
-    Serve {
-        published: bool,
-    },
-    Idle {
-        watch: Option<u32>,
-        retry: bool,
-    },
+    /// The machine of a successor has: the daemon serves.
+    Settled(Verdict),
+    /// That of a supervisor has.
+    Task(SupervisorOutcome),
 }
 
 /// How long an incumbent of the published version tries for the lock.
 const PUBLISHED_PATIENCE: Duration = Duration::from_secs(2);
 
 impl World {
-    pub(crate) fn end(&mut self, at: usize, end: &End) {
-        match *end {
+    pub(crate) fn end(&mut self, at: usize, end: End) {
+        match end {
             End::Commit => self.exit(at),
             End::Leave => {
                 // Left while a hook of its own still runs: that hook has exceeded all patience, and that
@@ -54,29 +52,8 @@ impl World {
                 self.faults += 1;
                 self.exit(at);
             }
-            End::Serve { published } => {
-                self.close(at, Successor::CHANNEL);
-                self.processes[at].published = false;
-                self.become_incumbent(at, published);
-            }
-            End::Idle { watch, retry } => {
-                for slot in 0..=SESSIONS {
-                    if let Some(conn) = self.processes[at].slots[slot].take() {
-                        self.close_end(conn, at);
-                    }
-                }
-                let process = &mut self.processes[at];
-                process.body = Body::Idle;
-                process.due = None;
-                if watch != process.watch {
-                    process.retired = process.watch;
-                }
-                process.watch = watch;
-                process.retry = retry;
-                if retry && self.faults == 0 {
-                    self.failed = Some("a task failed though nobody died".to_owned());
-                }
-            }
+            End::Settled(verdict) => self.judge(at, verdict),
+            End::Task(outcome) => self.task_ended(at, &outcome),
         }
     }
 
@@ -85,7 +62,11 @@ impl World {
         let process = &mut self.processes[at];
         process.life = Life::Dying;
         process.body = Body::Idle;
+        process.trial = None;
         process.due = None;
+        process.trial_due = None;
+        process.channel = None;
+        process.listeners = false;
         process.pending.clear();
         process.slots = [None; SESSIONS + 1];
         process.writer = false;
@@ -100,7 +81,7 @@ impl World {
     /// Whether a supervisor that has just seen the end of one daemon kills the last that is left.
     pub(crate) fn is_rash(&self, call: Call, saw_end: bool) -> bool {
         let alive = self.processes.iter().enumerate();
-        let mut alive = alive.filter(|(at, process)| process.name != "S" && self.lives(*at));
+        let mut alive = alive.filter(|(at, process)| process.is_daemon() && self.lives(*at));
         let (last, more) = (alive.next(), alive.next());
         saw_end
             && more.is_none()

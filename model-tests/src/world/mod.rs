@@ -5,27 +5,34 @@
 //!
 //! | here | stands for |
 //! |---|---|
-//! | `Process` | a process with one machine in it; killed, frozen, or at work |
+//! | `Process` | a process with a machine in it; killed, frozen, or at work. A successor that serves has two for a while: that of an incumbent beside its own |
 //! | `lock` | the writer lock L; the kernel frees it when its holder is gone |
 //! | `path` | the control path P; who bound it last. A dead owner refuses connections |
+//! | `listeners` | who has the listening sockets: inherited at birth, kept until death. A supervisor that is started again has none |
 //! | `Conn` | a stream between two processes; what was sent before a death is still delivered |
 //! | `Pending` | an operation that a machine started: first it takes effect, then it is reported, so that a process can die in between |
 //! | `now` | the clock. It moves only when nothing that takes no time is left to do: hooks may be slow, everything else is quick |
 //!
-//! Two things belong to every adapter and are modelled too: a supervisor that has no task left watches
-//! the daemon and looks around when it dies, and a daemon that is started afresh takes the lock first.
+//! Some habits belong to every adapter and are modelled too: a supervisor that has no task left watches
+//! the daemon and looks around when it dies, and asks for the listeners as long as it lacks them (`watch`);
+//! a daemon that is started afresh takes the lock first.
 
 mod birth;
 mod broken;
 mod canon;
 mod host;
 mod leave;
+mod links;
 mod moves;
 mod process;
+mod promises;
+mod report;
 mod rules;
+mod setup;
 mod story;
 mod turn;
 mod verdict;
+mod watch;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -33,10 +40,13 @@ use std::sync::Arc;
 use handoff_core::journal::Entry;
 use handoff_core::op::Scene;
 use handoff_core::wire::{HandoffId, MessageKind};
-use handoff_core::{IncumbentMachine, Inline, Instant, SuccessorMachine, SupervisorMachine, Task};
+use handoff_core::{
+    Handles, IncumbentMachine, Inline, Instant, SuccessorMachine, SupervisorMachine,
+};
 
 pub use moves::Move;
 pub use rules::Mutation;
+pub use setup::Setup;
 pub use story::Event;
 
 use rules::Tables;
@@ -47,7 +57,7 @@ pub(crate) type Room = Inline<512, 512>;
 /// Sessions of an incumbent.
 pub(crate) const SESSIONS: usize = 3;
 
-/// The machine in a process.
+/// The machine in a process, or the one that decides what it is.
 #[derive(Clone, Debug)]
 pub(crate) enum Body {
     Incumbent(Arc<IncumbentMachine<Room, SESSIONS>>),
@@ -78,8 +88,14 @@ pub(crate) enum Call {
     Inspect,
     Bind,
     Stage,
+    WarmUp,
     Open,
     Publish,
+    /// Whether the control path leads to it already.
+    Serve(bool),
+    Confirm,
+    ListListeners,
+    Snapshot,
     Connect,
     Spawn,
     Kill(u32),
@@ -87,12 +103,18 @@ pub(crate) enum Call {
     ClearJournal,
     ColdStart,
     Probe(Option<Entry>),
+    /// Whom, and how long.
+    WatchProbation(u32, Instant),
+    AdoptListeners,
 }
 
 impl Call {
     /// Whether it is the daemon's own code, which takes the time it takes.
     const fn is_hook(self) -> bool {
-        matches!(self, Self::Drain | Self::Seal | Self::Resume | Self::Open)
+        matches!(
+            self,
+            Self::Drain | Self::Seal | Self::Resume | Self::Open | Self::WarmUp | Self::Confirm
+        )
     }
 }
 
@@ -103,7 +125,7 @@ pub(crate) enum Result {
     Done,
     Drained,
     Sealed,
-    Taken(u64),
+    Taken,
     Held,
     Ours,
     Theirs,
@@ -112,6 +134,8 @@ pub(crate) enum Result {
     Linked { conn: usize, pid: u32 },
     Started(u32),
     Scene(Scene),
+    Listeners,
+    Snapshot,
 }
 
 /// An operation that was started and is not reported yet.
@@ -119,6 +143,8 @@ pub(crate) enum Result {
 pub(crate) struct Pending {
     pub(crate) op: u32,
     pub(crate) call: Call,
+    /// The machine of the successor that the process began as started it.
+    pub(crate) successor: bool,
     /// Set once it has taken effect.
     pub(crate) result: Option<Result>,
     /// It takes as long as it likes, and may never end.
@@ -139,6 +165,12 @@ pub(crate) struct Process {
     pub(crate) body: Body,
     /// The deadline of the machine's last wait.
     pub(crate) due: Option<Instant>,
+    /// A successor's machine that goes on beside that of the incumbent, as long as the probation lasts.
+    pub(crate) trial: Option<Arc<SuccessorMachine<Room>>>,
+    /// The deadline of its last wait.
+    pub(crate) trial_due: Option<Instant>,
+    /// A successor's connection to its supervisor.
+    pub(crate) channel: Option<usize>,
     pub(crate) pending: Vec<Pending>,
     /// The connection at each of the machine's links, and one that is about to get there.
     pub(crate) slots: [Option<usize>; SESSIONS + 1],
@@ -150,12 +182,30 @@ pub(crate) struct Process {
     pub(crate) unbound: bool,
     /// A control socket is bound under a temporary name.
     pub(crate) staged: bool,
+    /// It has the listening sockets.
+    pub(crate) listeners: bool,
+    /// What it has opened, or has in memory, is the data as it is now.
+    pub(crate) current: bool,
+    /// A later process was told that this one will not come back.
+    pub(crate) outlived: bool,
+    /// It has the last word on itself from nobody: its supervisor was gone, or could not say it.
+    pub(crate) orphaned: bool,
+    /// And that supervisor was frozen by then.
+    pub(crate) misled: bool,
+    /// It was frozen once, so that its end may be later than anybody can know.
+    pub(crate) was_frozen: bool,
+    /// It speaks version 1 alone.
+    pub(crate) old: bool,
     /// For a supervisor without a task: the daemon it watches.
     pub(crate) watch: Option<u32>,
     /// For a supervisor: the daemon that it watched before.
     pub(crate) retired: Option<u32>,
     /// For a supervisor: its last task failed, so it tries again when the scene has changed.
     pub(crate) retry: bool,
+    /// For a supervisor: when it may try again what has failed.
+    pub(crate) pause: Option<Instant>,
+    /// For a supervisor: who serves cannot hand the listeners over.
+    pub(crate) vain: bool,
     /// It has found the lock, or the control path, in the hands of another process that lived.
     pub(crate) met: bool,
     /// It is on its way out, and was right to decide so.
@@ -172,6 +222,7 @@ pub(crate) struct Frame {
     pub(crate) kind: MessageKind,
     pub(crate) id: Option<HandoffId>,
     pub(crate) bytes: Arc<[u8]>,
+    pub(crate) handles: Handles,
 }
 
 /// A connection. End 0 belongs to the process that serves, or to the supervisor of a channel.
@@ -185,60 +236,6 @@ pub(crate) struct Conn {
     pub(crate) unread: [VecDeque<Frame>; 2],
 }
 
-/// How a world is set up.
-#[derive(Clone, Copy, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
-pub struct Setup {
-    /// How many faults may happen, all in all.
-    pub faults: u8,
-    /// Whether S may be frozen, and thaw at any time or never.
-    pub freezes: bool,
-    /// Whether the daemons may be frozen, too. States with a frozen daemon are held to safety alone.
-    pub freeze_daemons: bool,
-    /// Whether hooks and other operations may fail; each failure is a fault.
-    pub failures: bool,
-    /// Whether a killed S may be started again, at any time or never.
-    pub restart: bool,
-    /// Kill an incumbent that misses its deadline (`C10`).
-    pub kill_stuck: bool,
-    /// An operation or a hook may be stalled, and end at any time later or never; a fault.
-    pub stalls: bool,
-    /// Somebody may remove the control path; a fault. Whoever bound it notices.
-    pub unlinks: bool,
-    /// How many handoffs S performs, one after the other.
-    pub handoffs: u8,
-    /// The incumbent of the beginning behaves in a crash as the published version does.
-    pub v1_incumbent: bool,
-    /// Successors do, until they serve.
-    pub v1_successor: bool,
-    /// Rules that are switched off, to see that they are missed.
-    pub mutations: &'static [Mutation],
-}
-
-impl Setup {
-    /// One handoff, and nothing goes wrong.
-    pub const DEFAULT: Self = Self {
-        faults: 0,
-        freezes: false,
-        freeze_daemons: false,
-        failures: false,
-        restart: false,
-        kill_stuck: false,
-        stalls: false,
-        unlinks: false,
-        handoffs: 1,
-        v1_incumbent: false,
-        v1_successor: false,
-        mutations: &[],
-    };
-}
-
-impl Default for Setup {
-    fn default() -> Self {
-        Self::DEFAULT
-    }
-}
-
 /// The whole of it.
 #[derive(Clone, Debug)]
 pub struct World {
@@ -250,14 +247,17 @@ pub struct World {
     pub(crate) conns: Vec<Conn>,
     /// Who holds the lock.
     pub(crate) lock: Option<usize>,
-    pub(crate) generation: u64,
     /// Who bound the control path last.
     pub(crate) path: Option<usize>,
     pub(crate) journal: Option<Entry>,
     pub(crate) faults: u8,
     /// Handoffs that were begun.
     pub(crate) begun: u8,
-    /// A handoff that failed though nothing was wrong.
+    /// The handoff under way began when all was well, and nothing has kept it up since.
+    pub(crate) brisk: bool,
+    /// Heartbeats on their way: which connection, and which end of it is to read it.
+    pub(crate) beats: Vec<(usize, usize, Arc<[u8]>)>,
+    /// A promise that was broken on the way here.
     pub(crate) failed: Option<String>,
     /// The daemon was left with nobody to run it, and not by a fault.
     pub(crate) deserted: bool,
@@ -289,11 +289,12 @@ impl World {
             processes: Vec::new(),
             conns: Vec::new(),
             lock: Some(INCUMBENT),
-            generation: 1,
             path: Some(INCUMBENT),
             journal: None,
             faults: 0,
             begun: 0,
+            brisk: false,
+            beats: Vec::new(),
             failed: None,
             deserted: false,
             actions: 0,
@@ -302,17 +303,15 @@ impl World {
         world.spawn("S", Body::Idle);
         world.spawn("O", Body::Idle);
         world.processes[INCUMBENT].published = setup.v1_incumbent;
+        world.processes[INCUMBENT].old = setup.old_incumbent || setup.v1_incumbent;
         world.processes[SUPERVISOR].watch = Some(world.processes[INCUMBENT].pid);
-        world.become_incumbent(INCUMBENT, true);
+        for process in &mut world.processes {
+            process.listeners = true;
+        }
+        world.begin_service(INCUMBENT);
+        world.become_incumbent(INCUMBENT, true, false);
         world.hand_over(SUPERVISOR);
         world
-    }
-
-    /// A supervisor begins the next handoff.
-    pub(crate) fn hand_over(&mut self, at: usize) {
-        self.begun += 1;
-        let id = HandoffId::from_bytes([self.begun; 16]);
-        self.become_supervisor(at, Task::Handoff(id));
     }
 
     /// The tables that the machine in a process runs on.
@@ -332,21 +331,39 @@ impl World {
     pub(crate) fn spawn(&mut self, name: &'static str, body: Body) -> usize {
         let at = self.processes.len();
         let pid = PIDS + u32::try_from(at).expect("few processes");
+        let old = match name {
+            "S" => self.setup.old_supervisor,
+            "N" => self.setup.old_successor || self.setup.v1_successor,
+            "C" => self.setup.old_incumbent,
+            _ => false,
+        };
         self.processes.push(Process {
             name,
             pid,
             life: Life::Running,
             body,
             due: None,
+            trial: None,
+            trial_due: None,
+            channel: None,
             pending: Vec::new(),
             slots: [None; SESSIONS + 1],
             writer: false,
             serving: false,
             unbound: false,
             staged: false,
+            listeners: false,
+            current: false,
+            outlived: false,
+            orphaned: false,
+            misled: false,
+            was_frozen: false,
+            old,
             watch: None,
             retired: None,
             retry: false,
+            pause: None,
+            vain: false,
             met: false,
             parting: false,
             published: false,

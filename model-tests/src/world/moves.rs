@@ -1,9 +1,9 @@
 //! Everything that can happen next.
 
-use handoff_core::{Input, Successor, Task};
+use handoff_core::supervisor::Question;
+use handoff_core::{Input, Task};
 
 use super::leave::End;
-use super::process::link_name;
 use super::{Body, Call, Life, Mutation, Result, World};
 
 /// One thing that happens.
@@ -23,6 +23,10 @@ pub enum Move {
     Look(u8),
     /// A supervisor without a task begins the next handoff.
     HandOver(u8),
+    /// A supervisor without its listeners asks for them.
+    Ask(u8),
+    /// A further process asks the incumbent how it is.
+    Inquire,
     /// Time passes, up to the next deadline.
     Tick,
     /// S is started again.
@@ -49,10 +53,13 @@ impl World {
     /// Faults, and what may as well never happen: an end is good or bad without them.
     pub fn is_optional(&self, step: Move) -> bool {
         match step {
-            Move::Effect(at, op, _) => {
-                self.processes[usize::from(at)].pending[usize::from(op)].stalled
+            Move::Effect(at, op, n) => {
+                let pending = &self.processes[usize::from(at)].pending[usize::from(op)];
+                let fault = || self.prospects(usize::from(at), pending.call)[usize::from(n)].1;
+                pending.stalled || fault()
             }
             Move::Restart
+            | Move::Inquire
             | Move::Unlink
             | Move::Stall(..)
             | Move::Kill(_)
@@ -101,16 +108,17 @@ impl World {
                 moves.extend(
                     (0..prospects.len()).map(|n| Move::Effect(small(at), small(op), small(n))),
                 );
-                quick |= !pending.call.is_hook() && !pending.stalled;
+                let due = prospects.iter().any(|(_, fault)| !fault);
+                quick |= due && !pending.call.is_hook() && !pending.stalled;
             }
             // Bytes come before timeouts.
             let first = self.without(Mutation::TimeoutsFirst);
-            if process.due.is_some_and(|due| due <= self.now) && (first || !unread) {
+            let due = [process.due, process.trial_due];
+            if due.iter().flatten().any(|due| *due <= self.now) && (first || !unread) {
                 moves.push(Move::Clock(small(at)));
                 quick = true;
             }
-            let idle = process.name == "S" && self.idle(at);
-            if idle && process.watch.is_some() && self.begun < self.setup.handoffs {
+            if self.can_hand_over(at) {
                 moves.push(Move::HandOver(small(at)));
             }
             if process.unbound && matches!(process.body, Body::Incumbent(_)) {
@@ -119,6 +127,10 @@ impl World {
             }
             if self.has_to_look(at) {
                 moves.push(Move::Look(small(at)));
+                quick = true;
+            }
+            if self.has_to_ask(at) {
+                moves.push(Move::Ask(small(at)));
                 quick = true;
             }
         }
@@ -131,7 +143,7 @@ impl World {
 
     fn faulty_moves(&self, moves: &mut Vec<Move>) {
         let supervisors = || {
-            let named = |at: &usize| self.processes[*at].name == "S";
+            let named = |at: &usize| self.processes[*at].is_supervisor();
             (0..self.processes.len()).filter(named)
         };
         if self.setup.restart && supervisors().all(|at| self.processes[at].life == Life::Dead) {
@@ -140,7 +152,14 @@ impl World {
         if self.setup.unlinks && self.path.is_some() && self.faults < self.setup.faults {
             moves.push(Move::Unlink);
         }
+        let asked = |process: &super::Process| process.name == "Q";
+        if self.setup.asks && !self.processes.iter().any(asked) {
+            moves.push(Move::Inquire);
+        }
         for (at, process) in self.processes.iter().enumerate() {
+            if asked(process) {
+                continue;
+            }
             if process.life == Life::Frozen {
                 moves.push(Move::Thaw(small(at)));
             }
@@ -153,7 +172,7 @@ impl World {
                     moves.push(Move::Stall(small(at), small(op)));
                 }
             }
-            let may_freeze = if process.name == "S" {
+            let may_freeze = if process.is_supervisor() {
                 self.setup.freezes
             } else {
                 self.setup.freeze_daemons
@@ -164,55 +183,44 @@ impl World {
         }
     }
 
-    fn readable(&self, at: usize, conn: usize) -> bool {
-        let conn = &self.conns[conn];
-        let Some(end) = (0..2).find(|end| conn.ends[*end] == at && conn.open[*end]) else {
-            return false;
-        };
-        if !conn.known[end] {
-            // Only an incumbent accepts; a link that an operation made is known by its report.
-            return end == 0 && matches!(self.processes[at].body, Body::Incumbent(_));
-        }
-        !conn.unread[end].is_empty() || !conn.open[1 - end]
-    }
-
-    /// Whether the process has neither a machine nor an operation left.
-    fn idle(&self, at: usize) -> bool {
-        let process = &self.processes[at];
-        matches!(process.body, Body::Idle) && process.pending.is_empty()
-    }
-
-    fn has_to_look(&self, at: usize) -> bool {
-        let process = &self.processes[at];
-        if process.name != "S" || !self.idle(at) || self.without(Mutation::Unwatched) {
-            return false;
-        }
-        let gone = |pid| {
-            self.by_pid(pid)
-                .is_none_or(|at| self.processes[at].life == Life::Dead)
-        };
-        process.watch.is_some_and(gone) || process.retry && self.lock.is_none()
-    }
-
     pub(crate) fn next_due(&self) -> Option<handoff_core::Instant> {
         // Time passes for the frozen, too; what is due meanwhile they find when they thaw.
         self.processes
             .iter()
-            .filter_map(|process| process.due)
+            .flat_map(|process| [process.due, process.trial_due])
+            .flatten()
+            .chain(self.pauses())
+            .chain(self.watches())
             .filter(|due| *due > self.now && due.as_nanos() < u64::MAX)
             .min()
     }
 
+    /// When probations end.
+    fn watches(&self) -> impl Iterator<Item = handoff_core::Instant> {
+        let pending = self.processes.iter().flat_map(|process| &process.pending);
+        pending.filter_map(|op| match op.call {
+            Call::WatchProbation(_, until) if op.result.is_none() => Some(until),
+            _ => None,
+        })
+    }
+
     /// Makes it happen.
     pub fn apply(&mut self, step: Move) {
+        let faults = self.faults;
+        self.happens(step);
+        self.beat();
+        self.brisk &= faults == self.faults;
+    }
+
+    fn happens(&mut self, step: Move) {
         self.note(|world| world.describe(step));
         match step {
             Move::Read(at, conn) => self.read(usize::from(at), usize::from(conn)),
             Move::Effect(at, op, prospect) => {
                 let (at, op) = (usize::from(at), usize::from(op));
                 let call = self.processes[at].pending[op].call;
-                let result = self.prospects(at, call)[usize::from(prospect)];
-                self.faults += u8::from(prospect > 0);
+                let (result, fault) = self.prospects(at, call)[usize::from(prospect)];
+                self.faults += u8::from(fault);
                 let mut acts = result;
                 if self.without(Mutation::FailedSealCounts) && call == Call::Seal {
                     acts = Result::Sealed;
@@ -227,10 +235,13 @@ impl World {
             Move::Report(at, op) => self.finish(usize::from(at), usize::from(op)),
             Move::Clock(at) => {
                 let at = usize::from(at);
+                let process = &self.processes[at];
                 if self.gives_up(at) {
-                    self.end(at, &End::Leave);
-                } else {
+                    self.end(at, End::Leave);
+                } else if process.due.is_some_and(|due| due <= self.now) {
                     self.input(at, Input::Deadline);
+                } else {
+                    self.successor_input(at, Input::Deadline);
                 }
             }
             Move::Reap(at) => {
@@ -240,15 +251,19 @@ impl World {
                     self.lock = None;
                 }
             }
-            Move::Look(at) => {
-                let entry = self.journal;
-                let at = usize::from(at);
-                self.processes[at].watch = None;
-                self.processes[at].retry = false;
-                self.become_supervisor(at, Task::Recover(entry));
+            Move::Look(at) => self.look(usize::from(at)),
+            Move::Ask(at) => self.ask(usize::from(at), Question::Listeners),
+            Move::Inquire => {
+                let at = self.spawn("Q", Body::Idle);
+                self.ask(at, Question::Status);
             }
             Move::HandOver(at) => self.hand_over(usize::from(at)),
-            Move::Tick => self.now = self.next_due().unwrap_or(self.now).max(self.now),
+            Move::Tick => {
+                let mut pending = self.processes.iter().flat_map(|process| &process.pending);
+                // A hook that takes its time may exceed what others have.
+                self.brisk &= !pending.any(|op| op.call.is_hook());
+                self.now = self.next_due().unwrap_or(self.now).max(self.now);
+            }
             Move::Restart => {
                 let at = self.spawn("S", Body::Idle);
                 let entry = self.journal;
@@ -277,9 +292,11 @@ impl World {
                 self.faults += 1;
                 let process = &mut self.processes[usize::from(at)];
                 process.life = Life::Frozen;
+                process.was_frozen = true;
                 for pending in &mut process.pending {
                     pending.held_up = true;
                 }
+                self.misleads();
             }
             Move::Thaw(at) => self.processes[usize::from(at)].life = Life::Running,
         }
@@ -289,7 +306,7 @@ impl World {
         let pending = self.processes[at].pending.remove(op);
         let result = pending.result.expect("it took effect");
         if pending.call == Call::Open && self.cannot_say_ready(at) {
-            return self.end(at, &End::Leave);
+            return self.end(at, End::Leave);
         }
         // A process that decides to leave on what it hears now may do so: its own part failed or took too long, or it has
         // seen that another lives, and it cannot know that that one dies in this very moment.
@@ -298,23 +315,7 @@ impl World {
             Result::Held | Result::Theirs if self.processes[at].met => true,
             _ => pending.stalled || pending.held_up,
         };
-        self.report(at, pending.op, pending.call, result);
+        self.report(at, &pending, result);
         self.processes[at].parting &= self.is_parting(at);
-    }
-
-    fn read(&mut self, at: usize, conn: usize) {
-        let end = usize::from(self.conns[conn].ends[0] != at);
-        if !self.conns[conn].known[end] {
-            return self.accept(at, conn);
-        }
-        let link = match &self.processes[at].body {
-            Body::Successor(_) => Successor::CHANNEL,
-            _ => link_name(conn),
-        };
-        if let Some(frame) = self.conns[conn].unread[end].pop_front() {
-            let bytes = &frame.bytes[..];
-            return self.input(at, Input::Bytes { link, bytes });
-        }
-        self.input(at, Input::Closed { link });
     }
 }

@@ -53,6 +53,33 @@ pub enum Mutation {
     /// A successor fails when its session is lost while it opens, and an incumbent gives up after it
     /// has tried for the lock once more: the outage of section 12.1.
     Impatient,
+    /// A supervisor does not wait for Standby before it has the incumbent drained.
+    NoStandbyWait,
+    /// A supervisor waits on, whatever happens to a successor on probation.
+    C8Probation,
+    /// A supervisor that loses the incumbent during a probation kills the successor.
+    C6Probation,
+    /// A supervisor says Commit to the successor before the probation.
+    CommitsEarly,
+    /// A supervisor says Commit to the successor as soon as that to the incumbent is written.
+    CommitsAtOnce,
+    /// An incumbent on probation does not refuse a handoff.
+    OnProbation,
+    /// A sealed incumbent does not look for the lock when the deadline has passed.
+    Checking,
+    /// An incumbent does not mind a supervisor of version 2 that is silent, as long as the deadline has
+    /// not passed.
+    C11Silence,
+    /// A supervisor sends no heartbeats.
+    SilentSupervisor,
+    /// A successor whose supervisor is gone is confirmed at once.
+    OrphanedAtOnce,
+    /// An incumbent does not keep the listeners for others.
+    DropsListeners,
+    /// A supervisor that was started again does not ask for the listeners.
+    NeverAsks,
+    /// An incumbent that resumes does not open the data again.
+    StaleResume,
     /// Deadlines are looked at before what was received.
     TimeoutsFirst,
     /// A seal that failed is taken for one that worked.
@@ -65,7 +92,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 36] = [
         Self::C1,
         Self::C2,
         Self::C2GivesUp,
@@ -85,6 +112,19 @@ impl Mutation {
         Self::C10,
         Self::C11,
         Self::Impatient,
+        Self::NoStandbyWait,
+        Self::C8Probation,
+        Self::C6Probation,
+        Self::CommitsEarly,
+        Self::CommitsAtOnce,
+        Self::OnProbation,
+        Self::Checking,
+        Self::C11Silence,
+        Self::SilentSupervisor,
+        Self::OrphanedAtOnce,
+        Self::DropsListeners,
+        Self::NeverAsks,
+        Self::StaleResume,
         Self::TimeoutsFirst,
         Self::FailedSealCounts,
         Self::Unwatched,

@@ -103,7 +103,8 @@ impl World {
             }
             Move::Effect(at, op, prospect) => {
                 let call = self.processes[usize::from(at)].pending[usize::from(op)].call;
-                let result: Result = self.prospects(usize::from(at), call)[usize::from(prospect)];
+                let prospects = self.prospects(usize::from(at), call);
+                let result: Result = prospects[usize::from(prospect)].0;
                 return Event::Came(name(at), call_name(call), format!("{result:?}"));
             }
             Move::Report(at, op) => {
@@ -114,6 +115,8 @@ impl World {
             Move::Reap(at) => format!("{} is gone, and its lock", name(at)),
             Move::Look(at) => format!("{} looks around", name(at)),
             Move::HandOver(at) => format!("{} begins another handoff", name(at)),
+            Move::Ask(at) => format!("{} asks for the listeners", name(at)),
+            Move::Inquire => "somebody asks how the incumbent is".to_owned(),
             Move::Tick => {
                 let by = self.next_due().unwrap_or(self.now).since(self.now);
                 format!("{} s pass by", by.as_secs())
@@ -139,6 +142,8 @@ pub(crate) fn call_name(call: Call) -> String {
         Call::Kill(pid) => format!("Kill({})", pid.saturating_sub(super::PIDS)),
         Call::WriteJournal(entry) => format!("WriteJournal({:?})", entry.stage),
         Call::Probe(_) => "Probe".to_owned(),
+        Call::Serve(_) => "Serve".to_owned(),
+        Call::WatchProbation(..) => "WatchProbation".to_owned(),
         other => format!("{other:?}"),
     }
 }

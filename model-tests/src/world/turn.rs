@@ -1,15 +1,15 @@
 //! One turn of a machine of any role, in the terms of the world.
 
 use handoff_core::{
-    Action, IncumbentOp, Input, Instant, LinkId, Machine, Role, Step, Storage, SuccessorOp,
-    SupervisorOp,
+    Action, Handles, IncumbentOp, Input, Instant, LinkId, Machine, Role, Step, Storage,
+    SuccessorOp, SupervisorOp,
 };
 
 use super::Call;
 
 /// What the machine of any role asked for in one turn.
 pub(super) enum Asked<P> {
-    Send(LinkId, Vec<u8>),
+    Send(LinkId, Vec<u8>, Handles),
     Start(u32, Call),
     Close(LinkId),
     Cancel(u32),
@@ -22,6 +22,18 @@ pub(super) struct Turned<O> {
     pub(super) end: std::result::Result<Option<Instant>, O>,
 }
 
+impl<O: std::fmt::Display> Turned<O> {
+    /// With an end in words, and for the process.
+    pub(super) fn ends<E>(self, end: impl FnOnce(O) -> E) -> Turned<(String, E)> {
+        Turned {
+            asked: self.asked,
+            end: self
+                .end
+                .map_err(|outcome| (outcome.to_string(), end(outcome))),
+        }
+    }
+}
+
 pub(super) fn turn<R: Role<L>, S: Storage, const L: usize>(
     machine: &mut Machine<R, S, L>,
     now: Instant,
@@ -32,6 +44,12 @@ pub(super) fn turn<R: Role<L>, S: Storage, const L: usize>(
     let mut turn = machine
         .handle(now, input)
         .unwrap_or_else(|misuse| panic!("the world misuses a machine: {misuse}"));
+    if let Input::Bytes { handles, .. } = input {
+        assert!(
+            turn.kept() || handles.is_empty(),
+            "descriptors that nobody wants"
+        );
+    }
     let mut asked = Vec::new();
     let end = loop {
         let action = match turn.next() {
@@ -47,7 +65,11 @@ pub(super) fn turn<R: Role<L>, S: Storage, const L: usize>(
             Step::Done(outcome) => break Err(outcome),
         };
         asked.push(match action {
-            Action::Send { link, bytes } => Asked::Send(link, bytes.to_vec()),
+            Action::Send {
+                link,
+                bytes,
+                handles,
+            } => Asked::Send(link, bytes.to_vec(), handles),
             Action::Start(op) => {
                 let (id, call) = call(op);
                 Asked::Start(id, call)
@@ -69,15 +91,22 @@ pub(super) fn incumbent_call(op: IncumbentOp) -> (u32, Call) {
         IncumbentOp::TryLock(ticket) => (ticket.id().number(), Call::TryLock),
         IncumbentOp::InspectPath(ticket) => (ticket.id().number(), Call::Inspect),
         IncumbentOp::BindPath(ticket) => (ticket.id().number(), Call::Bind),
+        IncumbentOp::Confirm(ticket) => (ticket.id().number(), Call::Confirm),
+        IncumbentOp::ListListeners(ticket) => (ticket.id().number(), Call::ListListeners),
+        IncumbentOp::Snapshot(ticket) => (ticket.id().number(), Call::Snapshot),
     }
 }
 
 pub(super) fn successor_call(op: SuccessorOp) -> (u32, Call) {
     match op {
         SuccessorOp::StagePath(ticket) => (ticket.id().number(), Call::Stage),
+        SuccessorOp::WarmUp(ticket) => (ticket.id().number(), Call::WarmUp),
         SuccessorOp::TryLock(ticket) => (ticket.id().number(), Call::TryLock),
         SuccessorOp::Open(ticket) => (ticket.id().number(), Call::Open),
         SuccessorOp::PublishPath(ticket) => (ticket.id().number(), Call::Publish),
+        SuccessorOp::Serve {
+            ticket, published, ..
+        } => (ticket.id().number(), Call::Serve(published)),
     }
 }
 
@@ -92,5 +121,17 @@ pub(super) fn supervisor_call(op: SupervisorOp) -> (u32, Call) {
         SupervisorOp::ClearJournal(ticket) => (ticket.id().number(), Call::ClearJournal),
         SupervisorOp::ColdStart(ticket) => (ticket.id().number(), Call::ColdStart),
         SupervisorOp::Probe { ticket, entry } => (ticket.id().number(), Call::Probe(entry)),
+        SupervisorOp::WatchProbation {
+            ticket,
+            process,
+            until,
+        } => {
+            let call = Call::WatchProbation(process.pid, until);
+            (ticket.id().number(), call)
+        }
+        SupervisorOp::AdoptListeners { ticket, handles } => {
+            assert_eq!(handles.count, 1, "there is one listener");
+            (ticket.id().number(), Call::AdoptListeners)
+        }
     }
 }

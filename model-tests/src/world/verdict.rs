@@ -46,25 +46,39 @@ impl World {
     pub(crate) fn daemon(&self, life: Life) -> bool {
         self.processes
             .iter()
-            .any(|process| process.name != "S" && process.life == life)
+            .any(|process| process.is_daemon() && process.life == life)
     }
 
     /// Whether there is nothing to wish for, or nothing that anybody could do about it.
     pub fn is_well(&self) -> bool {
-        self.serves() || self.daemon(Life::Frozen)
+        self.serves() && self.equipped() || self.daemon(Life::Frozen)
+    }
+
+    /// Whether every supervisor that could do something about it has the listeners, so that it can hand
+    /// over. Who speaks version 1 can neither ask for them nor say what they are.
+    fn equipped(&self) -> bool {
+        let server = self.path.filter(|at| self.processes[*at].old);
+        self.processes.iter().all(|process| {
+            let able = process.is_supervisor() && process.life == Life::Running;
+            let excused = process.old || process.is_stuck() || server.is_some();
+            !able || process.listeners || excused
+        })
     }
 
     /// Promises 4 and 7, of a state in which nothing is left to happen.
     pub fn failed(&self) -> Option<String> {
-        let supervisors = || {
-            let named = |process: &&Process| process.name == "S" && process.life == Life::Running;
-            self.processes.iter().filter(named)
+        let waits = |process: &Process| {
+            let asker = !process.is_daemon() && process.life == Life::Running;
+            asker && !matches!(process.body, Body::Idle)
         };
-        if supervisors().any(|process| !matches!(process.body, Body::Idle)) {
+        if self.processes.iter().any(waits) {
             return Some("a supervisor waits without end".to_owned());
         }
         if self.is_well() || self.is_excused() {
             return None;
+        }
+        if self.serves() {
+            return Some("a supervisor has not got the listeners".to_owned());
         }
         Some("nobody serves, or the control path leads nowhere".to_owned())
     }
@@ -77,8 +91,8 @@ impl World {
         // Without a supervisor nobody starts the daemon again, so two faults may take them all, and no
         // more is promised of three. A supervisor whose operation does not end is as good as frozen.
         let able = |process: &Process| {
-            let stuck = process.name == "S" && process.pending.iter().any(|op| op.stalled);
-            process.life == Life::Running && !stuck
+            let stuck = process.is_supervisor() && process.is_stuck();
+            process.life == Life::Running && !stuck && process.name != "Q"
         };
         let running = self.processes.iter().any(able);
         let deserted = self.deserted && self.faults == 2;

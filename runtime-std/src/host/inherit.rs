@@ -19,6 +19,8 @@ use std::sync::{Arc, OnceLock};
 use rustix::io::{Errno, FdFlags};
 use rustix::net::{AddressFamily, SocketType};
 
+use super::listen::is_listening;
+
 pub(super) mod variables;
 
 use variables::{HANDOFF_SOCK_FD, LISTEN_FDS, Variables};
@@ -28,7 +30,7 @@ pub(super) const FIRST_FD: RawFd = 3;
 
 /// The most listeners that one process can be given: as many as fit into one message of descriptors
 /// (`SCM_MAX_FD`), so that they can be handed back the same way.
-pub const MAX_LISTENERS: usize = 253;
+pub const MAX_LISTENERS: usize = handoff_core::Handles::MAX as usize;
 
 /// Why the inheritance was not accepted.
 #[derive(Debug, thiserror::Error)]
@@ -228,7 +230,7 @@ impl Kind {
         if rustix::net::sockopt::socket_type(fd) != Ok(SocketType::STREAM) {
             return Self::Other;
         }
-        if !listens(fd) {
+        if !is_listening(fd) {
             return Self::NotListening;
         }
         match family {
@@ -261,14 +263,6 @@ fn adopt_channel(fd: RawFd) -> Result<UnixStream, InheritError> {
         fd,
         problem: "is not a connected Unix stream socket",
     })
-}
-
-fn listens(fd: &OwnedFd) -> bool {
-    #[cfg(not(target_vendor = "apple"))]
-    return rustix::net::sockopt::socket_acceptconn(fd) == Ok(true);
-    // Apple's systems cannot tell; there a stream socket without a peer is taken for a listener.
-    #[cfg(target_vendor = "apple")]
-    rustix::net::getpeername(fd).is_err()
 }
 
 /// Take ownership of an inherited socket, and make it close-on-exec.

@@ -102,6 +102,24 @@ pub struct NamedListener {
     pub address: String,
 }
 
+impl ListenAddress {
+    /// Whether a listener whose [`address_of`] is `found` listens here.
+    fn matches(&self, found: &str) -> bool {
+        match self {
+            Self::Tcp(wanted) => found.parse().is_ok_and(|found: SocketAddr| {
+                let mut wanted = *wanted;
+                if wanted.port() == 0 {
+                    wanted.set_port(found.port());
+                }
+                wanted == found
+            }),
+            Self::Unix(path) => found
+                .strip_prefix("unix:")
+                .is_some_and(|found| found == path.to_string_lossy()),
+        }
+    }
+}
+
 impl FromStr for ListenSpec {
     type Err = ListenError;
 
@@ -134,6 +152,12 @@ impl FromStr for ListenSpec {
 }
 
 impl ListenSpec {
+    /// Whether this is the listener that is meant: the name is the same, and so is the address. Port 0
+    /// stands for any port of its IP address.
+    pub fn matches(&self, listener: &NamedListener) -> bool {
+        self.name == listener.name && self.address.matches(&listener.address)
+    }
+
     /// Bind it and listen. A Unix socket that nobody listens on is replaced.
     ///
     /// # Errors
@@ -176,6 +200,16 @@ pub fn address_of(fd: &impl AsFd) -> io::Result<String> {
             "neither a TCP nor a Unix socket",
         )),
     }
+}
+
+/// Whether this is a socket that listens.
+pub fn is_listening(fd: &impl AsFd) -> bool {
+    #[cfg(not(target_vendor = "apple"))]
+    return rustix::net::sockopt::socket_acceptconn(fd) == Ok(true);
+    // Apple's systems cannot tell; there a stream socket without a peer is taken for a listener.
+    #[cfg(target_vendor = "apple")]
+    return rustix::net::sockopt::socket_type(fd) == Ok(rustix::net::SocketType::STREAM)
+        && rustix::net::getpeername(fd).is_err();
 }
 
 /// Check that `name` can stand in `LISTEN_FDNAMES`.
@@ -272,6 +306,41 @@ mod tests {
             let error = text.parse::<ListenSpec>().unwrap_err().to_string();
             assert!(error.contains("a listener"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_listener_is_told_by_its_name_and_address() {
+        let tcp = spec("a=127.0.0.1:0").bind().unwrap();
+        let port = tcp.address.parse::<SocketAddr>().unwrap().port();
+        for (text, same) in [
+            (format!("a={}", tcp.address), true),
+            ("a=127.0.0.1:0".into(), true),
+            (format!("b={}", tcp.address), false),
+            (format!("a=127.0.0.1:{}", port ^ 1), false),
+            ("a=127.0.0.2:0".into(), false),
+            ("a=0.0.0.0:0".into(), false),
+            ("a=[::1]:0".into(), false),
+            ("a=unix:/run/a".into(), false),
+        ] {
+            assert_eq!(spec(&text).matches(&tcp), same, "{text}");
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let unix = spec(&format!("u=unix:{}/s", dir.path().display()));
+        let bound = unix.bind().unwrap();
+        assert!(unix.matches(&bound));
+        assert!(!spec("u=unix:/run/s").matches(&bound));
+        assert!(!spec("u=127.0.0.1:0").matches(&bound));
+    }
+
+    #[test]
+    fn only_what_listens_listens() {
+        let tcp = spec("a=127.0.0.1:0").bind().unwrap();
+        assert!(is_listening(&tcp.fd));
+        assert!(!is_listening(&tempfile::tempfile().unwrap()));
+        let (a, _b) = std::os::unix::net::UnixStream::pair().unwrap();
+        assert!(!is_listening(&a));
+        rustix::net::shutdown(&tcp.fd, rustix::net::Shutdown::Both).unwrap();
+        assert!(!is_listening(&tcp.fd));
     }
 
     #[test]

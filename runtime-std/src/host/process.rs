@@ -188,6 +188,11 @@ impl Process {
 }
 
 impl Watch {
+    /// Whether the process is dead by now, reaped or not. Does not wait.
+    pub fn is_dead(&self) -> bool {
+        self.wait(Some(Instant::now()))
+    }
+
     /// Wait until the process is dead, but not past `deadline` (`None`: none); whether it is.
     fn wait(&self, deadline: Option<Instant>) -> bool {
         loop {
@@ -218,6 +223,27 @@ impl AsFd for Watch {
 /// The system's, when the child can be neither killed nor waited for.
 pub fn kill_and_reap(child: &mut Child, timeout: Duration) -> io::Result<Option<ExitStatus>> {
     child.kill()?;
+    if let Some(process) = Process::of(child.id()) {
+        process.wait_dead(timeout);
+    }
+    child.try_wait()
+}
+
+/// Kill a child of ours together with all of its process group, which it must lead, and reap it. The
+/// status is its own, if it had ended before. Otherwise as [`kill_and_reap`].
+///
+/// The child must not have been reaped: from then on its group's number may be another's.
+///
+/// # Errors
+/// The system's, when the group cannot be killed.
+pub fn kill_group_and_reap(child: &mut Child, timeout: Duration) -> io::Result<Option<ExitStatus>> {
+    if let Some(group) = raw_pid(child.id()) {
+        match rustix::process::kill_process_group(group, Signal::KILL) {
+            // Nobody is left, or, as some systems put it, nobody but a zombie.
+            Ok(()) | Err(Errno::SRCH | Errno::PERM) => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
     if let Some(process) = Process::of(child.id()) {
         process.wait_dead(timeout);
     }
@@ -269,8 +295,12 @@ mod tests {
         let mut child = cat();
         let process = Process::of(child.id()).unwrap();
         assert!(process.is_alive());
+        let watching = process.watch().unwrap();
+        let is_dead = || !matches!(&watching, Watching::Pollable(watch) if !watch.is_dead());
+        assert!(!is_dead() || cfg!(not(target_os = "linux")));
         assert!(process.kill(Signal::KILL).unwrap());
         assert!(process.wait_dead(LONG));
+        assert!(is_dead());
         // Not reaped yet: its pid is still taken, and it is dead all the same.
         assert_eq!(Process::of(process.pid), Some(process));
         assert!(!process.is_alive());
@@ -318,6 +348,28 @@ mod tests {
         let status = kill_and_reap(&mut child, LONG).unwrap().unwrap();
         assert_eq!(status.signal(), Some(9));
         assert_eq!(kill_and_reap(&mut child, LONG).unwrap(), Some(status));
+    }
+
+    #[test]
+    fn a_group_is_killed_with_its_leader_or_after_it() {
+        use std::io::Read;
+        use std::os::unix::process::CommandExt;
+        // The reader ends once nobody holds the pipe any more, the sleeping child included.
+        for (script, code) in [("sleep 600 & wait", None), ("sleep 600 & exit 3", Some(3))] {
+            let mut child = Command::new("sh")
+                .args(["-c", script])
+                .stdout(Stdio::piped())
+                .process_group(0)
+                .spawn()
+                .unwrap();
+            if code.is_some() {
+                assert!(Process::of(child.id()).unwrap().wait_dead(LONG));
+            }
+            let mut held = child.stdout.take().unwrap();
+            let status = kill_group_and_reap(&mut child, LONG).unwrap().unwrap();
+            assert_eq!(status.code(), code, "{script}");
+            held.read_to_end(&mut Vec::new()).unwrap();
+        }
     }
 
     #[test]

@@ -136,6 +136,16 @@ impl SpawnSpec {
         Ok((spawned, ours))
     }
 
+    /// Start the program beside the daemon, with no listener and no word of any.
+    ///
+    /// # Errors
+    /// [`SpawnError`]; no process is left behind.
+    pub fn helper(&self) -> Result<Spawned, SpawnError> {
+        let mut command = self.command()?;
+        forget_birth(&mut command);
+        self.run(&mut command)
+    }
+
     /// Look whether the binary can be run at all, without running it.
     ///
     /// # Errors
@@ -160,6 +170,10 @@ impl SpawnSpec {
         let fds: Vec<_> = listeners.iter().map(|(_, fd)| *fd).chain(channel).collect();
         // Held until the child runs.
         let _occupied = place(&mut command, &fds).map_err(descriptors)?;
+        self.run(&mut command)
+    }
+
+    fn run(&self, command: &mut Command) -> Result<Spawned, SpawnError> {
         let child = command.spawn().map_err(|source| SpawnError::Exec {
             binary: self.binary.clone(),
             source,
@@ -219,9 +233,7 @@ fn set_environment(
     for name in &names {
         check_name(name)?;
     }
-    for name in [LISTEN_PID, HANDOFF_ROLE, HANDOFF_SOCK_FD] {
-        command.env_remove(name);
-    }
+    forget_birth(command);
     command.env(LISTEN_FDS, names.len().to_string());
     command.env(LISTEN_FDNAMES, names.join(":"));
     if successor {
@@ -229,6 +241,19 @@ fn set_environment(
         command.env(HANDOFF_SOCK_FD, (3 + names.len()).to_string());
     }
     Ok(())
+}
+
+/// No child is told what we were told at our own birth.
+fn forget_birth(command: &mut Command) {
+    for name in [
+        LISTEN_FDS,
+        LISTEN_FDNAMES,
+        LISTEN_PID,
+        HANDOFF_ROLE,
+        HANDOFF_SOCK_FD,
+    ] {
+        command.env_remove(name);
+    }
 }
 
 /// Have `fds` appear at descriptor 3 and up in the child.

@@ -1,5 +1,6 @@
 //! What carries out a supervisor's operations: connects, starts, kills, keeps the journal.
 
+use std::io;
 use std::os::fd::BorrowedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -9,18 +10,19 @@ use std::time::{Duration, Instant};
 use handoff_core::journal::{Entry, Record};
 use handoff_core::op::{self, LinkReport, OpId, Scene, Ticket};
 use handoff_core::supervisor::Phase;
-use handoff_core::wire::{Message, Side};
-use handoff_core::{Observation, SupervisorOp};
+use handoff_core::wire::{Hello, Message, Side, VersionRange};
+use handoff_core::{Observation, Reason, SupervisorOp};
 
-use super::{DEATH, SupervisorEvent};
-use crate::driver::{Ended, Host, Links};
+use super::probation::WatchThread;
+use super::{DEATH, HealthCheck, RollbackHandle, SupervisorEvent};
+use crate::driver::{Caller, Ended, Host, Links};
 use crate::hooks::{DrainReport, Progress, SealReport};
 use crate::host::Observer;
 use crate::host::control::connect;
 use crate::host::engine::plain;
 use crate::host::lock::lock_is_free;
 use crate::host::process::kill_and_reap;
-use crate::host::{JournalFile, Process, Signal, SpawnSpec};
+use crate::host::{Clock, JournalFile, Process, Signal, SpawnSpec};
 use crate::successor::Readiness;
 
 pub(super) struct SupervisorHost<'a> {
@@ -43,25 +45,19 @@ pub(super) struct SupervisorHost<'a> {
     pub(super) drained: Option<DrainReport>,
     pub(super) sealed: Option<SealReport>,
     pub(super) ready: Option<Readiness>,
+    pub(super) versions: VersionRange,
+    pub(super) incumbent_version: Option<u16>,
+    pub(super) successor_version: Option<u16>,
+    pub(super) health: Option<&'a HealthCheck>,
+    pub(super) rollback: &'a RollbackHandle,
+    pub(super) watch: Option<WatchThread>,
+    pub(super) caller: Caller,
+    pub(super) clock: Clock,
 }
 
 impl SupervisorHost<'_> {
     fn see(&mut self, event: &SupervisorEvent) {
         self.observer.tell(event);
-    }
-
-    fn connect(&self, links: &mut Links) -> Result<LinkReport, String> {
-        let (stream, peer) =
-            connect(self.control).map_err(|e| format!("{}: {e}", self.control.display()))?;
-        let process = peer
-            .pid
-            .and_then(Process::of)
-            .map(Into::into)
-            .unwrap_or_default();
-        Ok(LinkReport {
-            link: links.adopt(stream),
-            process,
-        })
     }
 
     fn spawn(&mut self, links: &mut Links) -> Result<LinkReport, String> {
@@ -143,10 +139,44 @@ impl SupervisorHost<'_> {
     }
 }
 
+impl SupervisorHost<'_> {
+    /// A peer has said which versions it speaks.
+    fn hello(&mut self, hello: &Hello<'_>) {
+        let version = self.versions.highest_common(hello.versions);
+        match hello.side {
+            Side::Incumbent => {
+                self.incumbent = Process::of(hello.pid);
+                self.incumbent_version = version;
+            }
+            Side::Successor => {
+                self.successor_version = version;
+                tracing::info!(
+                    target: "handoff.versions",
+                    incumbent = self.incumbent_version,
+                    successor = self.successor_version,
+                    "protocol versions"
+                );
+            }
+        }
+    }
+
+    /// The watch over a probation is not wanted any more.
+    pub(super) fn stop_watching(&mut self) {
+        self.rollback.close();
+        if let Some(watch) = self.watch.take() {
+            watch.join();
+        }
+    }
+}
+
 impl Host<handoff_core::Supervisor, 2> for SupervisorHost<'_> {
     fn start(&mut self, op: SupervisorOp, links: &mut Links) {
         let ended: Ended = match op {
-            SupervisorOp::Connect(ticket) => linked(ticket, self.connect(links)),
+            SupervisorOp::Connect(ticket) => {
+                let reached = reach(self.control, links);
+                let path = self.control.display();
+                linked(ticket, reached.map_err(|e| format!("{path}: {e}")))
+            }
             SupervisorOp::Spawn(ticket) => linked(ticket, self.spawn(links)),
             SupervisorOp::Kill { ticket, process } => plain(ticket, self.kill(process.into())),
             SupervisorOp::WriteJournal { ticket, entry } => {
@@ -173,18 +203,50 @@ impl Host<handoff_core::Supervisor, 2> for SupervisorHost<'_> {
                     Err(why) => feed(ticket.failed(&why)),
                 })
             }
+            SupervisorOp::WatchProbation {
+                ticket,
+                process,
+                until,
+            } => {
+                tracing::info!(
+                    target: "handoff.probation",
+                    pid = process.pid,
+                    checked = self.health.is_some(),
+                    "the successor serves on probation"
+                );
+                self.watch = WatchThread::start(
+                    ticket,
+                    process.into(),
+                    self.clock.instant(until.as_nanos()),
+                    self.health.cloned(),
+                    self.rollback,
+                    &self.caller,
+                );
+                return;
+            }
+            SupervisorOp::AdoptListeners { ticket, .. } => {
+                plain(ticket, Err("listeners were not asked for".into()))
+            }
         };
         links.end(ended);
     }
 
-    /// Everything here has ended by the time it could be cancelled.
-    fn cancel(&mut self, _: OpId) {}
+    /// Everything but a watch has ended by the time it could be cancelled.
+    fn cancel(&mut self, op: OpId) {
+        if self.watch.as_ref().is_some_and(|watch| watch.op() == op) {
+            self.rollback.close();
+        }
+    }
 
     fn observe(&mut self, seen: Observation<Phase>) {
         let event = match seen {
             Observation::Phase(phase) => {
                 tracing::debug!(%phase, "supervisor");
                 self.timeline.push((phase, self.started.elapsed()));
+                if phase == Phase::Probation {
+                    // Before anybody hears of it, so that whoever does can end it.
+                    self.rollback.open();
+                }
                 SupervisorEvent::Phase(phase)
             }
             Observation::Lost(_, loss) => {
@@ -192,7 +254,13 @@ impl Host<handoff_core::Supervisor, 2> for SupervisorHost<'_> {
                 SupervisorEvent::Lost(loss)
             }
             Observation::Trouble(cause) => {
-                tracing::warn!(target: "handoff.abort", %cause, "trouble");
+                match cause.reason {
+                    Reason::NoStandby => {
+                        tracing::info!("{cause}, so it may warm up while nobody serves");
+                    }
+                    Reason::NoProbation => tracing::warn!("{cause}"),
+                    _ => tracing::warn!(target: "handoff.abort", %cause, "trouble"),
+                }
                 SupervisorEvent::Trouble(cause)
             }
         };
@@ -201,9 +269,7 @@ impl Host<handoff_core::Supervisor, 2> for SupervisorHost<'_> {
 
     fn message(&mut self, message: &Message<'_>) {
         match *message {
-            Message::Hello(hello) if hello.side == Side::Incumbent => {
-                self.incumbent = Process::of(hello.pid);
-            }
+            Message::Hello(hello) => self.hello(&hello),
             Message::Drained {
                 open_connections,
                 accept_closed,
@@ -257,7 +323,22 @@ impl Host<handoff_core::Supervisor, 2> for SupervisorHost<'_> {
     }
 }
 
-fn linked<K>(ticket: Ticket<K>, result: Result<LinkReport, String>) -> Ended
+/// Connects to the control path.
+pub(crate) fn reach(control: &Path, links: &mut Links) -> io::Result<LinkReport> {
+    let (stream, peer) = connect(control)?;
+    let process = peer
+        .pid
+        .and_then(Process::of)
+        .map(Into::into)
+        .unwrap_or_default();
+    Ok(LinkReport {
+        link: links.adopt(stream),
+        process,
+    })
+}
+
+/// Ends an operation that was to open a link.
+pub(crate) fn linked<K>(ticket: Ticket<K>, result: Result<LinkReport, String>) -> Ended
 where
     K: for<'b> op::Operation<Done<'b> = LinkReport> + 'static,
 {

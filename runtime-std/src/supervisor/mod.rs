@@ -1,7 +1,10 @@
 //! The supervisor on threads: [`Supervisor`] holds the listeners and drives one handoff at a time, on
 //! the thread that calls it.
 
+mod health;
 mod host;
+mod life;
+mod probation;
 mod report;
 
 use std::io;
@@ -13,7 +16,10 @@ use handoff_core::journal::{Entry, Record};
 use handoff_core::wire::HandoffId;
 use handoff_core::{SupervisorConfig, SupervisorOutcome, Task};
 
+pub use self::health::HealthCheck;
 use self::host::SupervisorHost;
+pub(crate) use self::host::{linked, reach};
+pub use self::probation::RollbackHandle;
 pub use self::report::{HandoffSpec, Report, SupervisorEvent};
 use crate::driver::{Driver, Flow};
 use crate::host::Observer;
@@ -34,6 +40,9 @@ pub enum SupervisorError {
     /// The successor's binary cannot be run. Nothing was touched.
     #[error(transparent)]
     Spawn(#[from] SpawnError),
+    /// The health check of a probation cannot be run. Nothing was touched.
+    #[error("the health check: {0}")]
+    HealthCheck(SpawnError),
     /// The control loop could not be set up.
     #[error("the control loop cannot be set up: {0}")]
     Setup(#[from] io::Error),
@@ -52,6 +61,7 @@ pub struct Supervisor {
     times: SupervisorConfig,
     /// The incumbent of the last handoff that committed. It may still answer for a moment.
     retired: Option<Process>,
+    rollback: RollbackHandle,
 }
 
 impl Supervisor {
@@ -76,14 +86,24 @@ impl Supervisor {
             observer: Observer::none(),
             times: SupervisorConfig::new(Task::Recover(None)),
             retired: None,
+            rollback: RollbackHandle::default(),
         })
     }
 
-    /// Hand this listener to every daemon that is started, under this name.
+    /// Hand this listener to every daemon that is started, under this name. Otherwise as
+    /// [`add_listener`](Self::add_listener).
     #[must_use]
     pub fn with_listener(mut self, name: impl Into<String>, listener: impl Into<OwnedFd>) -> Self {
-        self.listeners.push((name.into(), listener.into()));
+        self.add_listener(name, listener);
         self
+    }
+
+    /// Hand this listener to every daemon that is started from now on, under this name.
+    ///
+    /// It comes after those that are there, and replaces none of them: several may share a name, and a
+    /// daemon takes them in order. So no listener is closed here that somebody may be connecting to.
+    pub fn add_listener(&mut self, name: impl Into<String>, listener: impl Into<OwnedFd>) {
+        self.listeners.push((name.into(), listener.into()));
     }
 
     /// Keep a journal in this file, so that a restarted supervisor knows what was in flight. A tmpfs
@@ -94,8 +114,8 @@ impl Supervisor {
         self
     }
 
-    /// Change the times that the protocol leaves to the caller. `task`, `deadline`, `drain_grace`,
-    /// `kill_stuck_incumbent` and `retired` come from elsewhere and are ignored.
+    /// Change the times that the protocol leaves to the caller. What a
+    /// [`HandoffSpec`] says is ignored here, and so are `task` and `retired`.
     #[must_use]
     pub fn with_times(mut self, times: SupervisorConfig) -> Self {
         self.times = times;
@@ -145,19 +165,36 @@ impl Supervisor {
         self.run(config, None)
     }
 
+    /// A handle to send a successor on probation back with, from any thread. It is good for every
+    /// handoff of this supervisor.
+    pub fn rollback_handle(&self) -> RollbackHandle {
+        self.rollback.clone()
+    }
+
     /// Replace the daemon's binary.
     ///
     /// # Errors
     /// [`SupervisorError`] when nothing was begun. How a handoff ended is in the report's outcome.
     pub fn handoff(&mut self, spec: &HandoffSpec) -> Result<Report, SupervisorError> {
         spec.successor.check()?;
+        let health = spec.health.as_ref().filter(|_| !spec.probation.is_zero());
+        if let Some(health) = health {
+            health.check().map_err(SupervisorError::HealthCheck)?;
+        }
+        // A run that is under way when the probation ends has all of its time.
+        let last_run = health.map_or(Duration::ZERO, |health| {
+            health.timeout.saturating_add(DEATH)
+        });
         let mut random = [0; 16];
         getrandom::fill(&mut random).map_err(io::Error::other)?;
         let config = SupervisorConfig {
             task: Task::Handoff(HandoffId::from_random(random)),
             deadline: spec.deadline,
             drain_grace: spec.drain_grace,
+            warmup: spec.warmup_deadline,
+            probation: spec.probation,
             kill_stuck_incumbent: spec.kill_stuck_incumbent,
+            host_limit: self.times.host_limit.max(last_run),
             // Once it is dead its pid may become anybody's.
             retired: self
                 .retired
@@ -165,7 +202,7 @@ impl Supervisor {
                 .map(|process| process.pid),
             ..self.times.clone()
         };
-        let report = self.run(config, Some(&spec.successor))?;
+        let report = self.run(config, Some(spec))?;
         if report.committed() {
             self.daemon = spec.successor.clone();
         }
@@ -175,19 +212,20 @@ impl Supervisor {
     fn run(
         &mut self,
         config: SupervisorConfig,
-        successor: Option<&SpawnSpec>,
+        spec: Option<&HandoffSpec>,
     ) -> Result<Report, SupervisorError> {
         let id = match config.task {
             Task::Handoff(id) => Some(id),
-            Task::Recover(_) => None,
+            Task::Recover(_) | Task::Ask(..) => None,
         };
+        let versions = config.versions;
         let mut driver: Driver<handoff_core::Supervisor, 2> = Driver::new(config)?;
         let started = Instant::now();
         let mut host = SupervisorHost {
             control: &self.control,
             data_dir: &self.data_dir,
             daemon: &self.daemon,
-            successor,
+            successor: spec.map(|spec| &spec.successor),
             listeners: self
                 .listeners
                 .iter()
@@ -204,8 +242,18 @@ impl Supervisor {
             drained: None,
             sealed: None,
             ready: None,
+            versions,
+            incumbent_version: None,
+            successor_version: None,
+            health: spec.and_then(|spec| spec.health.as_ref()),
+            rollback: &self.rollback,
+            watch: None,
+            caller: driver.caller(),
+            clock: driver.engine.clock(),
         };
-        let outcome = match driver.run(&mut host) {
+        let flow = driver.run(&mut host);
+        host.stop_watching();
+        let outcome = match flow {
             Flow::Done(outcome) => outcome,
             Flow::Stopped => return Err(io::Error::other("the control loop was stopped").into()),
         };
@@ -218,6 +266,8 @@ impl Supervisor {
             drained,
             sealed,
             ready,
+            incumbent_version,
+            successor_version,
             ..
         } = host;
         match outcome {
@@ -247,6 +297,8 @@ impl Supervisor {
             drained,
             sealed,
             ready,
+            incumbent_version,
+            successor_version,
         })
     }
 

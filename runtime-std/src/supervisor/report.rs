@@ -7,6 +7,7 @@ use handoff_core::supervisor::Phase;
 use handoff_core::wire::HandoffId;
 use handoff_core::{Cause, Loss, Reason, SupervisorOutcome};
 
+use super::HealthCheck;
 use crate::hooks::{DrainReport, Progress, SealReport};
 use crate::host::SpawnSpec;
 use crate::successor::Readiness;
@@ -40,6 +41,15 @@ pub struct HandoffSpec {
     pub deadline: Duration,
     /// How long the incumbent may drain. Default: 60 seconds.
     pub drain_grace: Duration,
+    /// How long the successor may warm up, before anything is asked of the incumbent. Default: 60
+    /// seconds. One that speaks version 1 cannot say when it is warm, and is not waited for.
+    pub warmup_deadline: Duration,
+    /// How long the successor serves before the incumbent, sealed and ready to come back, is told to
+    /// leave (`C8`). Zero is the default: at once. It takes an incumbent that speaks version 2.
+    pub probation: Duration,
+    /// What is run again and again during the probation; without one it is only watched that the
+    /// successor lives. Default: none.
+    pub health: Option<HealthCheck>,
     /// Kill an incumbent that misses its deadline and go on with the successor, instead of giving
     /// the handoff up (`C10`). Default: no.
     pub kill_stuck_incumbent: bool,
@@ -52,6 +62,9 @@ impl HandoffSpec {
             successor,
             deadline: Duration::from_mins(5),
             drain_grace: Duration::from_mins(1),
+            warmup_deadline: Duration::from_mins(1),
+            probation: Duration::ZERO,
+            health: None,
             kill_stuck_incumbent: false,
         }
     }
@@ -80,6 +93,10 @@ pub struct Report {
     pub sealed: Option<SealReport>,
     /// What the successor said when it was ready.
     pub ready: Option<Readiness>,
+    /// The version of the protocol spoken with the incumbent, if it has said Hello.
+    pub incumbent_version: Option<u16>,
+    /// The version of the protocol spoken with the successor, if it has said Hello.
+    pub successor_version: Option<u16>,
 }
 
 impl Report {
@@ -93,12 +110,17 @@ impl Report {
         match self.outcome {
             // That it is lost is all that the protocol knows.
             SupervisorOutcome::RolledBack { cause, .. }
-                if cause.reason == Reason::SuccessorLost && self.ended.is_some() =>
+                if matches!(
+                    cause.reason,
+                    Reason::SuccessorLost | Reason::ProbationFailed
+                ) && self.ended.is_some() =>
             {
                 self.ended
                     .map(|status| format!("{cause}; it ended with {status}, its log may say why"))
             }
-            SupervisorOutcome::Committed { .. } | SupervisorOutcome::Found { .. } => None,
+            SupervisorOutcome::Committed { .. }
+            | SupervisorOutcome::Found { .. }
+            | SupervisorOutcome::Answered { .. } => None,
             SupervisorOutcome::RolledBack { cause, .. } | SupervisorOutcome::Failed(cause) => {
                 Some(cause.to_string())
             }

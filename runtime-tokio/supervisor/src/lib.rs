@@ -1,10 +1,11 @@
 //! All of the `handoff` binary, so that other programs can be it, too: `supervise` replaces a daemon's
-//! binary while it runs, `demo` shows it all, and `kvd` is the daemon of the demo. Of use by itself is
+//! binary while it runs, `status` asks how it is, `demo` shows it all, and `kvd` is the daemon of the demo. Of use by itself is
 //! [`load`].
 
 mod demo;
 mod kvd;
 pub mod load;
+mod status;
 mod supervise;
 
 use std::ffi::OsString;
@@ -17,6 +18,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use demo::{DemoArgs, SupervisorArgs};
 use kvd::args::KvdArgs;
+use status::StatusArgs;
 use supervise::args::SuperviseArgs;
 
 #[derive(Debug, Parser)]
@@ -36,6 +38,7 @@ enum Command {
     #[command(hide = true)]
     DemoSupervisor(SupervisorArgs),
     Supervise(SuperviseArgs),
+    Status(StatusArgs),
 }
 
 /// Runs the binary with these arguments, the first of which is its name. Ends the process if they
@@ -55,14 +58,16 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         // log may die without taking us along.
         .log_internal_errors(false)
         .init();
+    let done = |()| ExitCode::SUCCESS;
     let result = match command {
-        Command::Supervise(args) => supervise::run(&args),
-        Command::Kvd(args) => kvd::run(&args),
-        Command::Demo(args) => demo::run(&args),
-        Command::DemoSupervisor(args) => demo::run_supervisor(&args),
+        Command::Supervise(args) => supervise::run(&args).map(done),
+        Command::Status(args) => status::run(&args),
+        Command::Kvd(args) => kvd::run(&args).map(done),
+        Command::Demo(args) => demo::run(&args).map(done),
+        Command::DemoSupervisor(args) => demo::run_supervisor(&args).map(done),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             // For an operator, so in one line, and without the stack that RUST_BACKTRACE would add.
             // Where nobody reads it, the exit status has to do.

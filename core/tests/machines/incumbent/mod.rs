@@ -1,7 +1,14 @@
-//! The incumbent: a handoff step by step, `C1`, and what becomes of hooks that fail.
+//! The incumbent: a handoff step by step, `C1`, and what becomes of hooks that fail. Its supervisor speaks
+//! version 1 here, but for the modules.
 
+mod ask;
+mod checking;
+mod heartbeats;
+mod limits;
+mod probation;
 mod reclaim;
 mod sessions;
+mod version_2;
 
 use std::time::Duration;
 

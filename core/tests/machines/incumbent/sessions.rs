@@ -151,9 +151,9 @@ fn what_is_not_allowed_ends_the_session_and_nothing_else() {
 fn a_version_that_we_do_not_speak_ends_the_session_with_both_in_the_reason() {
     let mut o = serving();
     opened(&mut o, 1);
-    let ack = Message::HelloAck { version: 2, id: ID };
+    let ack = Message::HelloAck { version: 3, id: ID };
     assert_eq!(o.hear(1, &ack), ["close 1"]);
-    assert!(o.has_seen("ours 1..=1, theirs 2..=2"), "{:?}", o.seen);
+    assert!(o.has_seen("ours 1..=2, theirs 3..=3"), "{:?}", o.seen);
     let mut o = acknowledged();
     assert_eq!(o.bytes(1, &frame_of(2, &PREPARE)), ["close 1"]);
     assert!(o.has_seen("version 2 on a session of version 1"));

@@ -174,6 +174,7 @@ fn what_happens_to_anyone_after_commit_is_no_trouble() {
     ] {
         let mut s = opening();
         s.takes = false;
+        s.seen.clear();
         s.hear(N, &ready(true));
         happens(&mut s);
         assert!(!s.has_seen("trouble"), "{:?}", s.seen);

@@ -1,8 +1,14 @@
-//! The supervisor: a handoff step by step, and the rules `C6` to `C8` and `C10`.
+//! The supervisor: a handoff step by step, and the rules `C6` to `C8` and `C10`. Its peers speak version
+//! 1 here, but for the modules.
 
+mod ask;
+mod heartbeats;
+mod informing;
 mod limits;
 mod peers;
+mod probation;
 mod recovery;
+mod standby;
 
 use std::time::Duration;
 
@@ -23,14 +29,63 @@ const DRAINED: Message<'_> = Message::Drained {
     accept_closed: true,
 };
 
+/// Of a peer that speaks version 1.
 fn hello(side: Side, pid: u32) -> Message<'static> {
+    hello_of(VersionRange::V1, side, pid)
+}
+
+fn hello_of(versions: VersionRange, side: Side, pid: u32) -> Message<'static> {
     Message::Hello(Hello {
         side,
         pid,
         build_id: b"build",
-        versions: VersionRange::V1,
+        versions,
         capabilities: 0,
     })
+}
+
+const V1: VersionRange = VersionRange::V1;
+const V2: VersionRange = VersionRange::SUPPORTED;
+const STANDBY: Message<'_> = Message::Standby { id: ID };
+
+/// The successor is to say Hello to a supervisor whose incumbent speaks these versions.
+fn welcoming_old(config: SupervisorConfig, old: VersionRange) -> Sup {
+    let mut s = meeting_with(config);
+    let acts = s.hear(O, &hello_of(old, Side::Incumbent, OLD.pid));
+    assert_eq!(acts, ["send 1 HelloAck", "start Spawn"]);
+    assert!(spawn(&mut s).is_empty());
+    s
+}
+
+/// The successor of version 2 warms up.
+fn warming_with(config: SupervisorConfig, old: VersionRange) -> Sup {
+    let mut s = welcoming_old(config, old);
+    let acts = s.hear(N, &hello_of(V2, Side::Successor, NEW.pid));
+    assert_eq!(acts, ["send 2 HelloAck"]);
+    s
+}
+
+/// The journal is to be written, with peers of these versions.
+fn journaling_of(config: SupervisorConfig, old: VersionRange, new: VersionRange) -> Sup {
+    if new == V2 {
+        let mut s = warming_with(config, old);
+        assert_eq!(s.hear(N, &STANDBY), ["start WriteJournal"]);
+        return s;
+    }
+    let mut s = welcoming_old(config, old);
+    let acts = s.hear(N, &hello(Side::Successor, NEW.pid));
+    assert_eq!(acts, ["send 2 HelloAck", "start WriteJournal"]);
+    s
+}
+
+/// The successor opens its data, with peers of these versions.
+fn opening_of(config: SupervisorConfig, old: VersionRange, new: VersionRange) -> Sup {
+    let mut s = journaling_of(config, old, new);
+    assert_eq!(journal_ends(&mut s), ["send 1 PrepareHandoff"]);
+    assert_eq!(s.hear(O, &DRAINED), ["send 1 SealRequest"]);
+    let acts = s.hear(O, &seal_complete());
+    assert_eq!(acts, ["send 2 Begin", "start WriteJournal"]);
+    s
 }
 
 fn seal_complete() -> Message<'static> {
@@ -145,7 +200,13 @@ fn a_handoff_goes_step_by_step_and_begin_does_not_wait_for_the_journal() {
         s.hear(N, &ready(true)),
         ["send 1 Commit", "start ClearJournal", "done"]
     );
-    assert_eq!(s.end(), format!("committed: pid 200 serves (handoff {ID})"));
+    assert_eq!(
+        s.end(),
+        format!(
+            "committed: pid 200 serves (handoff {ID}) \
+             (without warm standby: the successor speaks version 1)"
+        )
+    );
 }
 
 #[test]

@@ -47,7 +47,7 @@ fn an_incumbent_without_a_version_in_common_ends_the_task_with_both_ranges() {
         capabilities: 0,
     });
     assert_eq!(s.hear(O, &stranger), ["close 1", "done"]);
-    assert!(s.end().contains("ours 1..=1, theirs 3..=4"), "{}", s.end());
+    assert!(s.end().contains("ours 1..=2, theirs 3..=4"), "{}", s.end());
 }
 
 #[test]

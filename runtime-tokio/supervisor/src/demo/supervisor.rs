@@ -103,7 +103,9 @@ fn conclude(report: Report, teller: &mut Teller, daemons: &mut Vec<Child>) -> an
         SupervisorOutcome::RolledBack { .. } => Ending::RolledBack { cause },
         SupervisorOutcome::ColdStarted { process, .. } => Ending::ColdStarted { pid: process.pid },
         SupervisorOutcome::Found { pid } => Ending::Found { pid },
-        SupervisorOutcome::Failed(_) => Ending::Failed { cause },
+        SupervisorOutcome::Answered { .. } | SupervisorOutcome::Failed(_) => {
+            Ending::Failed { cause }
+        }
     };
     daemons.extend(report.child);
     let at_us = teller.micros();

@@ -3,14 +3,20 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+use std::{process, thread};
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use handoff_std::core::{IncumbentConfig, SuccessorConfig};
 use handoff_std::hooks::HookError;
 
 /// A small durable key-value daemon that speaks RESP2 and can be handed over.
 #[derive(Debug, Clone, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct KvdArgs {
+    /// Something else than to be the daemon.
+    #[command(subcommand)]
+    pub(crate) command: Option<KvdCommand>,
+
     /// Where the data and the writer lock live.
     #[arg(long, value_name = "DIR", default_value = "kvd-data")]
     pub(crate) data_dir: PathBuf,
@@ -36,6 +42,18 @@ pub(crate) struct KvdArgs {
     pub(crate) faults: Faults,
 }
 
+/// What `handoff kvd` can do besides.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum KvdCommand {
+    /// Ask the daemon at this address whether it is well. Ends with status 0 if it says so, and with
+    /// 1 if it does not, does not answer within 5 seconds, or is no kvd.
+    Check {
+        /// Where it listens.
+        #[arg(value_name = "ADDR")]
+        address: SocketAddr,
+    },
+}
+
 /// Delays and failures that a test asks for. None by default.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Faults, for tests")]
@@ -44,7 +62,8 @@ pub(crate) struct Faults {
     #[arg(long, value_name = "MS", default_value_t = 0)]
     pub(crate) open_delay_ms: u64,
 
-    /// Take this long to warm up, before the data is needed.
+    /// Take this long to warm up, before the data is needed. A successor does it while the daemon
+    /// before it still serves.
     #[arg(long, value_name = "MS", default_value_t = 0)]
     pub(crate) warmup_ms: u64,
 
@@ -57,6 +76,10 @@ pub(crate) struct Faults {
     #[arg(long, value_name = "MS", default_value_t = 0)]
     pub(crate) seal_delay_ms: u64,
 
+    /// Say in INFO, and so to `kvd check`, that it is not well, once it has served for this long.
+    #[arg(long, value_name = "MS")]
+    pub(crate) sick_after_ms: Option<u64>,
+
     /// Fail in this hook. A drain fails after it has stopped accepting, a seal after it has closed
     /// the data. May be given more than once.
     #[arg(long, value_name = "HOOK")]
@@ -65,6 +88,10 @@ pub(crate) struct Faults {
     /// Panic in this hook, before it has done anything. May be given more than once.
     #[arg(long, value_name = "HOOK")]
     pub(crate) panic: Vec<PanicIn>,
+
+    /// Die at the end of the warm-up, without a word.
+    #[arg(long)]
+    pub(crate) die_in_warm_up: bool,
 
     /// Never come back from a drain, whatever its deadline and whoever asks it to stop.
     #[arg(long)]
@@ -78,6 +105,8 @@ pub(crate) struct Faults {
 /// A hook that can fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum FailIn {
+    /// Warming up.
+    WarmUp,
     /// Opening the data.
     Open,
     /// Draining.
@@ -110,9 +139,21 @@ impl Faults {
         Duration::from_millis(self.open_delay_ms)
     }
 
-    /// How long to warm up.
-    pub(crate) fn warmup(&self) -> Duration {
-        Duration::from_millis(self.warmup_ms)
+    /// Warms up: takes its time, and then fails or dies if it was asked to.
+    ///
+    /// # Errors
+    /// Says that it was asked for.
+    pub(crate) fn warm_up(&self) -> Result<(), HookError> {
+        thread::sleep(Duration::from_millis(self.warmup_ms));
+        if self.die_in_warm_up {
+            process::abort();
+        }
+        self.check(FailIn::WarmUp)
+    }
+
+    /// After how long to be sick; `None` for never.
+    pub(crate) fn sick_after(&self) -> Option<Duration> {
+        self.sick_after_ms.map(Duration::from_millis)
     }
 
     /// How long to draw a drain out.

@@ -9,7 +9,7 @@ use std::fmt;
 use std::io::{self, PipeReader, PipeWriter};
 use std::net::TcpListener;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -80,16 +80,25 @@ pub(crate) struct Status {
     generation: AtomicU64,
     phase: AtomicU8,
     connections: AtomicUsize,
+    /// Whether the process before it can no longer come back.
+    committed: AtomicBool,
+    /// When it began to serve.
+    since: OnceLock<Instant>,
+    /// For how long it is well then; `None`: for ever.
+    well_for: Option<Duration>,
 }
 
 impl Status {
     /// The status of a daemon that calls itself `tag`.
-    pub(crate) fn new(tag: String) -> Self {
+    pub(crate) fn new(tag: String, well_for: Option<Duration>) -> Self {
         Self {
             tag,
             generation: AtomicU64::new(0),
             phase: AtomicU8::new(Phase::Opened as u8),
             connections: AtomicUsize::new(0),
+            committed: AtomicBool::new(false),
+            since: OnceLock::new(),
+            well_for,
         }
     }
 
@@ -109,6 +118,19 @@ impl Status {
         self.generation.store(generation, Ordering::Release);
     }
 
+    /// Says that the process before it can no longer come back.
+    pub(crate) fn set_committed(&self) {
+        self.committed.store(true, Ordering::Release);
+    }
+
+    /// Whether the daemon finds itself well.
+    fn is_healthy(&self) -> bool {
+        match (self.since.get(), self.well_for) {
+            (Some(since), Some(well_for)) => since.elapsed() < well_for,
+            _ => true,
+        }
+    }
+
     /// Connections that are open.
     pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::Acquire)
@@ -118,14 +140,20 @@ impl Status {
     pub(crate) fn info(&self, keys: u64) -> String {
         format!(
             "version:{}\r\npid:{}\r\ngeneration:{}\r\nphase:{}\r\nkeys:{keys}\r\n\
-             connected_clients:{}\r\n",
+             connected_clients:{}\r\nhealthy:{}\r\ncommitted:{}\r\n",
             self.tag,
             std::process::id(),
             self.generation.load(Ordering::Acquire),
             self.phase(),
             self.connections(),
+            yes_or_no(self.is_healthy()),
+            yes_or_no(self.committed.load(Ordering::Acquire)),
         )
     }
+}
+
+const fn yes_or_no(yes: bool) -> &'static str {
+    if yes { "yes" } else { "no" }
 }
 
 /// Counts a connection as open for as long as it lives.
@@ -200,6 +228,8 @@ impl Epoch {
     /// When the system has no pipe left.
     pub(crate) fn begin(store: Arc<Store>, status: Arc<Status>) -> io::Result<Arc<Self>> {
         let (stopped, stop) = io::pipe()?;
+        // Before the first client could ask.
+        status.since.get_or_init(Instant::now);
         Ok(Arc::new(Self {
             store,
             status,

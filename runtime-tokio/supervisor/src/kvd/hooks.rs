@@ -1,4 +1,4 @@
-//! The daemon's part of a handoff: drain, seal, resume.
+//! The daemon's part of a handoff: drain, seal, resume, and the word that there is no way back.
 
 use std::sync::Arc;
 use std::thread;
@@ -19,7 +19,8 @@ const LOOK: Duration = Duration::from_millis(5);
 impl Drainable for Kvd {
     /// Stops accepting, so that new clients wait in the kernel's backlog for whoever serves next.
     /// Executes what has arrived and closes every connection between two requests: its client
-    /// connects again and waits in the backlog too.
+    /// connects again and waits in the backlog too. So nobody can read here any more what a
+    /// successor has overwritten meanwhile.
     fn drain(&self, cx: &HookContext) -> Result<DrainReport, HookError> {
         let faults = &self.inner.faults;
         faults.maybe_panic(PanicIn::Drain);
@@ -108,6 +109,13 @@ impl Drainable for Kvd {
     /// INFO shows it from now on.
     fn generation(&self, generation: u64) {
         self.set_generation(generation);
+    }
+
+    /// INFO shows it from now on. The data is kept as any version of kvd keeps it, so nothing had to
+    /// wait for this.
+    fn committed(&self) -> Result<(), HookError> {
+        self.set_committed();
+        Ok(())
     }
 
     fn snapshot(&self) -> Snapshot {

@@ -5,6 +5,7 @@
 //! stretch of serving it, and [`Kvd`] goes from epoch to epoch as the hooks in [`hooks`] say.
 
 pub(crate) mod args;
+mod check;
 mod command;
 mod connection;
 mod epoch;
@@ -73,7 +74,7 @@ impl Kvd {
                 data_dir: data_dir.to_owned(),
                 grace: args.drain_grace(),
                 faults: args.faults.clone(),
-                status: Arc::new(Status::new(args.tag.clone())),
+                status: Arc::new(Status::new(args.tag.clone(), args.faults.sick_after())),
                 life: Mutex::new(Life {
                     store: Arc::new(store),
                     listeners: Vec::new(),
@@ -108,6 +109,11 @@ impl Kvd {
     /// Says as which incumbent the daemon serves; INFO shows it.
     pub(crate) fn set_generation(&self, generation: u64) {
         self.inner.status.set_generation(generation);
+    }
+
+    /// Says that the process before it can no longer come back; INFO shows it.
+    pub(crate) fn set_committed(&self) {
+        self.inner.status.set_committed();
     }
 
     /// The number of committed write transactions: the revision of the daemon's one shard.

@@ -16,16 +16,20 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::Kvd;
-use super::args::KvdArgs;
+use super::args::{KvdArgs, KvdCommand};
+use super::check::check;
 
 /// The name of the listener that clients connect to.
 const RESP: &str = "resp";
 
-/// Runs the daemon until it has been handed over or is told to end.
+/// Runs the daemon until it has been handed over or is told to end, or asks another one.
 ///
 /// # Errors
 /// Whatever keeps it from serving. The process should end with a failure then.
 pub(crate) fn run(args: &KvdArgs) -> anyhow::Result<()> {
+    if let Some(KvdCommand::Check { address }) = args.command {
+        return check(address);
+    }
     // First of all, while there is but one thread.
     let role = detect_role()?;
     let signals = Signals::new([SIGTERM, SIGINT])?;
@@ -44,11 +48,21 @@ fn start(
     signals: Signals,
 ) -> anyhow::Result<()> {
     let lock = DataDirLock::acquire(&args.data_dir)?;
-    let incumbent = Incumbent::bind(control, lock)?.with_times(args.faults.incumbent_times());
-    let listener = listener(&mut listeners, args)?;
-    thread::sleep(args.faults.warmup());
+    let mut incumbent = Incumbent::bind(control, lock)?
+        .with_build_id(args.tag.as_bytes())
+        .with_times(args.faults.incumbent_times());
+    let listener = if let Some(listener) = listeners.take_tcp(RESP)? {
+        listener
+    } else {
+        let listener = bind(args)?;
+        // A supervisor that takes charge later can have it all the same.
+        incumbent = incumbent.with_kept_listener(RESP, listener.try_clone()?);
+        listener
+    };
+    warm_up(args)?;
     let daemon = Kvd::open(args, &args.data_dir)?;
     daemon.set_generation(incumbent.generation());
+    daemon.set_committed();
     daemon.serve_on(listener)?;
     answer(incumbent, &daemon, signals)
 }
@@ -64,9 +78,12 @@ fn take_over(
         times: args.faults.successor_times(),
         ..SuccessorSetup::new(control, &args.data_dir)
     };
-    let standing = successor.handshake(setup)?;
-    thread::sleep(args.faults.warmup());
-    let mut begun = standing.wait_for_begin()?;
+    let warming = successor.handshake(setup)?;
+    if let Err(error) = warm_up(args) {
+        warming.give_up(&format!("{error:#}"));
+        return Err(error);
+    }
+    let mut begun = warming.stand_by()?.wait_for_begin()?;
     let listener = listener(begun.listeners(), args)?;
     let daemon = match Kvd::open(args, &args.data_dir) {
         Ok(daemon) => daemon,
@@ -96,12 +113,18 @@ fn stand_alone(
 ) -> anyhow::Result<()> {
     let lock = DataDirLock::acquire(&args.data_dir)?;
     let listener = listener(&mut listeners, args)?;
-    thread::sleep(args.faults.warmup());
+    warm_up(args)?;
     let daemon = Kvd::open(args, &args.data_dir)?;
     daemon.set_generation(lock.generation());
+    daemon.set_committed();
     daemon.serve_on(listener)?;
     signals.forever().next();
     daemon.shutdown()
+}
+
+/// What needs neither the lock nor the data.
+fn warm_up(args: &KvdArgs) -> anyhow::Result<()> {
+    args.faults.warm_up().map_err(anyhow::Error::from_boxed)
 }
 
 fn answer(incumbent: Incumbent, daemon: &Kvd, signals: Signals) -> anyhow::Result<()> {
@@ -127,9 +150,13 @@ fn stop_on_signal(mut signals: Signals, incumbent: IncumbentHandle) -> anyhow::R
 }
 
 fn listener(listeners: &mut InheritedListeners, args: &KvdArgs) -> anyhow::Result<TcpListener> {
-    if let Some(listener) = listeners.take_tcp(RESP)? {
-        return Ok(listener);
+    match listeners.take_tcp(RESP)? {
+        Some(listener) => Ok(listener),
+        None => bind(args),
     }
+}
+
+fn bind(args: &KvdArgs) -> anyhow::Result<TcpListener> {
     let listener = TcpListener::bind(args.listen)
         .with_context(|| format!("cannot listen on {}", args.listen))?;
     tracing::info!(address = %listener.local_addr()?, "listening");

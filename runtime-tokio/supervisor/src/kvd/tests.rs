@@ -1,5 +1,7 @@
 //! The daemon seen from outside: over TCP, and through the hooks.
 
+mod health;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -129,7 +131,8 @@ fn commands_are_answered_as_redis_answers() {
         b"-ERR unknown command 'flushall'\r\n",
     );
     let info = format!(
-        "version:v7\r\npid:{}\r\ngeneration:3\r\nphase:serving\r\nkeys:1\r\nconnected_clients:1\r\n",
+        "version:v7\r\npid:{}\r\ngeneration:3\r\nphase:serving\r\nkeys:1\r\nconnected_clients:1\r\n\
+         healthy:yes\r\ncommitted:no\r\n",
         std::process::id()
     );
     let reply = format!("${}\r\n{info}\r\n", info.len());
@@ -390,4 +393,24 @@ fn hooks_panic_as_asked() {
     assert!(catch_unwind(|| kvd.seal(&context())).is_err());
     kvd.resume().unwrap();
     ask(&mut client, b"GET a\r\n", b"$1\r\n1\r\n");
+}
+
+#[test]
+fn nobody_reads_from_a_drained_daemon() {
+    let daemon = daemon("");
+    let mut reader = connect(daemon.addr);
+    ask(&mut reader, b"SET k old\r\n", b"+OK\r\n");
+    seal(&daemon.kvd);
+    // What a successor may have overwritten is not answered: the connection is at its end.
+    let _ = reader.write_all(b"GET k\r\n");
+    let mut answer = Vec::new();
+    // That, or a reset.
+    let _ = reader.read_to_end(&mut answer);
+    assert!(answer.is_empty(), "{answer:?}");
+    let mut early = connect(daemon.addr);
+    early.write_all(b"GET k\r\n").unwrap();
+    early
+        .set_read_timeout(Some(Duration::from_millis(50)))
+        .unwrap();
+    assert!(early.read(&mut [0; 1]).is_err());
 }

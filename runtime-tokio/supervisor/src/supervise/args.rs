@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use handoff_std::host::ListenSpec;
+use clap::builder::RangedU64ValueParser;
+use handoff_std::host::{ListenSpec, SpawnSpec};
+use handoff_std::{HandoffSpec, HealthCheck};
 
 /// What `--help` says at its end.
 const NOTES: &str = "\
@@ -23,20 +25,41 @@ Handoffs:
     err: what was wrong and what to do        (nothing was begun)
   It comes when the handoff has ended, so give the client time:
     echo handoff | socat -t 600 - UNIX-CONNECT:PATH
+  If a peer that speaks version 1 made do without a part of it, a committed handoff's answer goes
+  on with ` without=TEXT`.
   When another binary has been committed, DIR/.handoff.binary remembers it, together with the
   BINARY of the command line. A later start with the same BINARY starts the remembered one; a
   start with a different BINARY forgets it: the command line wins.
 
+Probation:
+  With --probation-secs the new daemon serves that long before the old one leaves. The old one stays
+  closed and ready, and comes back with every write that the new one has acknowledged, if the new
+  one dies, fails its health check, or you write `rollback` to the trigger socket. The answer to
+  that is one line, when the new daemon is gone and the old one has been told to serve again:
+    ok: handoff_id=ID committed=false abort_reason=TEXT
+    err: what was wrong and what to do        (nothing is rolled back)
+  and whoever asked for the handoff is told the same. After a commit there is no way back but
+  another handoff, to the earlier binary.
+  The health check is run by /bin/sh -c, at once and then again and again, with the supervisor's
+  environment and the new daemon's pid in HANDOFF_PID. Status 0 means well.
+
 Restarts of the supervisor:
-  A daemon that is found alive is adopted and watched, not started again. Its listeners cannot be
-  bound a second time while it lives, unless they are handed over by name (LISTEN_FDS, such as
-  from a systemd socket unit). Without them it is watched all the same, and handoffs are refused
-  until they can be bound.
+  A daemon that is found alive is adopted and watched, not started again, and gives its listeners
+  back: those that --listener names and that are bound where it says are taken, and nothing is
+  bound a second time. So a killed supervisor is started again with the same command line, and a new
+  version of it likewise; no connection is refused meanwhile. If the daemon does not answer yet,
+  it is asked again every second. The log says what differs between the daemon's listeners and the
+  command line; what the daemon lacks is bound, and reaches it with the next handoff.
+  A daemon that speaks version 1 cannot give them back. Unless they are handed over by name
+  (LISTEN_FDS, such as from a systemd socket unit), it is watched all the same, and handoffs are
+  refused until they can be bound, which is tried every second.
 
 Signals:
   SIGTERM or SIGINT lets a handoff in flight end, stops the daemon (SIGTERM, after 10 s SIGKILL),
-  and ends with status 0. A second one ends the supervisor at once and leaves everything as it is.
-  To replace the supervisor itself, use --keep-daemon.";
+  and ends with status 0. No probation is waited for: one that goes on, or begins, is ended by a
+  rollback at once, since nobody would be left to judge it. A second signal ends the supervisor at
+  once and leaves everything as it is.
+  To replace the supervisor itself, use --keep-daemon, or SIGKILL.";
 
 /// Start a daemon, keep it running, and replace its binary without losing a connection or a write.
 #[derive(Debug, Clone, Args)]
@@ -51,7 +74,8 @@ pub(crate) struct SuperviseArgs {
     pub(crate) data_dir: PathBuf,
 
     /// A listener to hold for the daemon: IP:PORT or unix:PATH. One that was inherited under this
-    /// name is used instead. May be given more than once.
+    /// name is used instead, and one that a living daemon has from an earlier supervisor. May be
+    /// given more than once.
     #[arg(long = "listener", value_name = "NAME=ADDR")]
     pub(crate) listeners: Vec<ListenSpec>,
 
@@ -65,6 +89,10 @@ pub(crate) struct SuperviseArgs {
     #[arg(long, value_name = "PATH")]
     pub(crate) trigger_socket: Option<PathBuf>,
 
+    /// How long a successor may warm up before it stands by. The daemon serves meanwhile.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = seconds())]
+    pub(crate) warmup_secs: u64,
+
     /// How long the daemon may drain in a handoff.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = seconds())]
     pub(crate) drain_grace_secs: u64,
@@ -72,6 +100,35 @@ pub(crate) struct SuperviseArgs {
     /// How long a handoff may take until the successor is ready, all in all.
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = seconds())]
     pub(crate) deadline_secs: u64,
+
+    /// How long a new daemon serves on probation, while the old one can still come back. 0: not at
+    /// all. A daemon that speaks version 1 cannot come back, so its successor has none.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = or_none())]
+    pub(crate) probation_secs: u64,
+
+    /// The command that says whether a daemon on probation is well.
+    #[arg(long, value_name = "CMD", requires = "probation_secs")]
+    pub(crate) health_check: Option<OsString>,
+
+    /// From the start of one health check to the start of the next.
+    #[arg(long, value_name = "SECONDS", default_value_t = 1, value_parser = seconds())]
+    #[arg(requires = "health_check")]
+    pub(crate) health_interval_secs: u64,
+
+    /// How long a health check may take; then it is killed, and has failed.
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = seconds())]
+    #[arg(requires = "health_check")]
+    pub(crate) health_timeout_secs: u64,
+
+    /// How many health checks must fail in a row until the handoff is rolled back.
+    #[arg(
+        long,
+        value_name = "COUNT",
+        default_value_t = 3,
+        requires = "health_check"
+    )]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) health_failures: u32,
 
     /// Kill a daemon that does not drain or seal in time and go on with the successor, instead of
     /// giving the handoff up.
@@ -92,8 +149,15 @@ pub(crate) struct SuperviseArgs {
     pub(crate) command: Vec<OsString>,
 }
 
-fn seconds() -> clap::builder::RangedU64ValueParser {
-    clap::value_parser!(u64).range(1..=365 * 24 * 3600)
+/// The longest time that can be given, in seconds.
+const LONGEST: u64 = 365 * 24 * 3600;
+
+fn seconds() -> RangedU64ValueParser {
+    clap::value_parser!(u64).range(1..=LONGEST)
+}
+
+fn or_none() -> RangedU64ValueParser {
+    clap::value_parser!(u64).range(..=LONGEST)
 }
 
 impl SuperviseArgs {
@@ -103,13 +167,26 @@ impl SuperviseArgs {
         self.journal.clone().unwrap_or_else(default)
     }
 
-    /// How long the daemon may drain.
-    pub(crate) const fn drain_grace(&self) -> Duration {
-        Duration::from_secs(self.drain_grace_secs)
+    /// The handoff to this successor.
+    pub(crate) fn handoff(&self, successor: SpawnSpec) -> HandoffSpec {
+        HandoffSpec {
+            deadline: Duration::from_secs(self.deadline_secs),
+            drain_grace: Duration::from_secs(self.drain_grace_secs),
+            warmup_deadline: Duration::from_secs(self.warmup_secs),
+            kill_stuck_incumbent: self.kill_stuck_incumbent,
+            probation: Duration::from_secs(self.probation_secs),
+            health: self.health(),
+            ..HandoffSpec::new(successor)
+        }
     }
 
-    /// How long a handoff may take.
-    pub(crate) const fn deadline(&self) -> Duration {
-        Duration::from_secs(self.deadline_secs)
+    fn health(&self) -> Option<HealthCheck> {
+        let command = self.health_check.as_ref()?;
+        Some(HealthCheck {
+            interval: Duration::from_secs(self.health_interval_secs),
+            timeout: Duration::from_secs(self.health_timeout_secs),
+            failures: self.health_failures,
+            ..HealthCheck::command("/bin/sh", ["-c".into(), command.clone()])
+        })
     }
 }

@@ -1,42 +1,73 @@
-//! The daemon's listeners: inherited by name, or bound, or missing because somebody else still
-//! listens there.
+//! The daemon's listeners: inherited by name, or given back by a daemon that lives, or bound, or
+//! missing because somebody else still listens there.
 
 use anyhow::bail;
 use handoff_std::InheritedListeners;
 use handoff_std::host::listen::{ListenAddress, address_of};
 use handoff_std::host::{ListenError, ListenSpec, NamedListener};
 
+use super::kept::{self, Kept, written};
+
 /// What became of the listeners that the command line asks for.
 #[derive(Debug, Default)]
 pub(super) struct Listeners {
-    /// Those that were inherited.
-    pub(super) inherited: Vec<NamedListener>,
-    /// Those that were bound just now.
-    pub(super) bound: Vec<NamedListener>,
+    /// Those that are there: inherited, given back, or bound just now.
+    pub(super) held: Vec<NamedListener>,
+    /// The names of those that were bound just now.
+    pub(super) fresh: Vec<String>,
     /// Those whose address is in use, and the reason in words.
     pub(super) missing: Vec<(ListenSpec, ListenError)>,
+    /// How what the daemon keeps differs from that, in words; it has been logged.
+    pub(super) differences: Vec<String>,
+    /// Why the daemon does not give more back.
+    pub(super) refused: Option<String>,
 }
 
 impl Listeners {
-    /// Takes or binds every one of `specs`.
+    /// Takes or binds every one of `specs`. `kept` is what a living daemon gives back; what of it is
+    /// not asked for is closed.
     ///
     /// # Errors
     /// Names the listener and what is wrong with it. An address in use is no error yet.
     pub(super) fn open(
         specs: &[ListenSpec],
         mut inherited: InheritedListeners,
+        kept: Kept,
     ) -> anyhow::Result<Self> {
-        let mut listeners = Self::default();
+        let Kept {
+            listeners: mut kept,
+            refused,
+        } = kept;
+        let mut listeners = Self {
+            differences: kept::differences(specs, &kept),
+            refused,
+            ..Self::default()
+        };
+        for difference in &listeners.differences {
+            tracing::warn!("{difference}");
+        }
+        if let Some(why) = &listeners.refused {
+            tracing::warn!(why, "the daemon does not give its listeners back");
+        }
         for (at, spec) in specs.iter().enumerate() {
             if specs.iter().take(at).any(|other| other.name == spec.name) {
                 bail!("two listeners are called `{}`; rename one", spec.name);
             }
             if let Some(listener) = take(spec, &mut inherited)? {
-                listeners.inherited.push(listener);
+                listeners.held.push(listener);
+                continue;
+            }
+            if let Some(listener) = kept::take(spec, &mut kept) {
+                listeners.held.push(listener);
                 continue;
             }
             match spec.bind() {
-                Ok(listener) => listeners.bound.push(listener),
+                Ok(listener) => {
+                    let NamedListener { name, address, .. } = &listener;
+                    tracing::info!(name, address, "listening");
+                    listeners.fresh.push(name.clone());
+                    listeners.held.push(listener);
+                }
                 Err(error @ ListenError::InUse { .. }) => {
                     listeners.missing.push((spec.clone(), error));
                 }
@@ -46,36 +77,8 @@ impl Listeners {
         for name in inherited.names() {
             tracing::warn!(name, "inherited, but no --listener has this name; closed");
         }
-        for NamedListener { name, address, .. } in &listeners.inherited {
-            tracing::info!(name, address, "listening (inherited)");
-        }
-        for NamedListener { name, address, .. } in &listeners.bound {
-            tracing::info!(name, address, "listening");
-        }
         Ok(listeners)
     }
-}
-
-/// Tries once more to bind what is missing; returns what could be bound.
-pub(super) fn bind_missing(missing: &mut Vec<(ListenSpec, ListenError)>) -> Vec<NamedListener> {
-    let mut bound = Vec::new();
-    missing.retain_mut(|(spec, reason)| match spec.bind() {
-        Ok(listener) => {
-            tracing::info!(
-                name = listener.name,
-                address = listener.address,
-                "listening"
-            );
-            bound.push(listener);
-            false
-        }
-        Err(error) => {
-            tracing::debug!(name = spec.name, %error, "still missing");
-            *reason = error;
-            true
-        }
-    });
-    bound
 }
 
 fn take(
@@ -83,25 +86,21 @@ fn take(
     inherited: &mut InheritedListeners,
 ) -> anyhow::Result<Option<NamedListener>> {
     let name = spec.name.clone();
-    let (fd, wanted) = match &spec.address {
-        ListenAddress::Tcp(address) => (
-            inherited.take_tcp(&name)?.map(Into::into),
-            (address.port() != 0).then(|| address.to_string()),
-        ),
-        ListenAddress::Unix(path) => (
-            inherited.take_unix(&name)?.map(Into::into),
-            Some(format!("unix:{}", path.display())),
-        ),
+    let fd = match &spec.address {
+        ListenAddress::Tcp(_) => inherited.take_tcp(&name)?.map(Into::into),
+        ListenAddress::Unix(_) => inherited.take_unix(&name)?.map(Into::into),
     };
     let Some(fd) = fd else { return Ok(None) };
     let address = address_of(&fd)?;
-    if wanted.as_ref().is_some_and(|wanted| *wanted != address) {
+    tracing::info!(name, address, "listening (inherited)");
+    let listener = NamedListener { name, fd, address };
+    if !spec.matches(&listener) {
         tracing::warn!(
-            name,
-            address,
-            wanted,
+            name = listener.name,
+            address = listener.address,
+            wanted = written(spec),
             "the inherited listener is used, though it listens elsewhere than the command line says"
         );
     }
-    Ok(Some(NamedListener { name, fd, address }))
+    Ok(Some(listener))
 }

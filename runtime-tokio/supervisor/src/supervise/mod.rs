@@ -7,13 +7,15 @@
 //! | [`worker`] | the thread that a handoff runs on |
 //! | [`trigger`] | the socket on which handoffs are asked for |
 //! | [`daemon`] | a process that is watched, child of ours or not |
-//! | [`listeners`] | inherited, bound, or missing |
+//! | [`listeners`] | inherited, given back, bound, or missing |
+//! | [`kept`] | what a daemon that lives gives back, and what is different there |
 //! | [`binary`] | which binary is the current one, remembered across restarts |
 
 pub(crate) mod args;
 mod backoff;
 mod binary;
 mod daemon;
+mod kept;
 mod listeners;
 mod overseer;
 mod signals;
@@ -22,6 +24,7 @@ mod worker;
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::path::Path;
+use std::time::Instant;
 
 use anyhow::{Context, bail};
 use handoff_std::core::supervisor::Phase;
@@ -31,7 +34,7 @@ use handoff_std::{Supervisor, SupervisorEvent};
 use args::SuperviseArgs;
 use binary::BinaryRecord;
 use listeners::Listeners;
-use overseer::Overseer;
+use overseer::{Missing, Overseer};
 use signals::Signals;
 use trigger::Trigger;
 use worker::Worker;
@@ -58,7 +61,8 @@ pub(crate) fn run(args: &SuperviseArgs) -> anyhow::Result<()> {
         .with_context(|| format!("cannot create {}", args.data_dir.display()))?;
     let _in_charge = take_charge(&args.data_dir)?;
 
-    let listeners = Listeners::open(&args.listeners, inherited.listeners)?;
+    let kept = kept::ask(&args.control_socket);
+    let mut listeners = Listeners::open(&args.listeners, inherited.listeners, kept)?;
     let occupied = is_occupied(&args.control_socket, &args.data_dir);
     if let Some((_, error)) = listeners.missing.first()
         && !occupied
@@ -77,20 +81,18 @@ pub(crate) fn run(args: &SuperviseArgs) -> anyhow::Result<()> {
     let mut supervisor = Supervisor::new(&args.control_socket, &args.data_dir, daemon)?
         .with_journal(&journal)
         .with_observer(observer(args));
-    let names = |listeners: &[NamedListener]| listeners.iter().map(|l| l.name.clone()).collect();
-    let fresh = names(&listeners.bound);
-    for listener in listeners.inherited.into_iter().chain(listeners.bound) {
-        supervisor = supervisor.with_listener(listener.name, listener.fd);
+    for NamedListener { name, fd, .. } in listeners.held.drain(..) {
+        supervisor.add_listener(name, fd);
     }
     let trigger = match &args.trigger_socket {
         Some(path) => Some(Trigger::bind(path, &args.allowed_uids).context("trigger socket")?),
         None => None,
     };
-    let worker = Worker::start(JournalFile::new(journal), record)
+    let control = args.control_socket.clone();
+    let worker = Worker::start(control, JournalFile::new(journal), record)
         .context("cannot start the handoff thread")?;
-    Overseer::new(args, supervisor, worker, signals, trigger)
-        .with_listeners(listeners.missing, fresh)
-        .run()
+    let missing = Missing::after(listeners, Instant::now());
+    Overseer::new(args, supervisor, worker, signals, trigger, missing).run()
 }
 
 /// Keeps a second supervisor away from the same daemon, for as long as the file is open.
@@ -115,15 +117,18 @@ fn take_charge(data_dir: &Path) -> anyhow::Result<File> {
     }
 }
 
-/// Whether a daemon seems to be there: somebody answers on the control path, or holds the writer
+/// Whether a daemon seems to be there: somebody listens on the control path, or holds the writer
 /// lock.
 fn is_occupied(control_path: &Path, data_dir: &Path) -> bool {
-    let answers = match control::connect(control_path) {
+    is_listened_on(control_path) || lock::lock_is_free(data_dir).is_ok_and(|free| !free)
+}
+
+fn is_listened_on(control_path: &Path) -> bool {
+    match control::connect(control_path) {
         Ok(_) => true,
         // Its queue is full, so somebody lives who is to empty it.
         Err(error) => error.kind() == std::io::ErrorKind::WouldBlock,
-    };
-    answers || lock::lock_is_free(data_dir).is_ok_and(|free| !free)
+    }
 }
 
 /// The daemon that is started when nobody serves.
@@ -176,14 +181,14 @@ fn observer(args: &SuperviseArgs) -> impl FnMut(&SupervisorEvent) + Send + 'stat
 /// What a handoff comes by. Troubles, lost sessions and the outcome are logged by the library.
 fn log(event: &SupervisorEvent) {
     use handoff_std::core::supervisor::Phase::{
-        ColdStarting, Committing, Draining, Evicting, Killing, KillingIncumbent, Opening, Sealing,
-        Spawning, Undoing,
+        ColdStarting, Committing, Draining, Evicting, Killing, KillingIncumbent, Opening,
+        Probation, Sealing, Spawning, Undoing, Warming,
     };
     match event {
         // The others are looks and pauses that may come by many times a second.
         SupervisorEvent::Phase(
-            phase @ (Spawning | Draining | Sealing | Opening | Committing | KillingIncumbent
-            | Killing | Undoing | ColdStarting | Evicting),
+            phase @ (Spawning | Warming | Draining | Sealing | Opening | Probation | Committing
+            | KillingIncumbent | Killing | Undoing | ColdStarting | Evicting),
         ) => tracing::info!(%phase, "supervisor"),
         SupervisorEvent::Drained(report) => {
             tracing::info!(

@@ -4,14 +4,15 @@
 //! which owns the successor until it reports it; only processes named here are reaped here, each
 //! by its own pid.
 
+mod ending;
+mod missing;
 mod requests;
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
-use handoff_std::Supervisor;
 use handoff_std::core::{Reason, SupervisorOutcome};
-use handoff_std::host::{ListenError, ListenSpec, NamedListener, Signal, lock};
+use handoff_std::host::{Signal, lock};
+use handoff_std::{RollbackHandle, Supervisor};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
@@ -19,20 +20,15 @@ use super::args::SuperviseArgs;
 use super::backoff::Backoff;
 use super::daemon::Daemon;
 use super::is_occupied;
-use super::listeners::bind_missing;
 use super::signals::Signals;
 use super::trigger::{ClientId, Trigger};
-use super::worker::{Ended, Task, Worker};
-use requests::answer;
+use super::worker::{Came, Ended, Task, Worker};
+use ending::Stop;
+pub(super) use missing::Missing;
 
-/// How often a missing listener is tried again.
-const BIND_EVERY: Duration = Duration::from_secs(1);
-/// How often a process is looked at that cannot be watched.
-const ASK_EVERY: Duration = Duration::from_millis(200);
-/// How long a daemon may take to end when it is told to.
-const TERMINATION: Duration = Duration::from_secs(10);
-/// How long a killed process may take to be gone.
-const DEATH: Duration = Duration::from_secs(5);
+/// How often a look is taken at what does not tell by itself: a process that cannot be watched, and
+/// whether a handoff has come to its probation.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// All that the loop knows.
 pub(super) struct Overseer<'a> {
@@ -48,12 +44,7 @@ pub(super) struct Overseer<'a> {
     backoff: Backoff,
     /// When to look for a daemon, or start one, while there is none.
     start_at: Instant,
-    missing: Vec<(ListenSpec, ListenError)>,
-    bind_at: Instant,
-    /// Bound at last, and not with the supervisor yet.
-    bound: Vec<NamedListener>,
-    /// The names of those that an adopted daemon cannot have, since we bound them ourselves.
-    fresh: Vec<String>,
+    missing: Missing,
     stop: Stop,
 }
 
@@ -61,20 +52,18 @@ pub(super) struct Overseer<'a> {
 enum Doing {
     Nothing(Box<Supervisor>),
     Recovery,
-    /// For this client.
-    Handoff(ClientId),
+    /// The daemon is asked for its listeners.
+    Asking,
+    Handoff(Handoff),
 }
 
-/// How far the way out has been gone.
-#[derive(Clone, Copy)]
-enum Stop {
-    No,
-    /// As soon as nothing is in flight.
-    Asked,
-    /// The daemon was told to end, and will be killed then.
-    Terminating(Instant),
-    /// It was killed, and should be gone by then.
-    Killing(Instant),
+/// A handoff in flight.
+struct Handoff {
+    client: ClientId,
+    /// Ends its probation.
+    rollback: RollbackHandle,
+    /// Clients that asked for that.
+    regretful: Vec<ClientId>,
 }
 
 impl<'a> Overseer<'a> {
@@ -84,8 +73,8 @@ impl<'a> Overseer<'a> {
         worker: Worker,
         signals: Signals,
         trigger: Option<Trigger>,
+        missing: Missing,
     ) -> Self {
-        let now = Instant::now();
         Self {
             args,
             worker,
@@ -95,32 +84,10 @@ impl<'a> Overseer<'a> {
             daemon: None,
             leaving: Vec::new(),
             backoff: Backoff::new(),
-            start_at: now,
-            missing: Vec::new(),
-            bind_at: now + BIND_EVERY,
-            bound: Vec::new(),
-            fresh: Vec::new(),
+            start_at: Instant::now(),
+            missing,
             stop: Stop::No,
         }
-    }
-
-    /// Which listeners are missing, and the names of those that were bound just now.
-    pub(super) fn with_listeners(
-        mut self,
-        missing: Vec<(ListenSpec, ListenError)>,
-        fresh: Vec<String>,
-    ) -> Self {
-        for (spec, error) in &missing {
-            tracing::warn!(
-                name = spec.name, %error,
-                "LISTENER MISSING: a daemon that lives has probably kept it from an earlier \
-                 supervisor. It is watched all the same; handoffs are refused until the listener \
-                 can be bound, which is tried every second"
-            );
-        }
-        self.missing = missing;
-        self.fresh = fresh;
-        self
     }
 
     /// Goes on until told to end.
@@ -136,7 +103,7 @@ impl<'a> Overseer<'a> {
                 self.finish(ended, now);
             }
             self.reap(now);
-            self.bind(now);
+            self.complete(now);
             self.start(now);
             self.serve_trigger(now);
             if self.stop(now)? {
@@ -146,27 +113,20 @@ impl<'a> Overseer<'a> {
         }
     }
 
-    fn heed_signals(&mut self) -> anyhow::Result<()> {
-        let mut count = self.signals.take();
-        if count > 0 && matches!(self.stop, Stop::No) {
-            tracing::info!("told to end");
-            self.stop = Stop::Asked;
-            count -= 1;
-        }
-        if count > 0 {
-            bail!("told to end a second time: ending at once, the daemon is left as it is");
-        }
-        Ok(())
-    }
-
     /// Takes in what came of a task.
     fn finish(&mut self, ended: Ended, now: Instant) {
-        let Ended { supervisor, result } = ended;
+        let Ended { supervisor, came } = ended;
         let doing = std::mem::replace(&mut self.doing, Doing::Nothing(supervisor));
-        if let (Doing::Handoff(client), Some(trigger)) = (&doing, &mut self.trigger) {
-            trigger.answer(*client, &answer(&result), now);
+        let result = match came {
+            Came::Report(result) => result,
+            Came::Listeners(kept) => {
+                return self.missing.take_back(&self.args.listeners, kept);
+            }
+        };
+        if let Doing::Handoff(handoff) = doing {
+            self.answer(&handoff, &result, now);
         }
-        let report = match result {
+        let report = match *result {
             Ok(report) => report,
             Err(error) => {
                 tracing::error!(%error, "not even begun");
@@ -176,10 +136,10 @@ impl<'a> Overseer<'a> {
         };
         match report.outcome {
             SupervisorOutcome::Committed { .. } | SupervisorOutcome::ColdStarted { .. } => {
-                self.fresh.clear();
+                self.missing.started_a_daemon();
                 self.replace(report.child.map(Daemon::child));
             }
-            SupervisorOutcome::Found { pid } => self.adopt(pid),
+            SupervisorOutcome::Found { pid } => self.adopt(pid, now),
             SupervisorOutcome::Failed(cause) if cause.reason == Reason::Unsettled => {
                 let SuperviseArgs {
                     control_socket,
@@ -194,7 +154,9 @@ impl<'a> Overseer<'a> {
                 );
             }
             // The daemon is the one that it was, if there is one.
-            SupervisorOutcome::RolledBack { .. } | SupervisorOutcome::Failed(_) => {}
+            SupervisorOutcome::RolledBack { .. }
+            | SupervisorOutcome::Answered { .. }
+            | SupervisorOutcome::Failed(_) => {}
         }
         self.retry(now);
     }
@@ -205,7 +167,7 @@ impl<'a> Overseer<'a> {
         self.leaving.extend(before);
         // Somebody else has the address of a listener, and now there is a daemon without it.
         if let Some(daemon) = &self.daemon
-            && !self.missing.is_empty()
+            && self.missing.first().is_some()
         {
             tracing::warn!(
                 pid = daemon.pid(),
@@ -216,7 +178,7 @@ impl<'a> Overseer<'a> {
     }
 
     /// Watches a daemon that serves already.
-    fn adopt(&mut self, pid: u32) {
+    fn adopt(&mut self, pid: u32, now: Instant) {
         if self
             .daemon
             .as_ref()
@@ -229,13 +191,9 @@ impl<'a> Overseer<'a> {
             Some(at) => Some(self.leaving.swap_remove(at)),
             None => Daemon::found(pid),
         };
-        for name in self.fresh.drain(..) {
-            tracing::warn!(
-                name,
-                "the daemon that was found does not have this listener, since it was bound just \
-                 now: connections wait until the next handoff"
-            );
-        }
+        self.missing.found_a_daemon();
+        // It may be the one to ask for what is missing.
+        self.missing.retry(now);
         let before = std::mem::replace(&mut self.daemon, daemon);
         self.leaving.extend(before);
     }
@@ -259,7 +217,7 @@ impl<'a> Overseer<'a> {
         self.daemon = None;
         self.backoff.ended(lived);
         // It may have been what kept a listener from us.
-        self.bind_at = now;
+        self.missing.retry(now);
         match (&self.doing, self.stop) {
             // Who is the daemon now, the handoff's end will tell.
             (Doing::Handoff(_), _) => {
@@ -283,22 +241,23 @@ impl<'a> Overseer<'a> {
         tracing::info!(?pause, "there is no daemon; looking again after a pause");
     }
 
-    fn bind(&mut self, now: Instant) {
-        if self.missing.is_empty() || now < self.bind_at {
-            return;
+    /// Tries to get the listeners that are missing: by binding them, and from the daemon.
+    fn complete(&mut self, now: Instant) {
+        let lacks = self.missing.bind(now);
+        if lacks && self.is_idle() && self.daemon.is_some() {
+            self.begin(Doing::Asking, Task::AskForListeners);
         }
-        self.bind_at = now + BIND_EVERY;
-        let bound = bind_missing(&mut self.missing);
-        self.fresh
-            .extend(bound.iter().map(|bound| bound.name.clone()));
-        self.bound.extend(bound);
+    }
+
+    /// Whether something can be begun.
+    const fn is_idle(&self) -> bool {
+        matches!((&self.doing, self.stop), (Doing::Nothing(_), Stop::No))
     }
 
     /// Starts the daemon if there is none. Another process may have taken over, so it is a recovery
     /// that does it, which starts one only if nobody serves.
     fn start(&mut self, now: Instant) {
-        let idle = matches!(self.doing, Doing::Nothing(_)) && matches!(self.stop, Stop::No);
-        if !idle || self.daemon.is_some() || now < self.start_at {
+        if !self.is_idle() || self.daemon.is_some() || now < self.start_at {
             return;
         }
         if let Some((spec, error)) = self.missing.first()
@@ -308,7 +267,7 @@ impl<'a> Overseer<'a> {
                 name = spec.name, %error,
                 "the daemon is not started without all of its listeners"
             );
-            self.start_at = now + BIND_EVERY;
+            self.start_at = now + missing::EVERY;
             return;
         }
         self.begin(Doing::Recovery, Task::Recover);
@@ -317,53 +276,11 @@ impl<'a> Overseer<'a> {
     fn begin(&mut self, doing: Doing, task: Task) {
         match std::mem::replace(&mut self.doing, doing) {
             Doing::Nothing(mut supervisor) => {
-                for NamedListener { name, fd, .. } in self.bound.drain(..) {
-                    *supervisor = supervisor.with_listener(name, fd);
-                }
+                self.missing.give_to(&mut supervisor);
                 self.worker.give(supervisor, task);
             }
             // One at a time.
             busy => self.doing = busy,
-        }
-    }
-
-    /// Goes the way out as far as it can be gone now; whether its end is reached.
-    fn stop(&mut self, now: Instant) -> anyhow::Result<bool> {
-        if !matches!(self.doing, Doing::Nothing(_)) {
-            return Ok(false);
-        }
-        match self.stop {
-            Stop::No => return Ok(false),
-            Stop::Asked => {
-                self.trigger = None;
-                if self.args.keep_daemon {
-                    tracing::info!("ending; the daemon goes on");
-                    return Ok(true);
-                }
-                self.signal_all(Signal::TERM);
-                self.stop = Stop::Terminating(now + TERMINATION);
-            }
-            Stop::Terminating(kill_at) if now >= kill_at => {
-                tracing::warn!("the daemon does not end; killing it");
-                self.signal_all(Signal::KILL);
-                self.stop = Stop::Killing(now + DEATH);
-            }
-            Stop::Killing(give_up_at) if now >= give_up_at => {
-                let stuck = self.processes().map(Daemon::pid).next();
-                bail!("pid {} does not die", stuck.context("nobody is left")?);
-            }
-            Stop::Terminating(_) | Stop::Killing(_) => {}
-        }
-        Ok(self.processes().next().is_none())
-    }
-
-    fn processes(&self) -> impl Iterator<Item = &Daemon> {
-        self.leaving.iter().chain(&self.daemon)
-    }
-
-    fn signal_all(&self, signal: Signal) {
-        for daemon in self.processes() {
-            daemon.signal(signal);
         }
     }
 
@@ -384,24 +301,23 @@ impl<'a> Overseer<'a> {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => {
                 tracing::error!(%error, "cannot wait for events; looking now and then");
-                std::thread::sleep(ASK_EVERY);
+                std::thread::sleep(LOOK_EVERY);
             }
         }
     }
 
     /// When something is due although nothing happens.
     fn deadline(&self) -> Option<Instant> {
-        let idle = matches!(self.doing, Doing::Nothing(_)) && matches!(self.stop, Stop::No);
-        let start = (idle && self.daemon.is_none()).then_some(self.start_at);
-        let bind = (!self.missing.is_empty()).then_some(self.bind_at);
+        let start = (self.is_idle() && self.daemon.is_none()).then_some(self.start_at);
         let stop = match self.stop {
             Stop::Terminating(at) | Stop::Killing(at) => Some(at),
             Stop::No | Stop::Asked => None,
         };
         let unwatched = self.processes().any(|daemon| daemon.watch().is_none());
-        let ask = unwatched.then(|| Instant::now() + ASK_EVERY);
+        let probation = matches!((&self.doing, self.stop), (Doing::Handoff(_), Stop::Asked));
+        let look = (unwatched || probation).then(|| Instant::now() + LOOK_EVERY);
         let trigger = self.trigger.as_ref().and_then(Trigger::deadline);
-        [start, bind, stop, ask, trigger]
+        [start, self.missing.deadline(), stop, look, trigger]
             .into_iter()
             .flatten()
             .min()

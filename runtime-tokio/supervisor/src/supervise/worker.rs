@@ -1,4 +1,4 @@
-//! The thread that handoffs and recoveries run on, so that the loop goes on meanwhile: it reaps,
+//! The thread that handoffs, recoveries and questions run on, so that the loop goes on meanwhile: it reaps,
 //! heeds signals and answers other clients.
 //!
 //! The supervisor travels: whoever has it may use it, so there is one task at a time.
@@ -19,6 +19,7 @@ use handoff_std::host::{JournalFile, SpawnSpec, boot_id};
 use handoff_std::{HandoffSpec, Report, Supervisor, SupervisorError};
 
 use super::binary::BinaryRecord;
+use super::kept::{self, Kept};
 
 /// What the thread is to do.
 #[derive(Debug)]
@@ -26,7 +27,17 @@ pub(super) enum Task {
     /// Find out who serves, and start the daemon if nobody does (`C9`).
     Recover,
     /// Replace the daemon.
-    Handoff(HandoffSpec),
+    Handoff(Box<HandoffSpec>),
+    /// Ask the daemon for the listeners that it keeps.
+    AskForListeners,
+}
+
+/// What came of a task.
+pub(super) enum Came {
+    /// Of a recovery or a handoff.
+    Report(Box<Result<Report, SupervisorError>>),
+    /// Of the question.
+    Listeners(Kept),
 }
 
 /// A task that has ended.
@@ -34,7 +45,7 @@ pub(super) struct Ended {
     /// Back from the thread.
     pub(super) supervisor: Box<Supervisor>,
     /// What came of it.
-    pub(super) result: Result<Report, SupervisorError>,
+    pub(super) came: Came,
 }
 
 /// The thread, seen from the loop.
@@ -50,12 +61,20 @@ impl Worker {
     ///
     /// # Errors
     /// The system's.
-    pub(super) fn start(journal: JournalFile, record: BinaryRecord) -> io::Result<Self> {
+    pub(super) fn start(
+        control: PathBuf,
+        journal: JournalFile,
+        record: BinaryRecord,
+    ) -> io::Result<Self> {
         let (bell, ring) = UnixStream::pair()?;
         bell.set_nonblocking(true)?;
         let (tasks, inbox) = mpsc::channel();
         let (outbox, ends) = mpsc::channel();
-        let desk = Desk { journal, record };
+        let desk = Desk {
+            control,
+            journal,
+            record,
+        };
         thread::Builder::new()
             .name("handoff".into())
             .spawn(move || {
@@ -101,23 +120,25 @@ impl AsFd for Worker {
 
 /// What the thread itself needs.
 struct Desk {
+    control: PathBuf,
     journal: JournalFile,
     record: BinaryRecord,
 }
 
 impl Desk {
     fn work(&self, mut supervisor: Box<Supervisor>, task: Task) -> Ended {
-        let result = match task {
-            Task::Recover => self.recover(&mut supervisor),
+        let came = match task {
+            Task::Recover => Came::Report(Box::new(self.recover(&mut supervisor))),
             Task::Handoff(spec) => {
                 let result = supervisor.handoff(&spec);
                 if result.as_ref().is_ok_and(Report::committed) {
                     self.remember(&spec.successor);
                 }
-                result
+                Came::Report(Box::new(result))
             }
+            Task::AskForListeners => Came::Listeners(kept::ask(&self.control)),
         };
-        Ended { supervisor, result }
+        Ended { supervisor, came }
     }
 
     /// If the successor of an interrupted handoff turns out to serve, its binary is the current one.

@@ -135,6 +135,8 @@ fn daemon() -> i32 {
             let mut begun = successor
                 .handshake(setup)
                 .unwrap()
+                .stand_by()
+                .unwrap()
                 .wait_for_begin()
                 .unwrap();
             if has("fail-open") {

@@ -71,14 +71,14 @@ fn the_pause_holds_an_fsync_or_a_spawn() {
 
     let trace = fs::read_to_string(trace).unwrap();
     let lines: Vec<&str> = trace.lines().collect();
-    // As strace shows the bytes: version 1, the message's number, and an id of 16 bytes.
+    // As strace shows the bytes: version 2, the message's number, and an id of 16 bytes.
     let at = |message: &str| {
         lines
             .iter()
             .position(|line| line.contains(message))
             .unwrap_or_else(|| panic!("{message} in the trace"))
     };
-    let (prepare, ready) = (at(r"\x01\x00\x02\x10"), at(r"\x01\x00\x09\x10"));
+    let (prepare, ready) = (at(r"\x02\x00\x02\x10"), at(r"\x02\x00\x09\x10"));
     let pause = &lines[prepare..ready];
     let loud: Vec<_> = pause
         .iter()

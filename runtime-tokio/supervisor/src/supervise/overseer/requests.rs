@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use handoff_std::core::{Reason, SupervisorOutcome};
-use handoff_std::{HandoffSpec, Report, SpawnSpec, SupervisorError};
+use handoff_std::{HandoffSpec, Report, RollbackHandle, SpawnSpec, Supervisor, SupervisorError};
 
-use super::{Doing, Overseer, Stop};
-use crate::supervise::trigger::Request;
+use super::{Doing, Handoff, Overseer, Stop};
+use crate::supervise::trigger::{ClientId, Request};
 use crate::supervise::worker::Task;
 
 impl Overseer<'_> {
@@ -16,38 +16,87 @@ impl Overseer<'_> {
         let Some(trigger) = &mut self.trigger else {
             return;
         };
-        for (client, Request::Handoff(binary)) in trigger.turn(now) {
-            match self.prepare(binary) {
-                Ok(spec) => self.begin(Doing::Handoff(client), Task::Handoff(spec)),
-                Err(refusal) => {
-                    if let Some(trigger) = &mut self.trigger {
-                        trigger.answer(client, &format!("err: {refusal}"), now);
-                    }
-                }
+        for (client, request) in trigger.turn(now) {
+            let begun = match request {
+                Request::Handoff(binary) => self.hand_over(client, binary),
+                Request::Rollback => self.roll_back(client),
+            };
+            if let (Err(refusal), Some(trigger)) = (begun, &mut self.trigger) {
+                trigger.answer(client, &format!("err: {refusal}"), now);
             }
+        }
+    }
+
+    /// Begins a handoff for `client`. Otherwise why not, and what to do.
+    fn hand_over(&mut self, client: ClientId, binary: Option<PathBuf>) -> Result<(), String> {
+        let (spec, rollback) = self.prepare(binary)?;
+        let handoff = Handoff {
+            client,
+            rollback,
+            regretful: Vec::new(),
+        };
+        self.begin(Doing::Handoff(handoff), Task::Handoff(Box::new(spec)));
+        Ok(())
+    }
+
+    /// Ends the probation that goes on; `client` is answered when the handoff has ended. Otherwise why
+    /// not, and what to do.
+    fn roll_back(&mut self, client: ClientId) -> Result<(), String> {
+        let Doing::Handoff(handoff) = &mut self.doing else {
+            return Err(
+                "no handoff is in progress; to go back to an earlier binary, hand over to it: \
+                 `handoff /path/to/binary`"
+                    .into(),
+            );
+        };
+        if !handoff.rollback.rollback("an operator asked for it") {
+            return Err(
+                "the handoff in progress is not in its probation, and nothing else can be rolled \
+                 back; try again in a moment if --probation-secs is in force"
+                    .into(),
+            );
+        }
+        tracing::info!("a client asks for a rollback");
+        handoff.regretful.push(client);
+        Ok(())
+    }
+
+    /// Tells everybody who waited for `handoff` what came of it.
+    pub(super) fn answer(
+        &mut self,
+        handoff: &Handoff,
+        result: &Result<Report, SupervisorError>,
+        now: Instant,
+    ) {
+        let Some(trigger) = &mut self.trigger else {
+            return;
+        };
+        let answer = answer(result);
+        trigger.answer(handoff.client, &answer, now);
+        let committed = result.as_ref().is_ok_and(Report::committed);
+        let late = "err: it was too late, the handoff has been committed; to go back to the earlier \
+                    binary, hand over to it: `handoff /path/to/binary`";
+        for client in &handoff.regretful {
+            trigger.answer(*client, if committed { late } else { &answer }, now);
         }
     }
 
     /// The handoff to this binary, or to the current one. Otherwise why it cannot be begun, and what
     /// to do.
-    fn prepare(&self, binary: Option<PathBuf>) -> Result<HandoffSpec, String> {
-        let current = self.accepts()?;
+    fn prepare(&self, binary: Option<PathBuf>) -> Result<(HandoffSpec, RollbackHandle), String> {
+        let supervisor = self.accepts()?;
+        let current = supervisor.daemon().clone();
         let successor = SpawnSpec {
             binary: binary.unwrap_or(current.binary),
             ..current
         };
         // Found here, a mistake does not keep the supervisor busy.
         successor.check().map_err(|error| error.to_string())?;
-        Ok(HandoffSpec {
-            deadline: self.args.deadline(),
-            drain_grace: self.args.drain_grace(),
-            kill_stuck_incumbent: self.args.kill_stuck_incumbent,
-            ..HandoffSpec::new(successor)
-        })
+        Ok((self.args.handoff(successor), supervisor.rollback_handle()))
     }
 
-    /// What runs now, if a handoff can be begun; otherwise why not, and what to do.
-    fn accepts(&self) -> Result<SpawnSpec, String> {
+    /// The supervisor, if a handoff can be begun; otherwise why not, and what to do.
+    fn accepts(&self) -> Result<&Supervisor, String> {
         if !matches!(self.stop, Stop::No) {
             return Err("the supervisor is ending".into());
         }
@@ -55,6 +104,10 @@ impl Overseer<'_> {
             Doing::Nothing(supervisor) => supervisor,
             Doing::Handoff(_) => {
                 return Err("a handoff is in progress; try again when it has ended".into());
+            }
+            Doing::Asking => {
+                let refusal = self.missing.refusal();
+                return Err(refusal.unwrap_or_else(|| "try again in a moment".into()));
             }
             Doing::Recovery => {
                 return Err(
@@ -64,12 +117,8 @@ impl Overseer<'_> {
                 );
             }
         };
-        if let Some((spec, error)) = self.missing.first() {
-            return Err(format!(
-                "the listener `{}` is missing: {error}; it cannot be handed over until it can be \
-                 bound, at the latest when the daemon that has it is restarted",
-                spec.name
-            ));
+        if let Some(refusal) = self.missing.refusal() {
+            return Err(refusal);
         }
         if self.daemon.is_none() {
             return Err(
@@ -78,12 +127,12 @@ impl Overseer<'_> {
                     .into(),
             );
         }
-        Ok(supervisor.daemon().clone())
+        Ok(supervisor)
     }
 }
 
 /// The line that a client gets for its handoff.
-pub(super) fn answer(result: &Result<Report, SupervisorError>) -> String {
+fn answer(result: &Result<Report, SupervisorError>) -> String {
     let report = match result {
         Ok(report) => report,
         Err(error) => return format!("err: {error}"),
@@ -94,11 +143,25 @@ pub(super) fn answer(result: &Result<Report, SupervisorError>) -> String {
         {
             format!("err: {cause}; nothing was begun: look whether the daemon is well")
         }
-        (_, Some(id)) => format!(
-            "ok: handoff_id={id} committed={} abort_reason={}",
+        (outcome, Some(id)) => format!(
+            "ok: handoff_id={id} committed={} abort_reason={}{}",
             report.committed(),
             report.abort_reason().as_deref().unwrap_or("None"),
+            without(outcome),
         ),
         (outcome, None) => format!("err: {outcome}"),
+    }
+}
+
+/// What a committed handoff made do without.
+fn without(outcome: &SupervisorOutcome) -> &'static str {
+    let SupervisorOutcome::Committed { shortfall, .. } = outcome else {
+        return "";
+    };
+    match (shortfall.standby, shortfall.probation) {
+        (false, false) => "",
+        (true, false) => " without=standby",
+        (false, true) => " without=probation",
+        (true, true) => " without=standby,probation",
     }
 }

@@ -9,13 +9,17 @@ use std::path::PathBuf;
 pub(in super::super) enum Request {
     /// A handoff to this binary; to the current one, started anew, if there is none.
     Handoff(Option<PathBuf>),
+    /// The end of the probation that goes on, by a rollback.
+    Rollback,
 }
 
 /// Why a line is not a request. The words go to the client.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Malformed {
-    #[error("unknown command `{0}`; write `handoff` or `handoff /path/to/binary`")]
+    #[error("unknown command `{0}`; write `handoff`, `handoff /path/to/binary` or `rollback`")]
     UnknownCommand(String),
+    #[error("`rollback` takes nothing after it; it ends the one probation that goes on")]
+    NotAlone,
     #[error("`{0}` is not an absolute path; write `handoff /path/to/binary`")]
     NotAbsolute(String),
 }
@@ -30,8 +34,11 @@ impl Request {
             None => (line, &b""[..]),
         };
         let rest = rest.trim_ascii();
-        if command != b"handoff" {
-            return Err(Malformed::UnknownCommand(printable(command)));
+        match command {
+            b"handoff" => {}
+            b"rollback" if rest.is_empty() => return Ok(Self::Rollback),
+            b"rollback" => return Err(Malformed::NotAlone),
+            _ => return Err(Malformed::UnknownCommand(printable(command))),
         }
         if rest.is_empty() {
             return Ok(Self::Handoff(None));
@@ -68,6 +75,7 @@ mod tests {
             Request::parse(b"handoff  /opt/my daemon/v 2 \r"),
             Ok(Request::Handoff(Some("/opt/my daemon/v 2".into())))
         );
+        assert_eq!(Request::parse(b"rollback\r"), Ok(Request::Rollback));
     }
 
     #[test]
@@ -81,6 +89,7 @@ mod tests {
             let error = Request::parse(line).unwrap_err();
             assert!(matches!(error, Malformed::NotAbsolute(_)), "{line:?}");
         }
+        assert_eq!(Request::parse(b"rollback now"), Err(Malformed::NotAlone));
         let long = Request::parse(&[b'x'; 4000]).unwrap_err().to_string();
         assert!(long.len() < 200, "{long}");
     }

@@ -1,0 +1,143 @@
+//! `handoff status`: what a daemon says of itself, for people and for scripts.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use handoff_std::ask::{DaemonPhase, DaemonStatus, status_with};
+use handoff_std::core::wire::StatusPhase;
+use handoff_std::core::{SupervisorConfig, Task};
+use serde::Serialize;
+
+/// How long to look for somebody who answers: one daemon may just be leaving for the next.
+const CONNECT: Duration = Duration::from_secs(1);
+/// The exit status for a daemon that does not serve at the moment.
+const NOT_SERVING: u8 = 3;
+
+/// What `--help` says at its end.
+const NOTES: &str = "\
+Phases:
+  serving, draining, drained, sealing, sealed, reclaiming, resuming, on probation, leaving
+
+Exit status:
+  0  it serves: its phase is `serving` or `on probation`
+  1  there is no answer: nobody is there, or it is stopped, or it speaks version 1
+  2  the command line is wrong
+  3  it answers, and does not serve at the moment
+
+JSON, one object on one line:
+  pid               number
+  build_id          text: which build it is, in its own words
+  phase             text: one of the above
+  generation        number: it is higher for every process that has had the writer lock
+  uptime_ms         number: for how long it has answered supervisors
+  open_connections  number
+  revisions         array of numbers: the last revision of each shard, in its own numbering";
+
+/// Ask a daemon how it is. It answers at once, also in the middle of a handoff.
+#[derive(Debug, Clone, Args)]
+#[command(after_long_help = NOTES)]
+pub(crate) struct StatusArgs {
+    /// The socket on which the daemon takes handoffs.
+    #[arg(long, value_name = "PATH")]
+    control_socket: PathBuf,
+
+    /// Answer in JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// The answer in JSON.
+#[derive(Serialize)]
+struct Json<'a> {
+    pid: u32,
+    build_id: &'a str,
+    phase: String,
+    generation: u64,
+    uptime_ms: u128,
+    open_connections: u32,
+    revisions: &'a [u64],
+}
+
+/// Asks, and tells on stdout.
+///
+/// # Errors
+/// There is no answer, or nobody reads it.
+pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<ExitCode> {
+    let times = SupervisorConfig {
+        connect: CONNECT,
+        ..SupervisorConfig::new(Task::Recover(None))
+    };
+    let status = status_with(&args.control_socket, &times)?;
+    let text = if args.json {
+        json(&status)?
+    } else {
+        plain(&status)
+    };
+    writeln!(io::stdout(), "{text}")?;
+    Ok(match status.phase {
+        DaemonPhase::Known(StatusPhase::Serving | StatusPhase::Probation) => ExitCode::SUCCESS,
+        _ => NOT_SERVING.into(),
+    })
+}
+
+fn json(status: &DaemonStatus) -> serde_json::Result<String> {
+    serde_json::to_string(&Json {
+        pid: status.pid,
+        build_id: &String::from_utf8_lossy(&status.build_id),
+        phase: status.phase.to_string(),
+        generation: status.generation,
+        uptime_ms: status.uptime.as_millis(),
+        open_connections: status.open_connections,
+        revisions: &status.revisions,
+    })
+}
+
+fn plain(status: &DaemonStatus) -> String {
+    let revisions: Vec<_> = status.revisions.iter().map(u64::to_string).collect();
+    format!(
+        "pid:              {}\n\
+         build id:         {}\n\
+         phase:            {}\n\
+         generation:       {}\n\
+         uptime:           {} s\n\
+         open connections: {}\n\
+         revisions:        {}",
+        status.pid,
+        // Whatever it says, a line is a line.
+        status.build_id.escape_ascii(),
+        status.phase,
+        status.generation,
+        status.uptime.as_secs(),
+        status.open_connections,
+        revisions.join(" "),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_in_words_and_in_json() {
+        let status = DaemonStatus {
+            pid: 7,
+            build_id: b"v\n2".into(),
+            phase: DaemonPhase::Known(StatusPhase::Probation),
+            generation: 3,
+            uptime: Duration::from_millis(61_005),
+            open_connections: 4,
+            revisions: vec![5, 6],
+        };
+        let text = plain(&status);
+        let values: Vec<_> = text.lines().map(|line| line[18..].trim()).collect();
+        assert_eq!(
+            values,
+            ["7", "v\\n2", "on probation", "3", "61 s", "4", "5 6"]
+        );
+        let expected = r#"{"pid":7,"build_id":"v\n2","phase":"on probation","generation":3,"uptime_ms":61005,"open_connections":4,"revisions":[5,6]}"#;
+        assert_eq!(json(&status).unwrap(), expected);
+    }
+}

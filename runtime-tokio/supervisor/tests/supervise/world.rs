@@ -1,0 +1,395 @@
+//! A directory with a daemon in it, and the supervisors that are started on it. Whatever was started
+//! is killed and reaped at the end: it is known by the directory in its arguments.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use handoff_std::host::process::kill_and_reap;
+use handoff_std::host::{Process, Signal, SpawnSpec};
+use rustix::process::{Pid, WaitOptions, set_child_subreaper, waitpid};
+use tempfile::TempDir;
+
+/// Far more than anything takes here, also on a busy machine.
+pub(crate) const LONG: Duration = Duration::from_mins(1);
+pub(crate) const HANDOFF: &str = env!("CARGO_BIN_EXE_handoff");
+/// Options: the daemon's listener, wherever there is room.
+pub(crate) const ANY_PORT: [&str; 2] = ["--listener", "resp=127.0.0.1:0"];
+
+/// Held while a script is written and while a process is started: between fork and exec a child has
+/// whatever is open, and a script that somebody has open for writing cannot be run.
+static SPAWN: Mutex<()> = Mutex::new(());
+
+/// Waits until `look` finds something.
+pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + LONG;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+pub(crate) struct World {
+    dir: TempDir,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        // A daemon whose supervisor was killed becomes our child, so that we can reap it.
+        set_child_subreaper(Some(rustix::process::getpid())).unwrap();
+        Self {
+            dir: tempfile::Builder::new().prefix("hs").tempdir().unwrap(),
+        }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// A binary that is kvd with this tag, and more arguments.
+    pub(crate) fn binary(&self, tag: &str, more: &str) -> PathBuf {
+        self.script(
+            tag,
+            &format!("exec '{HANDOFF}' \"$@\" --tag '{tag}' {more}\n"),
+        )
+    }
+
+    /// The same, but it does not start before the file `go` is there.
+    pub(crate) fn gated(&self, tag: &str) -> PathBuf {
+        let go = self.path("go");
+        let wait = format!("while [ ! -e '{}' ]; do sleep 0.02; done", go.display());
+        self.script(
+            tag,
+            &format!("{wait}\nexec '{HANDOFF}' \"$@\" --tag '{tag}'\n"),
+        )
+    }
+
+    pub(crate) fn script(&self, name: &str, body: &str) -> PathBuf {
+        let _spawn = SPAWN.lock().unwrap_or_else(PoisonError::into_inner);
+        let path = self.path("bin").join(name);
+        fs::create_dir_all(self.path("bin")).unwrap();
+        fs::write(&path, format!("#!/bin/sh\n{body}")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        path
+    }
+
+    /// Starts a supervisor of `binary` with these options, and hands it these listeners.
+    pub(crate) fn supervise(
+        &self,
+        binary: &Path,
+        options: &[&str],
+        listeners: &[(&str, BorrowedFd<'_>)],
+    ) -> Supervised {
+        static COUNT: Mutex<u32> = Mutex::new(0);
+        let count = {
+            let mut count = COUNT.lock().unwrap();
+            *count += 1;
+            *count
+        };
+        let log = self.path(&format!("log.{count}"));
+        self.supervise_logging_to(log, binary, options, listeners)
+    }
+
+    /// The same with a log file of the caller's choice.
+    pub(crate) fn supervise_logging_to(
+        &self,
+        log: PathBuf,
+        binary: &Path,
+        options: &[&str],
+        listeners: &[(&str, BorrowedFd<'_>)],
+    ) -> Supervised {
+        let shell = format!("exec \"$0\" \"$@\" 2>'{}'", log.display());
+        let path = |name: &str| self.path(name).into_os_string();
+        let mut args = vec!["-c".into(), shell.into(), HANDOFF.into()];
+        args.extend(["supervise".into(), "--control-socket".into(), path("c")]);
+        args.extend(["--data-dir".into(), path("d")]);
+        args.extend(["--trigger-socket".into(), path("t")]);
+        args.extend(options.iter().map(Into::into));
+        args.extend(["--".into(), binary.into(), "kvd".into()]);
+        args.extend(["--control-socket".into(), path("c")]);
+        args.extend(["--data-dir".into(), path("d")]);
+        let spec = SpawnSpec {
+            binary: "/bin/sh".into(),
+            args,
+            ..SpawnSpec::default()
+        };
+        let _spawn = SPAWN.lock().unwrap_or_else(PoisonError::into_inner);
+        Supervised {
+            child: spec.cold_start(listeners).unwrap().child,
+            log,
+        }
+    }
+
+    /// The same as [`trigger_once`](Self::trigger_once), once it is known who serves: a daemon answers
+    /// its clients before its supervisor has taken note of that.
+    pub(crate) fn trigger(&self, line: &str) -> String {
+        wait_for("end of the recovery", || {
+            let answer = self.trigger_once(line);
+            (!answer.contains("not known yet")).then_some(answer)
+        })
+    }
+
+    /// Sends a line to the trigger socket and returns the answer.
+    pub(crate) fn trigger_once(&self, line: &str) -> String {
+        let mut client = wait_for("trigger socket", || {
+            UnixStream::connect(self.path("t")).ok()
+        });
+        client.set_read_timeout(Some(LONG)).unwrap();
+        // Either fails when the answer is there already.
+        let _ = writeln!(client, "{line}");
+        let _ = client.shutdown(Shutdown::Write);
+        let mut answer = String::new();
+        BufReader::new(client).read_line(&mut answer).unwrap();
+        answer
+    }
+
+    pub(crate) fn handoff_to(&self, binary: &Path) -> String {
+        self.trigger(&format!("handoff {}", binary.display()))
+    }
+
+    /// Sends a line to the trigger socket and does not wait for the answer, which the caller has to be
+    /// there for.
+    pub(crate) fn order(&self, line: &str) -> UnixStream {
+        let mut client = UnixStream::connect(self.path("t")).unwrap();
+        writeln!(client, "{line}").unwrap();
+        client
+    }
+
+    /// The pid of the process that holds the writer lock.
+    pub(crate) fn lock_holder(&self) -> Process {
+        wait_for("pidfile", || {
+            let text = fs::read_to_string(self.path("d/.handoff.pidfile")).ok()?;
+            Process::of(text.trim().parse().ok()?)
+        })
+    }
+
+    /// The processes that live and have our directory in their arguments.
+    pub(crate) fn processes(&self) -> Vec<Process> {
+        let mark = self.dir.path().as_os_str().as_encoded_bytes();
+        let pids = fs::read_dir("/proc")
+            .unwrap()
+            .flatten()
+            .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        pids.filter(|pid| {
+            let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            command.windows(mark.len()).any(|window| window == mark)
+        })
+        .filter_map(Process::of)
+        .filter(|process| process.is_alive())
+        .collect()
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        // A process may be starting another one right now.
+        loop {
+            let processes = self.processes();
+            if processes.is_empty() {
+                return;
+            }
+            for process in processes {
+                let _ = process.kill(Signal::KILL);
+                process.wait_dead(LONG);
+                // Ours by now, unless a supervisor is still there to reap it.
+                let pid = i32::try_from(process.pid).ok().and_then(Pid::from_raw);
+                let _ = waitpid(pid, WaitOptions::NOHANG);
+            }
+        }
+    }
+}
+
+/// A supervisor; killed when dropped.
+pub(crate) struct Supervised {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Supervised {
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Waits until the log holds a line with `text`, and returns it.
+    pub(crate) fn wait_log(&self, text: &str) -> String {
+        wait_for(text, || {
+            let log = self.log();
+            let line = log.lines().find(|line| line.contains(text))?;
+            // The line may still be being written.
+            log.contains(&format!("{line}\n")).then(|| line.to_owned())
+        })
+    }
+
+    /// The port that the log says it listens on for clients.
+    pub(crate) fn port(&self) -> u16 {
+        self.port_of("resp")
+    }
+
+    /// The port that the log says it listens on under this name.
+    pub(crate) fn port_of(&self, name: &str) -> u16 {
+        let line = self.wait_log(&format!("name=\"{name}\" address="));
+        let (_, port) = line.split_once("127.0.0.1:").unwrap();
+        port.trim_end_matches('"').parse().unwrap()
+    }
+
+    pub(crate) fn kill(mut self) {
+        kill_and_reap(&mut self.child, LONG).unwrap().unwrap();
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        assert!(Process::of(self.child.id()).unwrap().kill(signal).unwrap());
+    }
+
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        wait_for("end of the supervisor", || self.child.try_wait().unwrap())
+    }
+
+    /// Whether a child of it waits to be reaped.
+    pub(crate) fn has_zombies(&self) -> bool {
+        let pid = self.child.id();
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+        let workers = fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+        let all = workers
+            .filter_map(|task| fs::read_to_string(task.path().join("children")).ok())
+            .chain(children)
+            .collect::<String>();
+        all.split_whitespace()
+            .filter_map(|pid| Process::of(pid.parse().ok()?))
+            .any(|process| !process.is_alive())
+    }
+}
+
+impl Drop for Supervised {
+    fn drop(&mut self) {
+        let _ = kill_and_reap(&mut self.child, LONG);
+        if thread::panicking() {
+            eprintln!("--- {}\n{}", self.log.display(), self.log());
+        }
+    }
+}
+
+/// Runs `handoff` with these arguments to its end.
+pub(crate) fn run(args: &[&str]) -> Output {
+    let mut command = Command::new(HANDOFF);
+    command.args(args).stdin(Stdio::null());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = {
+        let _spawn = SPAWN.lock().unwrap_or_else(PoisonError::into_inner);
+        command.spawn().unwrap()
+    };
+    child.wait_with_output().unwrap()
+}
+
+/// What INFO says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Info {
+    pub(crate) version: String,
+    pub(crate) pid: u32,
+    pub(crate) generation: u64,
+    pub(crate) committed: bool,
+}
+
+impl Info {
+    pub(crate) fn process(&self) -> Process {
+        Process::of(self.pid).unwrap()
+    }
+}
+
+/// Asks until somebody answers.
+pub(crate) fn info(port: u16) -> Info {
+    wait_for("INFO", || {
+        let text = ask(port, &["INFO"])?;
+        let field = |name: &str| {
+            let value = text.lines().find_map(|line| line.strip_prefix(name))?;
+            Some(value.trim().to_owned())
+        };
+        Some(Info {
+            version: field("version:")?,
+            pid: field("pid:")?.parse().ok()?,
+            generation: field("generation:")?.parse().ok()?,
+            committed: field("committed:")? == "yes",
+        })
+    })
+}
+
+/// Asks until a process with another pid answers.
+pub(crate) fn info_of_another(port: u16, than: u32) -> Info {
+    wait_for("another daemon", || {
+        Some(info(port)).filter(|info| info.pid != than)
+    })
+}
+
+/// Waits until INFO says that the daemon of this version serves.
+pub(crate) fn info_of_version(port: u16, version: &str) -> Info {
+    wait_for("the version", || {
+        Some(info(port)).filter(|info| info.version == version)
+    })
+}
+
+/// Sends one request; the answer without its header line, if there was one.
+pub(crate) fn ask(port: u16, words: &[&str]) -> Option<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream.set_read_timeout(Some(LONG)).ok()?;
+    let mut request = format!("*{}\r\n", words.len());
+    for word in words {
+        let _ = write!(request, "${}\r\n{word}\r\n", word.len());
+    }
+    stream.write_all(request.as_bytes()).ok()?;
+    let mut stream = BufReader::new(stream);
+    let mut line = String::new();
+    stream.read_line(&mut line).ok()?;
+    let Some(length) = line.strip_prefix('$') else {
+        return (!line.is_empty()).then(|| line.trim_end().to_owned());
+    };
+    let mut text = vec![0; length.trim().parse().ok()?];
+    stream.read_exact(&mut text).ok()?;
+    String::from_utf8(text).ok()
+}
+
+/// A listener that this test holds, as systemd would.
+pub(crate) struct Held(pub(crate) TcpListener);
+
+impl Held {
+    pub(crate) fn new() -> Self {
+        Self(TcpListener::bind("127.0.0.1:0").unwrap())
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.0.local_addr().unwrap().port()
+    }
+
+    pub(crate) fn pass(&self) -> [(&str, BorrowedFd<'_>); 1] {
+        [("resp", self.0.as_fd())]
+    }
+}
+
+pub(crate) fn assert_committed(answer: &str) {
+    let id = answer
+        .strip_prefix("ok: handoff_id=")
+        .and_then(|rest| rest.strip_suffix(" committed=true abort_reason=None\n"));
+    assert!(id.is_some_and(|id| id.len() == 36), "{answer}");
+}
+
+pub(crate) fn assert_set(port: u16, key: &str) {
+    assert_eq!(ask(port, &["SET", key, "kept"]).as_deref(), Some("+OK"));
+}
+
+pub(crate) fn assert_kept(port: u16, key: &str) {
+    assert_eq!(ask(port, &["GET", key]).as_deref(), Some("kept"));
+}
+
+pub(crate) fn kill(process: Process) {
+    assert!(process.kill(Signal::KILL).unwrap());
+}
