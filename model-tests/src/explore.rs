@@ -6,8 +6,9 @@
 //! in the frontier. A trace is told by running its moves again.
 //!
 //! Two things are asked of liveness. An *end*, a state in which nothing is left to happen but faults,
-//! must be good. And from every state one in which the daemon serves, or an end, must be in reach without
-//! a further fault: a run may be as slow as its hooks are, but it cannot be caught in a circle.
+//! must be good. And from every state one in which all is well (the daemon serves, and supervisors rest and
+//! have their listeners), or an end, must be in reach without a further fault: a run may be as slow as its
+//! hooks are, but it cannot be caught in a circle.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -71,7 +72,7 @@ struct Search {
     ends: Vec<u32>,
     excused: usize,
     actions: usize,
-    /// States in which the daemon serves.
+    /// States in which all is well.
     good: Vec<u32>,
     moves: usize,
     depth: usize,
@@ -108,7 +109,7 @@ pub fn explore(setup: Setup, limit: usize) -> Found {
         frontier = next;
     }
     let circle = search.caught().map(|id| {
-        let what = "the daemon cannot come to serve again without a further fault";
+        let what = "all cannot come to be well again without a further fault";
         (what.to_owned(), id)
     });
     search.found(circle, false)
@@ -158,7 +159,7 @@ impl Search {
         Ok(())
     }
 
-    /// A state from which the daemon cannot come to serve again, if there is one.
+    /// A state from which all cannot come to be well again, if there is one.
     fn caught(&mut self) -> Option<u32> {
         let states = self.parents.len();
         self.edges.sort_unstable_by_key(|(_, to)| *to);

@@ -6,6 +6,7 @@ use handoff_model_tests::world::{Mutation, Setup};
 
 const NOBODY: &str = "nobody serves, or the control path leads nowhere";
 const WAITS: &str = "a supervisor waits without end";
+const CAUGHT: &str = "all cannot come to be well again without a further fault";
 
 fn without(mutations: &'static [Mutation], setup: Setup) -> Found {
     let found = explore(Setup { mutations, ..setup }, 1_000_000);
@@ -114,7 +115,7 @@ fn c6_a_supervisor_that_kills_the_last_daemon() {
 #[test]
 fn c7_a_supervisor_that_waits_for_a_dead_successor() {
     let violation = missed_without(&[Mutation::C7Waits], kills(1));
-    asserts(&violation, WAITS, &["N2 is KILLED"]);
+    asserts(&violation, WAITS, &["N2 is gone, and its lock"]);
 }
 
 /// When S neither kills N nor tells O, but ends: O undoes what it did when its session ends (`C1`), and
@@ -147,9 +148,8 @@ fn c9_a_restarted_supervisor_that_does_nothing() {
         restart: true,
         ..kills(2)
     };
-    let what = "the daemon cannot come to serve again without a further fault";
     let violation = missed_without(&[Mutation::C9], setup);
-    assert_eq!(violation.what, what, "{violation:#?}");
+    assert_eq!(violation.what, CAUGHT, "{violation:#?}");
 }
 
 /// A successor that hangs in its open ends by its own patience, too.
@@ -179,6 +179,111 @@ fn one_stall() -> Setup {
         stalls: true,
         ..kills(1)
     }
+}
+
+fn probation(setup: Setup) -> Setup {
+    Setup {
+        probation: 8,
+        ..setup
+    }
+}
+
+/// Nothing goes wrong: what is broken is that the pause has the warm-up in it.
+#[test]
+fn standby_a_supervisor_that_does_not_wait_for_it() {
+    let violation = missed_without(&[Mutation::NoStandbyWait], kills(0));
+    let what = "writes are refused while the successor still warms up";
+    assert_eq!(violation.what, what, "{violation:#?}");
+}
+
+#[test]
+fn c8_a_supervisor_that_lets_a_probation_fail() {
+    let violation = missed_without(&[Mutation::C8Probation], probation(kills(1)));
+    asserts(&violation, CAUGHT, &["N2 is KILLED"]);
+}
+
+/// As long as S lives it covers this one, too.
+#[test]
+fn c6_a_supervisor_that_kills_the_last_daemon_on_probation() {
+    let violation = missed_without(&[Mutation::C6Probation], probation(kills(2)));
+    let lines = ["O1 is KILLED", "Kill(2) comes to Done", "S0 is KILLED"];
+    asserts(&violation, NOBODY, &lines);
+    harmless_without(&[Mutation::C6Probation], probation(one_fault()));
+}
+
+const OUTLIVED: &str = "O comes back, though a later process was told that it will not";
+
+/// The successor has then nothing left to wait for, and ends its session.
+#[test]
+fn commit_to_the_successor_before_its_probation() {
+    let violation = missed_without(&[Mutation::CommitsEarly], probation(kills(0)));
+    let what = "a handoff that nothing kept up was not committed";
+    assert!(violation.what.starts_with(what), "{violation:#?}");
+}
+
+/// The incumbent may be trying for the lock when Commit is written (`C11`), and get it.
+#[test]
+fn commit_to_the_successor_before_the_incumbent_has_left() {
+    for setup in [kills(1), probation(kills(1))] {
+        let violation = missed_without(&[Mutation::CommitsAtOnce], setup);
+        asserts(&violation, OUTLIVED, &["N2 starts Confirm", "N2 is KILLED"]);
+    }
+}
+
+#[test]
+fn a_successor_that_is_confirmed_as_soon_as_its_supervisor_is_gone() {
+    let violation = missed_without(&[Mutation::OrphanedAtOnce], probation(kills(2)));
+    let lines = ["S0 is KILLED", "N2 starts Confirm", "N2 is KILLED"];
+    asserts(&violation, OUTLIVED, &lines);
+}
+
+#[test]
+fn an_incumbent_that_resumes_with_old_data() {
+    let violation = missed_without(&[Mutation::StaleResume], probation(kills(1)));
+    let what = "O serves without what was acknowledged before";
+    asserts(&violation, what, &["N2 starts Serve", "N2 is KILLED"]);
+}
+
+/// The next handoff takes a supervisor that has the listeners.
+#[test]
+fn listeners_that_nobody_keeps_or_nobody_asks_for() {
+    let setup = Setup {
+        restart: true,
+        ..kills(1)
+    };
+    let violation = missed_without(&[Mutation::DropsListeners], setup);
+    asserts(&violation, CAUGHT, &["S0 is KILLED", "S is started again"]);
+    let violation = missed_without(&[Mutation::NeverAsks], setup);
+    let what = "a supervisor has not got the listeners";
+    asserts(&violation, what, &["S0 is KILLED", "S is started again"]);
+}
+
+/// A supervisor that lives ends everything that it begins, so that it says Abort before the incumbent has to
+/// look for itself. What looking buys is time, where an operation of the supervisor hangs.
+#[test]
+fn c11_without_a_look_at_the_lock_is_covered_by_the_supervisor() {
+    for setup in [one_fault(), one_stall(), kills(2)] {
+        harmless_without(&[Mutation::Checking], probation(setup));
+    }
+}
+
+/// The deadline alone has the incumbent look for the lock once. The next look, too, is as far away as the
+/// silence that it bears.
+#[test]
+fn c11_an_incumbent_that_does_not_mind_silence() {
+    let setup = Setup {
+        freezes: true,
+        ..kills(1)
+    };
+    let violation = missed_without(&[Mutation::C11Silence], setup);
+    asserts(&violation, NOBODY, &["S0 is FROZEN"]);
+}
+
+/// A supervisor without heartbeats counts as dead during a probation.
+#[test]
+fn c11_a_supervisor_that_sends_no_heartbeats() {
+    let violation = missed_without(&[Mutation::SilentSupervisor], probation(kills(0)));
+    assert_eq!(violation.what, "a handoff that nothing keeps up is given up");
 }
 
 #[test]

@@ -22,6 +22,7 @@
 mod ask;
 mod events;
 mod labels;
+mod role;
 mod sessions;
 mod step;
 mod table;

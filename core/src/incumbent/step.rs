@@ -1,160 +1,19 @@
 //! What the rows of the incumbent's table mean.
 
-use core::cmp::Reverse;
 use core::fmt::Write;
 use core::time::Duration;
 
 use super::{
-    Act, Cue, Incumbent, IncumbentCall, IncumbentConfig, IncumbentOp, IncumbentOutcome,
-    IncumbentState, Owner, Phase, Rebind, Session, Trial, Why,
+    Act, Cue, Incumbent, IncumbentCall, IncumbentConfig, IncumbentOutcome, IncumbentState, Owner,
+    Phase, Rebind, Session, Trial,
 };
 use crate::cause::{Cause, Reason};
-use crate::machine::{Event, Observation, Out, Role, Room, sealed};
-use crate::op::{OpId, Report, Ticket};
+use crate::machine::{Event, Observation, Out, Room};
+use crate::op::Report;
 use crate::table;
 use crate::text::Text;
 use crate::time::Instant;
-use crate::violation::Violation;
 use crate::wire::Message;
-
-impl sealed::Sealed for Incumbent {}
-
-impl<const L: usize> Role<L> for Incumbent {
-    type Config = IncumbentConfig;
-    type State = IncumbentState<L>;
-    type Call = IncumbentCall;
-    type Op = IncumbentOp;
-    type Phase = Phase;
-    type Why = Why;
-    type Outcome = IncumbentOutcome;
-
-    const SERVES: bool = true;
-
-    fn fresh() -> Self::State {
-        IncumbentState {
-            phase: Phase::Serving,
-            sessions: [Session::Vacant; L],
-            owner: None,
-            op: None,
-            op_limit: None,
-            straggler: None,
-            retry: None,
-            beat: None,
-            rebind: Rebind::Bound,
-            trial: Trial::Over,
-            listing: None,
-            snapshot: None,
-            started: Instant::default(),
-            generation: 0,
-            resume_failures: 0,
-            former: None,
-            taken_over: false,
-            cause: Reason::SessionLost,
-        }
-    }
-
-    fn issue(call: IncumbentCall, id: OpId) -> IncumbentOp {
-        match call {
-            IncumbentCall::Drain(deadline) => IncumbentOp::Drain {
-                ticket: Ticket::new(id),
-                deadline,
-            },
-            IncumbentCall::Seal(deadline) => IncumbentOp::Seal {
-                ticket: Ticket::new(id),
-                deadline,
-            },
-            IncumbentCall::Resume => IncumbentOp::Resume(Ticket::new(id)),
-            IncumbentCall::ReleaseLock => IncumbentOp::ReleaseLock(Ticket::new(id)),
-            IncumbentCall::TryLock => IncumbentOp::TryLock(Ticket::new(id)),
-            IncumbentCall::InspectPath => IncumbentOp::InspectPath(Ticket::new(id)),
-            IncumbentCall::BindPath => IncumbentOp::BindPath(Ticket::new(id)),
-            IncumbentCall::Confirm => IncumbentOp::Confirm(Ticket::new(id)),
-            IncumbentCall::ListListeners => IncumbentOp::ListListeners(Ticket::new(id)),
-            IncumbentCall::Snapshot => IncumbentOp::Snapshot(Ticket::new(id)),
-        }
-    }
-
-    /// The oldest connection without HelloAck goes first; when there is none, the one heard from
-    /// longest ago that does not own the handoff. Of several processes, the one with the most
-    /// connections has to give way, so that none can crowd out another.
-    fn victim(state: &Self::State, newcomer: u32) -> Option<usize> {
-        let count = |peer: u32| {
-            let theirs = state
-                .sessions
-                .iter()
-                .filter(|session| session.peer() == Some(peer));
-            theirs.count().saturating_add(usize::from(peer == newcomer))
-        };
-        let rank = |(at, session): (usize, &Session)| match *session {
-            Session::Greeting { until, peer } => Some(((false, Reverse(count(peer)), until), at)),
-            Session::Acknowledged { heard, peer, .. } if !state.owns(at) => {
-                Some(((true, Reverse(count(peer)), heard), at))
-            }
-            _ => None,
-        };
-        let ranks = state.sessions.iter().enumerate().filter_map(rank);
-        ranks.min().map(|(_, at)| at)
-    }
-
-    fn step<B: Room>(
-        config: &IncumbentConfig,
-        state: &mut Self::State,
-        now: Instant,
-        event: Event<'_>,
-        out: &mut Out<'_, Self, B, L>,
-    ) -> Result<(), Violation> {
-        let mut step = Step {
-            config,
-            state,
-            now,
-            event,
-            out,
-        };
-        match event {
-            Event::Start => step.start(),
-            Event::Opened(at, peer) => step.greet(at, peer),
-            Event::Heard(at) => step.heard(at),
-            Event::Message(at, message, _) => step.message(at, message)?,
-            Event::Lost(at, _) => step.lost(at),
-            Event::Completed(op, report) => step.completed(op, report),
-            Event::Unbound => step.unbound(),
-            Event::Probation(verdict) => step.judged(verdict),
-            Event::Progress(sealed, total, revision) => step.progress(sealed, total, revision),
-            Event::Due => step.due(),
-            Event::Flushed(_) => {}
-        }
-        Ok(())
-    }
-
-    fn due(_: &IncumbentConfig, state: &Self::State) -> Option<(Instant, Why)> {
-        let sessions = state.sessions.iter().filter_map(|session| match *session {
-            Session::Greeting { until, .. } => Some((until, Why::HelloAck)),
-            Session::Acknowledged { asked, .. } => asked.map(|asked| (asked.until, Why::Answer)),
-            Session::Vacant => None,
-        });
-        let rebind = match state.rebind {
-            Rebind::Due(at) if state.phase == Phase::Serving => Some(at),
-            Rebind::Running { until, .. } => Some(until),
-            _ => None,
-        };
-        let confirm = match state.trial {
-            Trial::Orphaned(at) if state.phase == Phase::Serving => Some(at),
-            Trial::Confirming { until, .. } => Some(until),
-            _ => None,
-        };
-        let others = [
-            state.beat.map(|at| (at, Why::Heartbeat)),
-            state.owner_due().map(|at| (at, Why::Owner)),
-            confirm.map(|at| (at, Why::Confirm)),
-            state.op_limit.map(|at| (at, Why::Operation)),
-            state.retry.map(|at| (at, Why::Retry)),
-            rebind.map(|at| (at, Why::Rebind)),
-        ];
-        sessions
-            .chain(others.into_iter().flatten())
-            .min_by_key(|(at, _)| *at)
-    }
-}
 
 impl<const L: usize> IncumbentState<L> {
     pub(super) fn owns(&self, at: usize) -> bool {
@@ -186,7 +45,7 @@ pub(super) struct Step<'s, 'm, B, const L: usize> {
 }
 
 impl<B: Room, const L: usize> Step<'_, '_, B, L> {
-    fn start(&mut self) {
+    pub(super) fn start(&mut self) {
         self.out.observe(Observation::Phase(self.state.phase));
         self.state.started = self.now;
         self.state.generation = self.config.generation;
@@ -249,7 +108,11 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
                     self.out.cancel(op);
                 }
             }
-            Act::StartRelease => self.start_op(IncumbentCall::ReleaseLock, self.config.host_limit),
+            // Heartbeats go on as in the hook before: the supervisor still waits for the same answer.
+            Act::StartRelease => {
+                self.start_hook(IncumbentCall::ReleaseLock);
+                self.state.op_limit = Some(self.now.after(self.config.host_limit));
+            }
             Act::StartLock => self.start_op(IncumbentCall::TryLock, self.config.host_limit),
             Act::StartInspect => self.start_op(IncumbentCall::InspectPath, self.config.host_limit),
             Act::StartResume => self.start_op(IncumbentCall::Resume, self.config.patience),

@@ -8,6 +8,7 @@
 //! by the end of the session; its end is the other's [`Input::Probation`](crate::Input::Probation).
 
 mod labels;
+mod role;
 mod step;
 mod table;
 

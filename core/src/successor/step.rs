@@ -4,12 +4,12 @@ use core::fmt::Write;
 use core::time::Duration;
 
 use super::{
-    Act, Cue, Phase, Successor, SuccessorCall, SuccessorConfig, SuccessorOp, SuccessorOutcome,
-    SuccessorState, Why,
+    Act, Cue, Phase, Successor, SuccessorCall, SuccessorConfig, SuccessorOutcome, SuccessorState,
+    Why,
 };
 use crate::cause::{Cause, Reason};
-use crate::machine::{Event, Loss, Observation, Out, Role, Room, sealed};
-use crate::op::{LockReport, OpId, Report, Ticket, Verdict};
+use crate::machine::{Loss, Observation, Out, Room};
+use crate::op::{LockReport, OpId, Report, Verdict};
 use crate::table;
 use crate::text::Text;
 use crate::time::Instant;
@@ -17,107 +17,18 @@ use crate::violation::Violation;
 use crate::wire::{HandoffId, Message, Side};
 
 /// The index of the one link.
-const PEER: usize = 0;
+pub(super) const PEER: usize = 0;
 
-impl sealed::Sealed for Successor {}
-
-impl Role<1> for Successor {
-    type Config = SuccessorConfig;
-    type State = SuccessorState;
-    type Call = SuccessorCall;
-    type Op = SuccessorOp;
-    type Phase = Phase;
-    type Why = Why;
-    type Outcome = SuccessorOutcome;
-
-    const SERVES: bool = false;
-
-    fn fresh() -> SuccessorState {
-        SuccessorState {
-            phase: Phase::Fresh,
-            id: None,
-            op: None,
-            timer: None,
-            beat: None,
-            grace: Instant::default(),
-            generation: 0,
-            published: false,
-            committed: false,
-            cause: Reason::SessionLost,
-        }
-    }
-
-    fn issue(call: SuccessorCall, id: OpId) -> SuccessorOp {
-        match call {
-            SuccessorCall::StagePath => SuccessorOp::StagePath(Ticket::new(id)),
-            SuccessorCall::WarmUp => SuccessorOp::WarmUp(Ticket::new(id)),
-            SuccessorCall::TryLock => SuccessorOp::TryLock(Ticket::new(id)),
-            SuccessorCall::Open => SuccessorOp::Open(Ticket::new(id)),
-            SuccessorCall::PublishPath => SuccessorOp::PublishPath(Ticket::new(id)),
-            SuccessorCall::Serve(generation, published) => SuccessorOp::Serve {
-                ticket: Ticket::new(id),
-                generation,
-                published,
-            },
-        }
-    }
-
-    fn victim(_: &SuccessorState, _: u32) -> Option<usize> {
-        None
-    }
-
-    fn step<B: Room>(
-        config: &SuccessorConfig,
-        state: &mut SuccessorState,
-        now: Instant,
-        event: Event<'_>,
-        out: &mut Out<'_, Self, B, 1>,
-    ) -> Result<(), Violation> {
-        let mut step = Step {
-            config,
-            state,
-            now,
-            out,
-        };
-        match event {
-            Event::Start => {
-                step.out.open(PEER, Self::CHANNEL);
-                step.cue(Cue::Start);
-            }
-            Event::Message(_, message, _) => step.message(message)?,
-            Event::Flushed(_) => step.written(),
-            Event::Lost(_, loss) => step.lost(loss),
-            Event::Completed(op, report) => step.completed(op, report),
-            Event::Due => step.due(),
-            Event::Opened(..)
-            | Event::Heard(_)
-            | Event::Progress(..)
-            | Event::Unbound
-            | Event::Probation(_) => {}
-        }
-        Ok(())
-    }
-
-    fn due(_: &SuccessorConfig, state: &SuccessorState) -> Option<(Instant, Why)> {
-        let beat = state.beat.map(|at| (at, Why::Heartbeat));
-        state
-            .timer
-            .into_iter()
-            .chain(beat)
-            .min_by_key(|(at, _)| *at)
-    }
-}
-
-struct Step<'s, 'm, B> {
-    config: &'s SuccessorConfig,
-    state: &'s mut SuccessorState,
-    now: Instant,
-    out: &'s mut Out<'m, Successor, B, 1>,
+pub(super) struct Step<'s, 'm, B> {
+    pub(super) config: &'s SuccessorConfig,
+    pub(super) state: &'s mut SuccessorState,
+    pub(super) now: Instant,
+    pub(super) out: &'s mut Out<'m, Successor, B, 1>,
 }
 
 impl<B: Room> Step<'_, '_, B> {
     /// Runs the row for `cue`, if there is one.
-    fn cue(&mut self, cue: Cue) -> bool {
+    pub(super) fn cue(&mut self, cue: Cue) -> bool {
         let Some(row) = table::find(SuccessorConfig::table(self.config), &self.state.phase, &cue)
         else {
             return false;
@@ -258,13 +169,13 @@ impl<B: Room> Step<'_, '_, B> {
         self.out.observe(Observation::Trouble(cause));
     }
 
-    fn written(&mut self) {
+    pub(super) fn written(&mut self) {
         if self.out.is_flushed(PEER) {
             self.cue(Cue::Written);
         }
     }
 
-    fn lost(&mut self, loss: Loss) {
+    pub(super) fn lost(&mut self, loss: Loss) {
         if matches!(
             self.state.phase,
             Phase::Staging | Phase::Greeting | Phase::Warming | Phase::Standing
@@ -276,7 +187,7 @@ impl<B: Room> Step<'_, '_, B> {
         self.cue(Cue::Lost);
     }
 
-    fn message(&mut self, message: &Message<'_>) -> Result<(), Violation> {
+    pub(super) fn message(&mut self, message: &Message<'_>) -> Result<(), Violation> {
         let allowed = match (*message, self.state.id) {
             (Message::Heartbeat { .. }, _) => true,
             (Message::HelloAck { version, id }, None) => self.acknowledged(version, id)?,
@@ -325,7 +236,7 @@ impl<B: Room> Step<'_, '_, B> {
         Ok(self.cue(Cue::Acknowledged))
     }
 
-    fn completed(&mut self, op: OpId, report: &Report<'_>) {
+    pub(super) fn completed(&mut self, op: OpId, report: &Report<'_>) {
         // An operation that nobody waits for any more has ended: nothing to do.
         if self.state.op != Some(op) {
             return;
@@ -414,7 +325,7 @@ impl<B: Room> Step<'_, '_, B> {
     }
 
     /// Answers the timer that is due. Each answer clears the timer or moves it on.
-    fn due(&mut self) {
+    pub(super) fn due(&mut self) {
         match self.state.timer {
             Some((at, why)) if at <= self.now => {
                 self.state.timer = None;

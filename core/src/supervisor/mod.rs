@@ -7,7 +7,9 @@
 
 mod call;
 mod decide;
+mod events;
 mod labels;
+mod role;
 mod step;
 mod table;
 

@@ -4,140 +4,21 @@ use core::fmt::Write;
 use core::time::Duration;
 
 use super::{
-    Act, Cue, Phase, Question, Shortfall, Supervisor, SupervisorCall, SupervisorConfig,
-    SupervisorOp, SupervisorOutcome, SupervisorState, Task, Why,
+    Act, Cue, Phase, Question, Supervisor, SupervisorCall, SupervisorConfig, SupervisorOutcome,
+    SupervisorState, Task, Why,
 };
 use crate::cause::{Cause, Reason};
-use crate::handles::Handles;
 use crate::journal::{Entry, Stage};
-use crate::machine::{Event, Observation, Out, Role, Room, sealed};
-use crate::op::{OpId, Process, Ticket};
+use crate::machine::{Observation, Out, Room};
 use crate::table;
 use crate::text::Text;
 use crate::time::Instant;
-use crate::violation::Violation;
 use crate::wire::{HandoffId, Message};
 
 /// The index of the incumbent's link.
 pub(super) const INCUMBENT: usize = 0;
 /// The index of the successor's link.
 pub(super) const SUCCESSOR: usize = 1;
-
-impl sealed::Sealed for Supervisor {}
-
-impl Role<2> for Supervisor {
-    type Config = SupervisorConfig;
-    type State = SupervisorState;
-    type Call = SupervisorCall;
-    type Op = SupervisorOp;
-    type Phase = Phase;
-    type Why = Why;
-    type Outcome = SupervisorOutcome;
-
-    const SERVES: bool = false;
-
-    fn fresh() -> SupervisorState {
-        SupervisorState {
-            phase: Phase::Fresh,
-            incumbent: Process::default(),
-            incumbent_lost: false,
-            successor: Process::default(),
-            op: None,
-            timer: None,
-            alive_until: None,
-            patience: Instant::default(),
-            deadline: Instant::default(),
-            stage: None,
-            journal: None,
-            beat: None,
-            shortfall: Shortfall::default(),
-            handles: Handles::NONE,
-            answered: None,
-            cause: None,
-        }
-    }
-
-    fn issue(call: SupervisorCall, id: OpId) -> SupervisorOp {
-        match call {
-            SupervisorCall::Connect => SupervisorOp::Connect(Ticket::new(id)),
-            SupervisorCall::Spawn => SupervisorOp::Spawn(Ticket::new(id)),
-            SupervisorCall::Kill(process) => SupervisorOp::Kill {
-                ticket: Ticket::new(id),
-                process,
-            },
-            SupervisorCall::WriteJournal(entry) => SupervisorOp::WriteJournal {
-                ticket: Ticket::new(id),
-                entry,
-            },
-            SupervisorCall::ClearJournal => SupervisorOp::ClearJournal(Ticket::new(id)),
-            SupervisorCall::ColdStart => SupervisorOp::ColdStart(Ticket::new(id)),
-            SupervisorCall::Probe(entry) => SupervisorOp::Probe {
-                ticket: Ticket::new(id),
-                entry,
-            },
-            SupervisorCall::WatchProbation(process, until) => SupervisorOp::WatchProbation {
-                ticket: Ticket::new(id),
-                process,
-                until,
-            },
-            SupervisorCall::AdoptListeners(handles) => SupervisorOp::AdoptListeners {
-                ticket: Ticket::new(id),
-                handles,
-            },
-        }
-    }
-
-    fn victim(_: &SupervisorState, _: u32) -> Option<usize> {
-        None
-    }
-
-    fn takes_handles(state: &SupervisorState, at: usize) -> bool {
-        at == INCUMBENT && state.phase == Phase::Answering
-    }
-
-    fn step<B: Room>(
-        config: &SupervisorConfig,
-        state: &mut SupervisorState,
-        now: Instant,
-        event: Event<'_>,
-        out: &mut Out<'_, Self, B, 2>,
-    ) -> Result<(), Violation> {
-        let mut step = Step {
-            config,
-            state,
-            now,
-            out,
-        };
-        match event {
-            Event::Start => {
-                step.cue(match config.task {
-                    Task::Handoff(_) => Cue::StartHandoff,
-                    Task::Recover(_) => Cue::StartRecovery,
-                    Task::Ask(..) => Cue::StartAsk,
-                });
-            }
-            Event::Heard(at) => step.heard(at),
-            Event::Message(at, message, handles) => step.message(at, message, handles)?,
-            Event::Flushed(_) => step.written(),
-            Event::Lost(at, loss) => step.lost(at, loss),
-            Event::Completed(op, report) => step.completed(op, report),
-            Event::Due => step.due(),
-            Event::Opened(..) | Event::Progress(..) | Event::Unbound | Event::Probation(_) => {}
-        }
-        Ok(())
-    }
-
-    fn due(_: &SupervisorConfig, state: &SupervisorState) -> Option<(Instant, Why)> {
-        let life = state.alive_until.map(|at| (at, Why::Life));
-        let beat = state.beat.map(|at| (at, Why::Heartbeat));
-        state
-            .timer
-            .into_iter()
-            .chain(life)
-            .chain(beat)
-            .min_by_key(|(at, _)| *at)
-    }
-}
 
 pub(super) struct Step<'s, 'm, B> {
     pub(super) config: &'s SupervisorConfig,

@@ -83,8 +83,10 @@ pub static SUPERVISOR: &[SupervisorRow] = &[
                                              &[SendCommit, ArmWrite],               Committing, "5"),
     row(&[Probation],     &[ProbationFailed, SuccessorLost, SuccessorAbort],
                                              &[CancelProbation, KillSuccessor],     Killing,    "C8"),
-    row(&[Probation],     &[IncumbentLost],  &[CancelProbation, CloseIncumbent, TellSuccessor, ArmTold],
-                                                                                    Informing,  "C6"),
+    // Lost is not dead: by the end of the channel the successor knows that it has to wait for a while before
+    // it makes changes that the incumbent could not read.
+    row(&[Probation],     &[IncumbentLost],  &[CancelProbation, CloseIncumbent, ClearJournal, Succeed],
+                                                                                    Done,       "C6"),
     // One of version 1 leaves its session after Ready, and serves all the same.
     stay(&[Probation],    &[SuccessorLeft, IncumbentAbort],                 &[],                "C2"),
 
@@ -134,7 +136,7 @@ pub static SUPERVISOR: &[SupervisorRow] = &[
 
     // After Begin the lock decides; what the incumbent says about the handoff changes nothing.
     stay(&[Opening],      &[IncumbentAbort], &[],                                               "C2"),
-    row(&[Opening],       &[ReadyAlone],     &[TellSuccessor, ArmTold],             Informing,  "C6"),
+    row(&[Opening],       &[ReadyAlone],     &[ClearJournal, Succeed],              Done,       "C6"),
     row(&[Opening],       &[SuccessorLost, SuccessorLate, SuccessorAbort, ReadyUnhealthy],
                                              &[KillSuccessor],                      Killing,    "C8"),
 

@@ -25,8 +25,7 @@ impl<R: Host<L>, const L: usize> Subject<R, L> {
     }
 
     fn happens(&mut self, what: Happening<'_>) {
-        self.names += 1;
-        let link = LinkId(self.names);
+        let link = self.name();
         match what {
             Happening::Opened(peer) => {
                 self.opens(link);
@@ -113,6 +112,17 @@ impl<R: Host<L>, const L: usize> Subject<R, L> {
                 self.input(Input::Deadline);
             }
             Happening::Recorded(record) => self.recorded(record),
+        }
+    }
+
+    /// A name for a link, which neither a script nor a record has used.
+    fn name(&mut self) -> LinkId {
+        loop {
+            self.names += 1;
+            let link = LinkId(self.names);
+            if !self.ledger.open.contains(&link) && !self.ledger.closed.contains(&link) {
+                return link;
+            }
         }
     }
 

@@ -1,27 +1,9 @@
-//! What can be done to a handoff, and where: the rows of the matrix.
+//! What can be done to a handoff, and where: one row of the matrix.
 
 use std::fmt;
 use std::time::Duration;
 
 use handoff_core::supervisor::Phase;
-
-/// The phases of a handoff that works, in order.
-const PHASES: [Phase; 9] = [
-    Phase::Connecting,
-    Phase::Meeting,
-    Phase::Spawning,
-    Phase::Welcoming,
-    Phase::Journaling,
-    Phase::Draining,
-    Phase::Sealing,
-    Phase::Opening,
-    Phase::Committing,
-];
-
-/// From one moment to the next; together they span the way from the seal to the commit.
-const MOMENT: Duration = Duration::from_micros(700);
-/// How many moments there are.
-const MOMENTS: u32 = 20;
 
 /// What is done to a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +21,7 @@ pub enum Fault {
 }
 
 /// The process that it is done to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Victim {
     /// The supervisor.
     Supervisor,
@@ -56,12 +38,58 @@ pub enum Place {
     Idle,
     /// As the supervisor enters the phase, before it has sent anything in it.
     Entry(Phase),
-    /// While a hook runs in that phase.
+    /// While a hook runs, or a probation, in that phase.
     Middle(Phase),
-    /// So long after the supervisor entered Sealing, in a handoff without delays.
-    Moment(Duration),
+    /// So long after the supervisor entered the phase, in a handoff without delays.
+    Moment(Phase, Duration),
+    /// After the handoff, in the successor's committed hook.
+    Hook,
     /// After the handoff.
     After,
+}
+
+/// What the health check of a probation does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Check {
+    /// It asks the daemon, which is well.
+    Passes,
+    /// It asks the daemon, which falls ill.
+    Sick,
+    /// It asks the daemon, which is frozen.
+    Frozen,
+    /// It fails.
+    Fails,
+    /// It does not end.
+    Hangs,
+    /// There is no such program.
+    Missing,
+    /// The program is removed during the probation.
+    Vanishes,
+}
+
+/// A hook that does not do what it should.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hook {
+    /// The successor cannot warm up.
+    WarmUpFails,
+    /// The successor does not end warming up.
+    WarmUpHangs,
+    /// The successor dies of it.
+    WarmUpDies,
+    /// The successor cannot open the data.
+    OpenFails,
+    /// The successor does not end opening the data.
+    OpenHangs,
+    /// The incumbent cannot drain.
+    DrainFails,
+    /// Drain panics.
+    DrainPanics,
+    /// Drain heeds no deadline.
+    DrainHangs,
+    /// The incumbent cannot seal.
+    SealFails,
+    /// Seal panics.
+    SealPanics,
 }
 
 /// One row.
@@ -69,8 +97,19 @@ pub enum Place {
 pub enum Case {
     /// A fault of one process.
     Fault(Fault, Victim, Place),
+    /// The same, where the first one speaks version 1 alone.
+    OldFault(Victim, Fault, Victim, Place),
     /// Two processes are killed, one right after the other.
     TwoKills([Victim; 2], Place),
+    /// An operator wants the successor back.
+    Rollback(Place),
+    /// A handoff with a health check.
+    Check(Check),
+    /// A handoff with a hook that goes wrong.
+    Hook(Hook),
+    /// The supervisor is started again, and the incumbent speaks version 1: it does not give the
+    /// listener back, which can only be bound once it is dead.
+    ListenerWithheld,
     /// The filesystem of the data is full during a handoff.
     FullDisk,
     /// The incumbent has no descriptors left during a handoff.
@@ -84,101 +123,16 @@ pub enum Case {
 }
 
 impl Case {
-    /// Every row.
-    pub fn all() -> Vec<Self> {
-        let middles = [Phase::Draining, Phase::Sealing, Phase::Opening];
-        let mut places = vec![Place::Idle];
-        for phase in PHASES {
-            places.push(Place::Entry(phase));
-            if middles.contains(&phase) {
-                places.push(Place::Middle(phase));
-            }
-        }
-        places.push(Place::After);
-
-        let mut cases = Vec::new();
-        for fault in Fault::ALL {
-            for victim in Victim::ALL {
-                // Without a daemon it is the supervisor that comes to terms with it.
-                if fault.is_for_supervisors() && victim != Victim::Supervisor {
-                    continue;
-                }
-                let there = places.iter().filter(|place| victim.is_there(**place));
-                cases.extend(there.map(|place| Self::Fault(fault, victim, *place)));
-            }
-        }
-        for (first, second) in [
-            (Victim::Supervisor, Victim::Incumbent),
-            (Victim::Supervisor, Victim::Successor),
-            (Victim::Incumbent, Victim::Successor),
-        ] {
-            let there = places.iter().filter(|place| {
-                let alone = matches!(place, Place::Idle | Place::After);
-                !alone && first.is_there(**place) && second.is_there(**place)
-            });
-            cases.extend(there.map(|place| Self::TwoKills([first, second], *place)));
-        }
-        for number in 0..MOMENTS {
-            for fault in [Fault::Kill, Fault::Freeze] {
-                for victim in Victim::ALL {
-                    let place = Place::Moment(MOMENT * number);
-                    cases.push(Self::Fault(fault, victim, place));
-                }
-            }
-        }
-        cases.extend(Self::OTHERS);
-        cases
-    }
-
-    /// Some of each kind.
-    pub fn quick() -> Vec<Self> {
-        use Fault::{Freeze, FreezeForGood, Hiccup, Kill, KillUnattended};
-        use Phase::{Committing, Draining, Opening, Sealing, Welcoming};
-        use Place::{After, Entry, Middle};
-        use Victim::{Incumbent, Successor, Supervisor};
-        let mut cases = vec![
-            Self::Fault(Kill, Supervisor, Entry(Sealing)),
-            Self::Fault(Kill, Supervisor, Entry(Opening)),
-            Self::Fault(Kill, Supervisor, Middle(Opening)),
-            Self::Fault(Kill, Supervisor, Entry(Committing)),
-            Self::Fault(KillUnattended, Supervisor, Entry(Opening)),
-            Self::Fault(KillUnattended, Supervisor, Middle(Opening)),
-            Self::Fault(Kill, Incumbent, Middle(Draining)),
-            Self::Fault(Kill, Incumbent, Middle(Sealing)),
-            Self::Fault(Kill, Incumbent, Entry(Committing)),
-            Self::Fault(Kill, Successor, Entry(Welcoming)),
-            Self::Fault(Kill, Successor, Middle(Opening)),
-            Self::Fault(Kill, Successor, Entry(Committing)),
-            Self::Fault(Kill, Successor, After),
-            Self::Fault(Hiccup, Supervisor, Entry(Opening)),
-            Self::Fault(Hiccup, Incumbent, Middle(Sealing)),
-            Self::Fault(Hiccup, Successor, Middle(Opening)),
-            Self::Fault(Freeze, Supervisor, Middle(Sealing)),
-            Self::Fault(Freeze, Incumbent, Middle(Draining)),
-            Self::Fault(Freeze, Successor, Middle(Opening)),
-            Self::Fault(FreezeForGood, Supervisor, Entry(Opening)),
-            Self::Fault(FreezeForGood, Supervisor, Entry(Committing)),
-            Self::TwoKills([Supervisor, Incumbent], Middle(Draining)),
-            Self::TwoKills([Supervisor, Successor], Middle(Opening)),
-            Self::TwoKills([Incumbent, Successor], Entry(Opening)),
-        ];
-        cases.extend(Self::OTHERS);
-        cases
-    }
-
-    const OTHERS: [Self; 5] = [
-        Self::FullDisk,
-        Self::NoDescriptors,
-        Self::SilentAfterAck,
-        Self::SilentAfterPrepare,
-        Self::Hostile,
-    ];
-
     /// What is done.
     pub fn fault(&self) -> String {
         match self {
             Self::Fault(fault, victim, _) => format!("{fault} {victim}"),
+            Self::OldFault(old, fault, victim, _) => format!("{fault} {victim} (v1: {old})"),
             Self::TwoKills([first, second], _) => format!("kill {first}, {second}"),
+            Self::Rollback(_) => "operator rolls back".into(),
+            Self::Check(check) => check.to_string(),
+            Self::Hook(hook) => hook.to_string(),
+            Self::ListenerWithheld => "kill supervisor (v1: listener withheld)".into(),
             Self::FullDisk => "full disk".into(),
             Self::NoDescriptors => "incumbent without descriptors".into(),
             Self::SilentAfterAck => "client silent after HelloAck".into(),
@@ -190,36 +144,56 @@ impl Case {
     /// Where.
     pub fn place(&self) -> String {
         match self {
-            Self::Fault(_, _, place) | Self::TwoKills(_, place) => place.to_string(),
+            Self::Fault(_, _, place)
+            | Self::OldFault(_, _, _, place)
+            | Self::TwoKills(_, place)
+            | Self::Rollback(place) => place.to_string(),
+            Self::ListenerWithheld => Place::Idle.to_string(),
             _ => "during a handoff".into(),
+        }
+    }
+
+    /// Who speaks version 1 alone, if anybody does.
+    pub(super) const fn old(&self) -> Option<Victim> {
+        match self {
+            Self::OldFault(old, ..) => Some(*old),
+            Self::ListenerWithheld => Some(Victim::Incumbent),
+            _ => None,
+        }
+    }
+
+    /// Whether whoever keeps supervisors running keeps their listener, too. With version 1 nobody
+    /// gives it back to a supervisor that is started again.
+    pub(super) fn keeps_listener(&self) -> bool {
+        self.old().is_some() && *self != Self::ListenerWithheld
+    }
+
+    /// Whether nobody has the listener open at some moment, so that connections are refused.
+    pub(super) fn closes_listener(&self) -> bool {
+        match self {
+            Self::TwoKills(victims, place) => {
+                let holders = [Victim::Supervisor, Victim::Incumbent, Victim::Successor];
+                holders
+                    .iter()
+                    .all(|holder| victims.contains(holder) || !holder.is_there(*place))
+            }
+            // By its own doing.
+            Self::ListenerWithheld => true,
+            _ => false,
         }
     }
 }
 
-impl Fault {
-    const ALL: [Self; 5] = [
-        Self::Kill,
-        Self::KillUnattended,
-        Self::Hiccup,
-        Self::Freeze,
-        Self::FreezeForGood,
-    ];
-
-    /// Whether only a supervisor can suffer it.
-    fn is_for_supervisors(self) -> bool {
-        matches!(self, Self::KillUnattended | Self::FreezeForGood)
-    }
-}
-
 impl Victim {
-    const ALL: [Self; 3] = [Self::Supervisor, Self::Incumbent, Self::Successor];
-
-    /// Whether it exists then: a successor from the time it is started, an incumbent until it has
-    /// been replaced.
-    fn is_there(self, place: Place) -> bool {
+    /// Whether it exists then: a successor from the time it is started, an incumbent until it is
+    /// told that it has been replaced.
+    pub(super) fn is_there(self, place: Place) -> bool {
         match self {
             Self::Supervisor => true,
-            Self::Incumbent => place != Place::After,
+            Self::Incumbent => !matches!(
+                place,
+                Place::Entry(Phase::Informing) | Place::Hook | Place::After
+            ),
             Self::Successor => !matches!(
                 place,
                 Place::Idle | Place::Entry(Phase::Connecting | Phase::Meeting | Phase::Spawning)
@@ -256,8 +230,40 @@ impl fmt::Display for Place {
             Self::Idle => f.write_str("before"),
             Self::Entry(phase) => write!(f, "entry of {phase}"),
             Self::Middle(phase) => write!(f, "in {phase}"),
-            Self::Moment(after) => write!(f, "Sealing + {after:?}"),
+            Self::Moment(phase, after) => write!(f, "{phase} + {after:?}"),
+            Self::Hook => f.write_str("in the committed hook"),
             Self::After => f.write_str("after"),
         }
+    }
+}
+
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Passes => "health check passes",
+            Self::Sick => "health check finds it ill",
+            Self::Frozen => "health check, successor frozen",
+            Self::Fails => "health check fails",
+            Self::Hangs => "health check hangs",
+            Self::Missing => "health check is missing",
+            Self::Vanishes => "health check vanishes",
+        })
+    }
+}
+
+impl fmt::Display for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::WarmUpFails => "warm-up fails",
+            Self::WarmUpHangs => "warm-up hangs",
+            Self::WarmUpDies => "warm-up dies",
+            Self::OpenFails => "open fails",
+            Self::OpenHangs => "open hangs",
+            Self::DrainFails => "drain fails",
+            Self::DrainPanics => "drain panics",
+            Self::DrainHangs => "drain hangs",
+            Self::SealFails => "seal fails",
+            Self::SealPanics => "seal panics",
+        })
     }
 }

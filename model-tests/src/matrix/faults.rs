@@ -1,10 +1,5 @@
-//! What goes wrong in a row: signals at a phase or at a moment, resources that run out, and clients
-//! of the control path.
+//! Signals at a phase or at a moment, and an operator who wants the successor back.
 
-use std::fs::File;
-use std::io;
-use std::net::TcpStream;
-use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,53 +7,73 @@ use anyhow::{Context, ensure};
 use handoff_core::supervisor::Phase;
 use handoff_std::Process;
 use handoff_std::host::Signal;
-use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
 use super::case::{Case, Fault, Place, Victim};
-use super::peers::Peers;
 use super::play::{Play, RECOVERY};
+use super::world::wait_until;
 
-/// How long the hooks of a daemon take that is handed over in a row, as arguments.
-const SLOW: [&str; 2] = ["--open-delay-ms", "200"];
+/// How long a hook takes that is the place of a fault, in milliseconds.
+const SLOW: &str = "200";
+/// The same of the committed hook, which is to be seen before the fault.
+const COMMITTED: &str = "500";
+/// A probation that is the place of a fault, in milliseconds.
+const PROBATION: &str = "250";
+/// One of which the end is a moment.
+const SHORT_PROBATION: &str = "10";
 /// How long after a phase was entered its middle is.
 const MIDDLE: Duration = Duration::from_millis(80);
 /// How long a process is frozen that must not be taken for dead.
 const HICCUP: Duration = Duration::from_millis(250);
-/// How long a process is frozen that thaws again. Longer than the (scaled) time after which a
-/// silent peer counts as dead.
+/// How long a process is frozen that thaws again, and how long the others may take to come to terms with
+/// a loss. Longer than the (scaled) time after which a silent peer counts as dead.
 const FREEZE: Duration = Duration::from_millis(1500);
-/// How long a client that prepares a handoff and then is silent says that it takes.
-const SILENCE: Duration = Duration::from_secs(1);
+
+/// Begins a handoff in which there is something to be struck at this place.
+fn order(place: Place) -> Vec<&'static str> {
+    let mut order = vec!["handoff", "new"];
+    let mut arguments = Vec::new();
+    match place {
+        Place::Entry(Phase::Warming) | Place::Middle(Phase::Warming) => {
+            arguments.extend(["--warmup-ms", SLOW]);
+        }
+        Place::Entry(Phase::Probation | Phase::Committing | Phase::Informing)
+        | Place::Middle(Phase::Probation) => order.extend(["--probation-ms", PROBATION]),
+        Place::Moment(Phase::Probation, _) => order.extend(["--probation-ms", SHORT_PROBATION]),
+        Place::Moment(..) => {}
+        Place::Hook => arguments.extend(["--committed-delay-ms", COMMITTED]),
+        _ => arguments.extend(["--open-delay-ms", SLOW]),
+    }
+    order.push("--");
+    order.extend(arguments);
+    order
+}
+
+impl Case {
+    /// What the daemon is told that is handed over in the row, if not the one that is started afresh
+    /// will do.
+    pub(super) fn first_handoff(&self) -> Option<Vec<&'static str>> {
+        match self {
+            // Its hooks are quick.
+            Self::Fault(_, _, Place::Moment(..)) => Some(Vec::new()),
+            Self::Hook(hook) => hook.of_incumbent(),
+            _ => None,
+        }
+    }
+}
 
 impl Play<'_> {
     /// Does what the row is about, up to the end of the handoff. Returns when the fault happened.
     pub(super) fn fault(&mut self) -> anyhow::Result<Instant> {
         match self.case {
-            Case::Fault(fault, victim, Place::Moment(moment)) => {
-                self.strike_at(fault, victim, moment)
+            Case::Fault(fault, victim, Place::Moment(phase, moment)) => {
+                self.strike_at(fault, victim, phase, moment)
             }
-            Case::Fault(fault, victim, place) => self.strike(fault, victim, place),
+            Case::Fault(fault, victim, place) | Case::OldFault(_, fault, victim, place) => {
+                self.strike(fault, victim, place)
+            }
             Case::TwoKills(victims, place) => self.kill_two(victims, place),
-            Case::FullDisk => self.full_disk(),
-            Case::NoDescriptors => self.no_descriptors(),
-            Case::SilentAfterAck => {
-                let peers = Peers::silent_after_ack(&self.world.files().control)?;
-                self.hand_over_beside(peers)
-            }
-            Case::Hostile => {
-                let peers = Peers::hostile(&self.world.files().control)?;
-                self.hand_over_beside(peers)
-            }
-            Case::SilentAfterPrepare => {
-                let at = Instant::now();
-                let peers = Peers::silent_after_prepare(&self.world.files().control, SILENCE)?;
-                let ended = self.supervisor.perform(&["handoff", "new"])?;
-                self.note(&ended);
-                // It is there until somebody serves again.
-                self.await_write()?;
-                drop(peers);
-                Ok(at)
-            }
+            Case::Rollback(place) => self.roll_back(place),
+            _ => self.trouble(),
         }
     }
 
@@ -79,10 +94,12 @@ impl Play<'_> {
         match (fault, victim) {
             (Fault::Kill, Victim::Supervisor) => self.restart_supervisor()?,
             (Fault::KillUnattended, _) => {
+                thread::sleep(FREEZE);
                 self.await_write()?;
                 self.restart_supervisor()?;
             }
             (Fault::FreezeForGood, _) => {
+                thread::sleep(FREEZE);
                 self.await_write()?;
                 process.kill(Signal::KILL)?;
                 self.restart_supervisor()?;
@@ -113,32 +130,6 @@ impl Play<'_> {
         Ok(at)
     }
 
-    /// Begins a handoff and comes to where a phase is entered.
-    fn come_to(&mut self, place: Place) -> anyhow::Result<()> {
-        let order: Vec<_> = ["handoff", "new"].into_iter().chain(SLOW).collect();
-        match place {
-            Place::Idle | Place::Moment(_) => Ok(()),
-            Place::Entry(phase) | Place::Middle(phase) => {
-                self.supervisor.order(&order)?;
-                self.supervisor.reach(phase)
-            }
-            Place::After => {
-                let ended = self.supervisor.perform(&order)?;
-                ensure!(ended.kind == "committed", "no handoff: {}", ended.text());
-                Ok(())
-            }
-        }
-    }
-
-    /// Gets from where a phase is entered to the middle of it, if that is the place.
-    fn get_into(&mut self, place: Place) -> anyhow::Result<()> {
-        if let Place::Middle(_) = place {
-            self.supervisor.go()?;
-            thread::sleep(MIDDLE);
-        }
-        Ok(())
-    }
-
     fn kill_two(&mut self, victims: [Victim; 2], place: Place) -> anyhow::Result<Instant> {
         self.come_to(place)?;
         let [first, second] = victims;
@@ -164,10 +155,12 @@ impl Play<'_> {
         &mut self,
         fault: Fault,
         victim: Victim,
+        phase: Phase,
         moment: Duration,
     ) -> anyhow::Result<Instant> {
-        self.supervisor.order(&["handoff", "new"])?;
-        self.supervisor.reach(Phase::Sealing)?;
+        self.supervisor
+            .order(&order(Place::Moment(phase, moment)))?;
+        self.supervisor.reach(phase)?;
         let process = self.process(victim)?;
         let at = Instant::now();
         let striking = thread::spawn(move || {
@@ -191,18 +184,87 @@ impl Play<'_> {
         Ok(at)
     }
 
-    fn process(&self, victim: Victim) -> anyhow::Result<Process> {
-        match victim {
-            Victim::Supervisor => Ok(self.supervisor.process),
-            Victim::Incumbent => Ok(self.incumbent),
-            Victim::Successor => self.world.daemon("new"),
+    /// An operator asks for the successor to be sent back. During the probation it is; at any other
+    /// time nothing happens.
+    fn roll_back(&mut self, place: Place) -> anyhow::Result<Instant> {
+        self.come_to(place)?;
+        self.get_into(place)?;
+        let at = Instant::now();
+        let in_time = self.supervisor.roll_back()?;
+        let on_probation = matches!(
+            place,
+            Place::Entry(Phase::Probation) | Place::Middle(Phase::Probation)
+        );
+        ensure!(
+            in_time == on_probation,
+            "the operator was told that it is {in_time}"
+        );
+        self.go_on(place)?;
+        if on_probation {
+            self.check_rolled_back()?;
+        } else {
+            let outcome = &*self.findings.outcome;
+            ensure!(["", "committed"].contains(&outcome), "undone: {outcome}");
         }
+        Ok(at)
+    }
+
+    /// The incumbent serves as before.
+    pub(super) fn check_rolled_back(&self) -> anyhow::Result<()> {
+        let outcome = &*self.findings.outcome;
+        ensure!(
+            outcome.starts_with("rolled back") || outcome.starts_with("refused"),
+            "not rolled back, but {outcome}"
+        );
+        let server = self.world.server()?;
+        ensure!(server == self.incumbent, "pid {} serves", server.pid);
+        Ok(())
+    }
+
+    /// Begins a handoff and comes to where a phase is entered.
+    fn come_to(&mut self, place: Place) -> anyhow::Result<()> {
+        let mut order = order(place);
+        if self.case.old() == Some(Victim::Successor) {
+            order.push("--version-1");
+        }
+        match place {
+            Place::Idle | Place::Moment(..) => Ok(()),
+            Place::Entry(phase) | Place::Middle(phase) => {
+                self.supervisor.order(&order)?;
+                self.supervisor.reach(phase)
+            }
+            Place::Hook | Place::After => {
+                let ended = self.supervisor.perform(&order)?;
+                ensure!(ended.kind == "committed", "no handoff: {}", ended.text());
+                Ok(())
+            }
+        }
+    }
+
+    /// Gets from where a phase is entered to the middle of it, if that is the place; or into the hook.
+    fn get_into(&mut self, place: Place) -> anyhow::Result<()> {
+        match place {
+            Place::Middle(_) => {
+                self.supervisor.go()?;
+                thread::sleep(MIDDLE);
+            }
+            Place::Hook => {
+                let hook = (self.process(Victim::Successor)?.pid, "committed".to_owned());
+                let begun = wait_until(|| {
+                    let hooks = self.world.hooks();
+                    hooks.is_ok_and(|hooks| hooks.contains(&hook))
+                });
+                ensure!(begun, "the committed hook is not called");
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     /// Goes on with a handoff that a fault interrupted, to its end.
     fn go_on(&mut self, place: Place) -> anyhow::Result<()> {
         match place {
-            Place::Idle | Place::After | Place::Moment(_) => return Ok(()),
+            Place::Idle | Place::Hook | Place::After | Place::Moment(..) => return Ok(()),
             Place::Entry(_) => self.supervisor.go()?,
             Place::Middle(_) => {}
         }
@@ -211,52 +273,11 @@ impl Play<'_> {
         Ok(())
     }
 
-    /// A handoff beside clients that must not keep it from working.
-    fn hand_over_beside(&mut self, peers: Peers) -> anyhow::Result<Instant> {
-        let at = Instant::now();
-        let ended = self.supervisor.perform(&["handoff", "new"])?;
-        drop(peers);
-        self.note(&ended);
-        ensure!(
-            ended.kind == "committed",
-            "the handoff was kept from working"
-        );
-        Ok(at)
-    }
-
-    fn full_disk(&mut self) -> anyhow::Result<Instant> {
-        // Its filesystem is the supervisor's and the daemons' alone.
-        let root = format!("/proc/{}/root", self.supervisor.process.pid);
-        let data = self.world.files().data;
-        let fill = Path::new(&root).join(data.strip_prefix("/")?).join("fill");
-        let filled = io::copy(
-            &mut io::repeat(0),
-            &mut File::create(&fill).context("cannot fill up the disk")?,
-        );
-        ensure!(filled.is_err(), "the disk does not get full");
-        let ended = self.supervisor.perform(&["handoff", "new"])?;
-        self.note(&ended);
-        std::fs::remove_file(&fill)?;
-        Ok(Instant::now())
-    }
-
-    fn no_descriptors(&mut self) -> anyhow::Result<Instant> {
-        let pid = Pid::from_raw(self.incumbent.pid.try_into()?);
-        // With clients it has more open than it may, so that every one it closes is missed.
-        let lowered = Rlimit {
-            current: Some(self.descriptors.try_into()?),
-            // Inherited from us; to lower and raise it again takes privileges.
-            ..getrlimit(Resource::Nofile)
-        };
-        let old = prlimit(pid, Resource::Nofile, lowered)?;
-        let address = self.world.address()?;
-        let idle: Vec<_> = (0..8).map(|_| TcpStream::connect(address)).collect();
-        let at = Instant::now();
-        let ended = self.supervisor.perform(&["handoff", "new"])?;
-        self.note(&ended);
-        drop(idle);
-        // Not there any more if it was replaced after all.
-        let _ = prlimit(pid, Resource::Nofile, old);
-        Ok(at)
+    pub(super) fn process(&self, victim: Victim) -> anyhow::Result<Process> {
+        match victim {
+            Victim::Supervisor => Ok(self.supervisor.process),
+            Victim::Incumbent => Ok(self.incumbent),
+            Victim::Successor => self.world.daemon("new"),
+        }
     }
 }

@@ -4,11 +4,15 @@
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `case` | the rows |
+//! | `case` | what a row is |
+//! | `rows` | the rows there are |
 //! | `play` | one row, played |
-//! | `faults` | what goes wrong in it |
+//! | `faults` | signals at a phase or at a moment, and orders of an operator |
+//! | `troubles` | hooks, health checks, resources and clients that go wrong |
+//! | `promises` | what must hold afterwards |
 //! | `world` | its files and processes, and the looks at them |
 //! | `supervisor` | the supervisor process, which stops at every phase until it is told to go on |
+//! | `order` | what it is told |
 //! | `remote` | the same, as the row sees it |
 //! | `peers` | hostile clients of the control path |
 //! | `table` | the rows as text |
@@ -18,11 +22,15 @@
 
 mod case;
 mod faults;
+mod order;
 mod peers;
 mod play;
+mod promises;
 mod remote;
+mod rows;
 mod supervisor;
 pub mod table;
+mod troubles;
 mod world;
 
 use std::ffi::OsString;
@@ -32,7 +40,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
 
-pub use case::{Case, Fault, Place, Victim};
+pub use case::{Case, Check, Fault, Hook, Place, Victim};
 pub use play::Findings;
 
 /// Whether a row is as it should be.
@@ -61,7 +69,7 @@ pub struct Row {
 /// supervisor or its daemon. `None` if they ask for neither.
 pub fn is_part(args: &[OsString]) -> Option<ExitCode> {
     match args.get(1)?.to_str()? {
-        supervisor::SUPERVISOR => Some(supervisor::supervise(Path::new(args.get(2)?))),
+        supervisor::SUPERVISOR => Some(supervisor::supervise(args.get(1..)?)),
         "kvd" => Some(handoff_supervisor::main(args.to_vec())),
         _ => None,
     }

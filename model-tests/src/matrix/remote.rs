@@ -10,7 +10,7 @@ use anyhow::{Context, anyhow, bail};
 use handoff_core::supervisor::Phase;
 use handoff_std::Process;
 
-use super::supervisor::GO;
+use super::order::{GO, ROLL_BACK};
 
 /// How long a handoff or a look around may take. More than any deadline of the supervisor.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -30,6 +30,8 @@ enum News {
     Phase(String),
     /// It has done what it was told.
     Ended(Ended),
+    /// Whether a rollback was asked for in time.
+    Regret(bool),
 }
 
 /// How a handoff or a look around ended.
@@ -98,6 +100,7 @@ impl Remote {
                 News::Phase(name) if name == phase.name() => return Ok(()),
                 News::Phase(_) => self.go()?,
                 News::Ended(ended) => bail!("no {phase}, but {}", ended.text()),
+                News::Regret(_) => {}
             }
         }
     }
@@ -111,6 +114,22 @@ impl Remote {
             match self.next()? {
                 News::Phase(_) => self.go()?,
                 News::Ended(ended) => return Ok(ended),
+                News::Regret(_) => {}
+            }
+        }
+    }
+
+    /// Asks for the successor on probation to be sent back, during an order. Whether that was in time: it is not when there is no probation.
+    ///
+    /// # Errors
+    /// When it is gone or takes too long.
+    pub(super) fn roll_back(&mut self) -> anyhow::Result<bool> {
+        self.order(&[ROLL_BACK])?;
+        loop {
+            match self.next()? {
+                News::Regret(in_time) => return Ok(in_time),
+                News::Phase(_) => self.go()?,
+                News::Ended(ended) => bail!("{} instead of an answer", ended.text()),
             }
         }
     }
@@ -147,6 +166,7 @@ fn pass_on(stdout: ChildStdout, news: &Sender<News>) {
         let heard = match (words.next().as_deref(), words.next(), words.next()) {
             (Some("phase"), Some(phase), None) => News::Phase(phase),
             (Some("ended"), Some(kind), Some(detail)) => News::Ended(Ended { kind, detail }),
+            (Some("regret"), Some(in_time), None) => News::Regret(in_time == "true"),
             _ => return,
         };
         if news.send(heard).is_err() {

@@ -15,11 +15,14 @@ use handoff_std::host::Signal;
 use handoff_supervisor::load::{Client, Reply};
 use tempfile::TempDir;
 
+use super::case::Case;
 use super::remote::Remote;
 use super::supervisor::{Files, RESP, SUPERVISOR};
 
 /// How long something may take that needs no more than a moment of the processor.
 const MOMENT: Duration = Duration::from_secs(5);
+/// The queue of the listener.
+const BACKLOG: i32 = 1024;
 /// How often to look whether it is done.
 const LOOK: Duration = Duration::from_millis(10);
 /// How long a number of descriptors has to stay the same to be believed.
@@ -27,27 +30,38 @@ const CALM: Duration = Duration::from_millis(100);
 /// The size of a data directory that can be filled, in KiB: a store takes about half of it.
 const SMALL_DISK: u32 = 4096;
 
-/// A directory, a listener that is never closed, and whatever processes name the directory.
+/// A directory, a listener, and whatever processes name the directory.
 pub(super) struct World {
     dir: TempDir,
-    listener: TcpListener,
+    /// What a supervisor inherits. The first one only, unless the row keeps it.
+    listener: Option<TcpListener>,
+    address: SocketAddr,
+    /// What the listener is called in /proc.
+    socket: String,
+    case: Case,
     binary: PathBuf,
 }
 
 impl World {
-    /// A new one, for processes of this binary.
+    /// A new one for this row, with processes of this binary.
     ///
     /// # Errors
     /// When there can be no directory or listener.
-    pub(super) fn new(binary: &Path) -> anyhow::Result<Self> {
+    pub(super) fn new(case: Case, binary: &Path) -> anyhow::Result<Self> {
         // Short, since a control path has little room.
         let dir = tempfile::Builder::new().prefix("hfm").tempdir()?;
         for name in ["p", "d", "j"] {
             fs::create_dir(dir.path().join(name))?;
         }
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        // Holds a pause's worth of connections.
+        rustix::net::listen(&listener, BACKLOG)?;
         Ok(Self {
             dir,
-            listener: TcpListener::bind("127.0.0.1:0")?,
+            address: listener.local_addr()?,
+            socket: format!("socket:[{}]", rustix::fs::fstat(&listener)?.st_ino),
+            listener: Some(listener),
+            case,
             binary: binary.to_owned(),
         })
     }
@@ -57,53 +71,67 @@ impl World {
         Files::of(self.dir.path())
     }
 
+    /// What daemons, supervisors and health checks are.
+    pub(super) fn binary(&self) -> &Path {
+        &self.binary
+    }
+
     /// Where clients connect.
-    pub(super) fn address(&self) -> anyhow::Result<SocketAddr> {
-        Ok(self.listener.local_addr()?)
+    pub(super) const fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Starts a supervisor. It has done nothing yet.
     ///
     /// # Errors
     /// When it cannot be started.
-    pub(super) fn supervisor(&self) -> anyhow::Result<Remote> {
-        let mut command = Command::new(&self.binary);
-        command.arg(SUPERVISOR).arg(self.dir.path());
-        self.start(command)
-    }
-
-    /// The same, with a small filesystem of its own for the data.
-    ///
-    /// # Errors
-    /// When it cannot be started.
-    pub(super) fn supervisor_on_small_disk(&self) -> anyhow::Result<Remote> {
-        let mut command = Command::new("unshare");
-        command
-            .args(["--mount", "sh", "-ec"])
-            .arg(format!(
+    pub(super) fn supervisor(&mut self) -> anyhow::Result<Remote> {
+        let mut command = if self.case == Case::FullDisk && self.listener.is_some() {
+            // With a small filesystem of its own for the data.
+            let mut command = Command::new("unshare");
+            command.args(["--mount", "sh", "-ec"]).arg(format!(
                 "mount -t tmpfs -o size={SMALL_DISK}k handoff \"$2/d\"; exec \"$0\" \"$@\""
-            ))
-            .arg(&self.binary)
-            .arg(SUPERVISOR)
-            .arg(self.dir.path());
-        self.start(command)
-    }
-
-    fn start(&self, mut command: Command) -> anyhow::Result<Remote> {
+            ));
+            command.arg(&self.binary);
+            command
+        } else {
+            Command::new(&self.binary)
+        };
         command
-            .env("LISTEN_FDS", "1")
-            .env("LISTEN_FDNAMES", RESP)
-            .env_remove("LISTEN_PID")
-            .env_remove("HANDOFF_ROLE")
-            .env_remove("HANDOFF_SOCK_FD")
-            .fd_mappings(vec![FdMapping {
-                parent_fd: self.listener.as_fd().try_clone_to_owned()?,
-                child_fd: 3,
-            }])?;
+            .arg(SUPERVISOR)
+            .arg(self.dir.path())
+            .arg(self.address.to_string());
+        if let Some(old) = self.case.old() {
+            command.args(["--old", &old.to_string()]);
+        }
+        // Whatever is started by whom, it can be found.
+        command.env("HANDOFF_ROW", self.dir.path());
+        for name in [
+            "LISTEN_FDS",
+            "LISTEN_FDNAMES",
+            "LISTEN_PID",
+            "HANDOFF_ROLE",
+            "HANDOFF_SOCK_FD",
+        ] {
+            command.env_remove(name);
+        }
+        if let Some(listener) = &self.listener {
+            command
+                .env("LISTEN_FDS", "1")
+                .env("LISTEN_FDNAMES", RESP)
+                .fd_mappings(vec![FdMapping {
+                    parent_fd: listener.as_fd().try_clone_to_owned()?,
+                    child_fd: 3,
+                }])?;
+        }
         if std::env::var_os("RUST_LOG").is_none() {
             command.stderr(Stdio::null());
         }
-        Remote::start(command)
+        let supervisor = Remote::start(command)?;
+        if !self.case.keeps_listener() {
+            self.listener = None;
+        }
+        Ok(supervisor)
     }
 
     /// The living processes whose arguments hold `words`, one after the other, besides the
@@ -144,16 +172,65 @@ impl World {
     /// # Errors
     /// When nobody answers.
     pub(super) fn server(&self) -> anyhow::Result<Process> {
+        let info = self.info()?;
+        let pid = field(&info, "pid").and_then(|pid| Process::of(pid.parse().ok()?));
+        pid.with_context(|| format!("INFO names no process: {info}"))
+    }
+
+    /// Waits until whoever answers clients says that no older process can come back.
+    ///
+    /// # Errors
+    /// It does not say so.
+    pub(super) fn check_committed(&self) -> anyhow::Result<()> {
+        let mut info = String::new();
+        wait_until(|| {
+            info = self.info().unwrap_or_default();
+            field(&info, "committed") == Some("yes")
+        });
+        ensure!(
+            field(&info, "committed") == Some("yes"),
+            "the committed hook was not called: {info}"
+        );
+        Ok(())
+    }
+
+    fn info(&self) -> anyhow::Result<String> {
         let until = Instant::now() + MOMENT;
-        let mut client = Client::connect(self.address()?, MOMENT)?;
+        let mut client = Client::connect(self.address, MOMENT)?;
         client.send(b"INFO\r\n", until, || true)?;
         let Reply::Bulk(Some(info)) = client.receive(until, || true)? else {
             return Err(anyhow!("INFO is not answered with a text"));
         };
-        let info = String::from_utf8_lossy(&info);
-        let pid = info.lines().find_map(|line| line.strip_prefix("pid:"));
-        pid.and_then(|pid| Process::of(pid.trim().parse().ok()?))
-            .with_context(|| format!("INFO names no process: {info}"))
+        Ok(String::from_utf8_lossy(&info).into_owned())
+    }
+
+    /// The process has the listener that there was at the beginning.
+    ///
+    /// # Errors
+    /// It has not.
+    pub(super) fn check_listener(&self, process: Process) -> anyhow::Result<()> {
+        let open = targets(process);
+        ensure!(
+            open.contains(&self.socket),
+            "pid {} has not {}, but {open:?}",
+            process.pid,
+            self.socket
+        );
+        Ok(())
+    }
+
+    /// What the daemons have written down of their hooks: pid and hook, in order.
+    ///
+    /// # Errors
+    /// When that cannot be read.
+    pub(super) fn hooks(&self) -> anyhow::Result<Vec<(u32, String)>> {
+        let text = fs::read_to_string(self.files().hooks)?;
+        text.lines()
+            .map(|line| {
+                let (pid, hook) = line.split_once(' ').context("half a line")?;
+                Ok((pid.parse()?, hook.to_owned()))
+            })
+            .collect()
     }
 
     /// Waits until only these processes are left, no socket but the control path, and no journal.
@@ -235,6 +312,12 @@ pub(super) fn check_descriptors(process: Process, wanted: usize) -> anyhow::Resu
     Ok(())
 }
 
+fn field<'i>(info: &'i str, name: &str) -> Option<&'i str> {
+    info.lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+        .map(str::trim)
+}
+
 fn count(process: Process) -> anyhow::Result<usize> {
     let list = fs::read_dir(format!("/proc/{}/fd", process.pid));
     Ok(list
@@ -251,7 +334,7 @@ fn targets(process: Process) -> Vec<String> {
 }
 
 /// Waits a moment for `is_so`.
-fn wait_until(mut is_so: impl FnMut() -> bool) -> bool {
+pub(super) fn wait_until(mut is_so: impl FnMut() -> bool) -> bool {
     let until = Instant::now() + MOMENT;
     loop {
         if is_so() {

@@ -102,17 +102,17 @@ pub(super) fn successor_rows(mutation: Mutation) -> &'static [SuccessorRow] {
 #[rustfmt::skip]
 pub(super) fn supervisor_rows(mutation: Mutation) -> &'static [SupervisorRow] {
     use supervisor::Act::{
-        AckSuccessor, ArmRetry, ArmWrite, CancelProbation, ClearJournal, CloseIncumbent, Found,
+        AckSuccessor, ArmRetry, ArmTold, ArmWrite, CancelProbation, ClearJournal, CloseIncumbent, Found,
         JournalPrepared, KillSuccessor, RolledBack, SendCommit, SendUndo, StartProbation,
         TellSuccessor,
     };
     use supervisor::Cue::{
         IncumbentAbort, IncumbentLate, IncumbentLost, JournalAlone, ProbationFailed,
         ReadyProbation, ReadyUnhealthy, SealFailed, Standby, StartRecovery, SuccessorAbort,
-        SuccessorHello, SuccessorLate, SuccessorLost, UnsettledLate,
+        SuccessorHello, SuccessorLate, SuccessorLost, UnsettledLate, Written,
     };
     use supervisor::Phase::{
-        Committing, Done, Draining, Fresh, Journaling, Killing, Opening, Probation, Probing,
+        Committing, Done, Draining, Fresh, Informing, Journaling, Killing, Opening, Probation, Probing,
         Sealing, Settling, Undoing, Warming, Welcoming,
     };
     const KILLS: &[SupervisorRow] = &[
@@ -165,7 +165,11 @@ pub(super) fn supervisor_rows(mutation: Mutation) -> &'static [SupervisorRow] {
     const COMMITS_EARLY: &[SupervisorRow] = &[
         row(&[Opening], &[ReadyProbation], &[TellSuccessor, StartProbation], Some(Probation), "not 5"),
     ];
+    const COMMITS_AT_ONCE: &[SupervisorRow] = &[
+        row(&[Committing], &[Written], &[TellSuccessor, ArmTold], Some(Informing), "not 5"),
+    ];
     match mutation {
+        Mutation::CommitsAtOnce => COMMITS_AT_ONCE,
         Mutation::NoStandbyWait => NO_STANDBY_WAIT,
         Mutation::C8Probation => LETS_IT_BE,
         Mutation::C6Probation => KILLS_IN_PROBATION,

@@ -283,6 +283,7 @@ impl World {
                 self.faults += 1;
                 let pending = &mut self.processes[usize::from(at)].pending;
                 pending[usize::from(op)].stalled = true;
+                self.misleads();
             }
             Move::Kill(at) => {
                 self.faults += 1;

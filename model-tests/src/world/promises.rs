@@ -4,7 +4,7 @@
 
 use handoff_core::successor::Phase;
 
-use super::{Body, Call, Life, Mutation, World};
+use super::{Body, Call, Life, Mutation, Process, World};
 
 impl World {
     fn breaks(&mut self, what: String) {
@@ -51,40 +51,30 @@ impl World {
     pub(crate) fn stops(&mut self, at: usize) {
         self.processes[at].serving = false;
         // A supervisor and a successor of version 2 wait for the warm-up first.
-        let warms = self.processes.iter().enumerate().any(|(other, process)| {
-            let cold = matches!(&process.body, Body::Successor(machine)
-                if matches!(machine.state().phase(), Phase::Greeting | Phase::Warming));
-            cold && self.lives(other) && !process.old && !self.setup.old_supervisor
-        });
-        if warms && self.supervised(at) {
+        let driven = |process: &Process| {
+            let conn = process.channel.map(|conn| &self.conns[conn]);
+            conn.is_some_and(|conn| conn.open[0] && self.is_handing_over(conn.ends[0]))
+        };
+        let cold = |process: &Process| {
+            let machine = match &process.body {
+                Body::Successor(machine) => machine,
+                _ => return false,
+            };
+            let warming = [Phase::Greeting, Phase::Warming].contains(&machine.state().phase());
+            warming && !process.old && driven(process)
+        };
+        if !self.setup.old_supervisor && self.processes.iter().any(cold) {
             self.breaks("writes are refused while the successor still warms up".to_owned());
         }
     }
 
-    /// Whether the supervisor that owns a session of this process is also that of the successor.
-    fn supervised(&self, at: usize) -> bool {
-        let peers = |at: usize| {
-            let mine =
-                move |conn: &&super::Conn| conn.ends.contains(&at) && !conn.open.contains(&false);
-            let other = move |conn: &super::Conn| conn.ends[usize::from(conn.ends[0] == at)];
-            self.conns
-                .iter()
-                .filter(mine)
-                .map(other)
-                .collect::<Vec<_>>()
-        };
-        let mine = peers(at);
-        self.processes.iter().enumerate().any(|(other, process)| {
-            let successor = matches!(process.body, Body::Successor(_));
-            successor && peers(other).iter().any(|peer| mine.contains(peer))
-        })
-    }
-
     /// The one thing that no timer can know is how long a process stays frozen: a successor whose session has
-    /// ended counts on its supervisor being gone, and not on one that kills it when it thaws.
+    /// ended counts on its supervisor being gone, and not on one that kills it when it thaws. One whose kill
+    /// hangs is as good as frozen.
     pub(crate) fn misleads(&mut self) {
-        let frozen = |process: &super::Process| {
-            process.is_supervisor() && process.life == Life::Frozen
+        let frozen = |process: &Process| {
+            let asleep = process.life == Life::Frozen || process.is_stuck();
+            process.is_supervisor() && asleep
         };
         if self.processes.iter().any(frozen) {
             for process in &mut self.processes {
@@ -95,7 +85,7 @@ impl World {
 
     /// A daemon's committed hook is run.
     pub(crate) fn confirms(&mut self, at: usize) {
-        let runs = |process: &super::Process| {
+        let runs = |process: &Process| {
             process
                 .pending
                 .iter()

@@ -28,6 +28,13 @@ impl World {
                 ));
             }
         }
+        let undoes = |at| {
+            let mut phases = [Phase::Undraining, Phase::Unsealing, Phase::Reclaiming].into_iter();
+            phases.any(|phase| self.is_incumbent(at, phase))
+        };
+        if self.brisk && (0..self.processes.len()).any(undoes) {
+            return Some("a handoff that nothing keeps up is given up".to_owned());
+        }
         self.failed.clone()
     }
 
@@ -51,7 +58,16 @@ impl World {
 
     /// Whether there is nothing to wish for, or nothing that anybody could do about it.
     pub fn is_well(&self) -> bool {
-        self.serves() && self.equipped() || self.daemon(Life::Frozen)
+        self.serves() && self.equipped() && self.rests() || self.daemon(Life::Frozen)
+    }
+
+    /// Whether no supervisor that could go on is at work.
+    fn rests(&self) -> bool {
+        let works = |process: &Process| {
+            let able = process.is_supervisor() && process.life == Life::Running;
+            able && !process.is_stuck() && !matches!(process.body, Body::Idle)
+        };
+        !self.processes.iter().any(works)
     }
 
     /// Whether every supervisor that could do something about it has the listeners, so that it can hand

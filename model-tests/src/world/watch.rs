@@ -41,14 +41,14 @@ impl World {
     fn is_calm(&self) -> bool {
         let undisturbed = |process: &&Process| match process.life {
             Life::Dead => true,
-            Life::Running => process.pending.is_empty() && process.trial.is_none(),
+            Life::Running => process.pending.is_empty() && process.due.is_none(),
             Life::Dying | Life::Frozen => false,
         };
         let daemons = self.processes.iter().enumerate();
         let daemons = daemons.filter(|(at, process)| process.is_daemon() && self.lives(*at));
-        let tried = self.faults > 0 && self.setup.stalls;
+        let talk = |conn: &super::Conn| conn.open.contains(&true);
         self.serves()
-            && !tried
+            && !self.conns.iter().any(talk)
             && daemons.count() == 1
             && self.processes.iter().filter(undisturbed).count() == self.processes.len()
     }
@@ -125,12 +125,22 @@ impl World {
         self.processes[at].listeners || !self.processes.iter().enumerate().any(has)
     }
 
+    fn task(&self, at: usize) -> Option<Task> {
+        match &self.processes[at].body {
+            Body::Supervisor(machine) => Some(machine.config().task),
+            _ => None,
+        }
+    }
+
+    /// Whether a supervisor is at a handoff.
+    pub(crate) fn is_handing_over(&self, at: usize) -> bool {
+        matches!(self.task(at), Some(Task::Handoff(_)))
+    }
+
     /// A supervisor's machine has ended.
     pub(crate) fn task_ended(&mut self, at: usize, outcome: &SupervisorOutcome) {
-        let asked = matches!(&self.processes[at].body,
-            Body::Supervisor(machine) if matches!(machine.config().task, Task::Ask(..)));
-        let handoff = matches!(&self.processes[at].body,
-            Body::Supervisor(machine) if matches!(machine.config().task, Task::Handoff(_)));
+        let asked = matches!(self.task(at), Some(Task::Ask(..)));
+        let handoff = self.is_handing_over(at);
         for slot in 0..=SESSIONS {
             if let Some(conn) = self.processes[at].slots[slot].take() {
                 self.close_end(conn, at);

@@ -49,7 +49,7 @@ impl Link {
                     self.enclosed = handles;
                 }
                 Action::Start(op @ (IncumbentOp::ListListeners(_) | IncumbentOp::Snapshot(_))) => {
-                    self.inquiry = Some(op)
+                    self.inquiry = Some(op);
                 }
                 Action::Start(op) => self.op = Some(op),
                 Action::Close { link } => {

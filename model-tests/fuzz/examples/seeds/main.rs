@@ -135,13 +135,17 @@ fn run(corpus: &Path, role: &str, choice: u8, name: &str, trace: Option<Trace>) 
     if !inputs.is_empty() && script.len() < 1023 {
         write(&corpus.join(role), name, &[&[choice], &script])?;
     }
-    // A record may be cut anywhere; its front is one too.
+    // A record may be cut anywhere; its front is one too, and so is each input.
     let dir = corpus.join("record");
-    write(
-        &dir,
-        &format!("{role}.{name}"),
-        &[&record[..record.len().min(1000)]],
-    )
+    let name = format!("{role}.{name}");
+    let front = &record[..record.len().min(1000)];
+    write(&dir, &name, &[front])?;
+    if name == "successor.recorded.v2.whole" || name.ends_with("v2.whole.listeners") {
+        for (at, input) in inputs.iter().enumerate() {
+            write(&dir, &format!("{name}.input_{at}"), &[&[9], input])?;
+        }
+    }
+    Ok(())
 }
 
 /// As many sessions as there can be, one of which owns the handoff, ask for the listeners and read nothing.

@@ -72,7 +72,6 @@ pub(crate) const INCUMBENT: &[Script] = &[
     ]),
     ("busy", 0, &[Opened(1), ACK, Opened(2), Said(1, 2), PREPARE, Said(1, 3), Said(1, 14), Said(1, 5), TAKE]),
     ("clock_jumps", 0, &[Opened(1), ACK, Jumped(1 << 60), PREPARE, Jumped(0), Slept, Jumped(u64::MAX), Slept]),
-    ("end_of_time", 0, &[Opened(2), ACK, PREPARE, Jumped(u64::MAX), Slept]),
 
     ("v2.committed", 0, &[
         Opened(1), TAKE, ACK_2, PREPARE, PASS, BEAT, DRAINED, TAKE, SEAL, Progress(1), TAKE, SEALED, DONE, TAKE, PASS, BEAT,
@@ -145,7 +144,8 @@ pub(crate) const INCUMBENT: &[Script] = &[
 
 #[rustfmt::skip]
 pub(crate) const SUCCESSOR: &[Script] = &[
-    ("serving", 0, &[DONE, TAKE, ACK, DONE, Said(0, 9), Ended(0, 3), Slept, Ended(0, 3), TAKE, DONE]),
+    ("serving", 0, &[DONE, TAKE, ACK, DONE, Said(0, 9), Ended(0, 3), Slept, Ended(0, 3), TAKE, DONE, Closed(0)]),
+    ("dismissed_after_ready", 0, &[DONE, TAKE, ACK, DONE, Said(0, 9), Ended(0, 3), Ended(0, 3), TAKE, DONE, Said(0, 12)]),
     ("lost_before_begin", 0, &[DONE, TAKE, ACK, DONE, Closed(0), Ended(0, 1), Slept, Ended(0, 3), Ended(0, 3), DONE]),
     ("lock_held_to_the_end", 0, &[
         DONE, TAKE, ACK, DONE, Said(0, 9), Ended(0, 1), Passed(1000), Ended(0, 1), Passed(3000), Ended(0, 1), TAKE,

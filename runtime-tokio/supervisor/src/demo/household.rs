@@ -1,8 +1,9 @@
 //! The processes and files of the demo, and their end: whatever happens, nothing is left behind.
 //!
 //! All processes are in one process group, so that one call kills them all, also those that were
-//! started by a supervisor that is dead by now. On Linux their orphans come to the demo, which
-//! reaps them; elsewhere init does.
+//! started by a supervisor that is dead by now. Only a health check has a group of its own; it ends
+//! when the daemon that it asks is gone. On Linux their orphans come to the demo, which waits for
+//! them; elsewhere init does.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -14,8 +15,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use rustix::io::Errno;
 use rustix::process::{
-    Pid, Signal, WaitOptions, kill_process_group, test_kill_process_group, waitpgid,
+    Pid, Signal, WaitOptions, kill_process_group, test_kill_process_group, wait,
 };
 use tempfile::TempDir;
 
@@ -144,12 +146,22 @@ fn kill_and_reap(group: Pid) -> anyhow::Result<()> {
     // An error says that nobody is left, and so does the loop.
     let _ = kill_process_group(group, Signal::KILL);
     loop {
-        while matches!(waitpgid(group, WaitOptions::NOHANG), Ok(Some(_))) {}
-        if test_kill_process_group(group).is_err() {
+        let reaped = loop {
+            match wait(WaitOptions::NOHANG) {
+                Ok(Some(_)) | Err(Errno::INTR) => {}
+                Ok(None) => break false,
+                // Nobody is left.
+                Err(_) => break true,
+            }
+        };
+        if reaped && test_kill_process_group(group).is_err() {
             return Ok(());
         }
         if Instant::now() >= until {
-            bail!("processes of group {} do not die", group.as_raw_pid());
+            bail!(
+                "processes of the demo do not die, such as some of group {}",
+                group.as_raw_pid()
+            );
         }
         thread::sleep(LOOK);
     }

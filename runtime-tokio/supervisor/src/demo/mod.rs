@@ -1,12 +1,16 @@
 //! `handoff demo`: a daemon is replaced again and again while clients write to it, also with failures
 //! on the way, and every acknowledged write is looked for in the end.
 //!
-//! The demo process keeps the listener, makes the load and judges. The supervisor is a process of its
-//! own ([`supervisor`]), since the demo kills it once; it starts the daemons (`handoff kvd`).
+//! The demo process makes the load and judges. The supervisor is a process of its own
+//! ([`supervisor`]), since the demo kills it twice; it holds the listener and starts the daemons
+//! (`handoff kvd`). One that was started again gets the listener back from the daemon.
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | [`play`] | the steps, one after the other |
+//! | [`script`] | the steps, one after the other |
+//! | [`play`] | how a step is performed, under a load of its own |
+//! | [`judge`] | whether a step ended as it should |
+//! | [`phases`] | what the supervisor went through in a step, and when |
 //! | [`window`] | the load around one step, and what clients saw of it |
 //! | [`remote`] | the supervisor process, as the demo sees it |
 //! | [`supervisor`] | the supervisor process itself |
@@ -15,9 +19,12 @@
 //! | [`report`] | what is told in the end, as text and as JSON |
 
 mod household;
+mod judge;
+mod phases;
 mod play;
 mod remote;
 mod report;
+mod script;
 mod supervisor;
 mod talk;
 mod window;
@@ -26,7 +33,7 @@ pub(crate) use supervisor::{SupervisorArgs, run as run_supervisor};
 
 use std::fs;
 use std::io::{self, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -52,8 +59,8 @@ pub(crate) struct DemoArgs {
     report: Option<PathBuf>,
 
     /// How long the load runs between two steps.
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    seconds: u64,
+    #[arg(long, value_name = "N", default_value = "0.5", value_parser = seconds)]
+    seconds: Duration,
 
     /// Where the daemon listens, on this machine; port 0 is any free one. Other clients may use it.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
@@ -75,7 +82,11 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<()> {
     let (ends, ended) = mpsc::channel();
     // Before anything exists that a signal could leave behind.
     watch_signals(ends.clone())?;
-    let listener = listen(args.listen)?;
+    let listen = args.listen;
+    ensure!(
+        listen.ip().is_loopback(),
+        "--listen {listen}: the demo stays on this machine; give a loopback address such as 127.0.0.1:7379"
+    );
     if let Some(directory) = args.report.as_deref().and_then(|path| path.parent()) {
         let is_there = directory.as_os_str().is_empty() || directory.is_dir();
         ensure!(
@@ -85,7 +96,7 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<()> {
         );
     }
     let household = Arc::new(Household::new()?);
-    let play = Play::new(&household, listener, Duration::from_secs(args.seconds))?;
+    let play = Play::new(&household, listen, args.seconds)?;
     thread::Builder::new().name("play".into()).spawn(move || {
         let report = catch_unwind(AssertUnwindSafe(|| play.perform()));
         // Nobody listens any more when a signal came first.
@@ -131,10 +142,6 @@ fn watch_signals(ends: Sender<End>) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn listen(addr: SocketAddr) -> anyhow::Result<TcpListener> {
-    ensure!(
-        addr.ip().is_loopback(),
-        "--listen {addr}: the demo stays on this machine; give a loopback address such as 127.0.0.1:7379"
-    );
-    TcpListener::bind(addr).with_context(|| format!("cannot listen on {addr}"))
+fn seconds(text: &str) -> anyhow::Result<Duration> {
+    Ok(Duration::try_from_secs_f64(text.parse()?)?)
 }

@@ -1,73 +1,50 @@
 //! The supervisor process, as the demo sees it.
 
+use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write};
-use std::net::TcpListener;
-use std::os::fd::AsFd;
+use std::net::SocketAddr;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
-use command_fds::{CommandFdExt, FdMapping};
 use handoff_std::core::supervisor::Phase;
 
 use super::household::Household;
+use super::phases::Phases;
 use super::talk::{Ending, News, Order, RESP};
 
-/// How long a step may take. More than any deadline of the supervisor.
-const LIMIT: Duration = Duration::from_secs(20);
+/// How long a step may take. More than all deadlines of the supervisor.
+const LIMIT: Duration = Duration::from_secs(40);
 
 /// A supervisor process.
 pub(super) struct Remote {
     child: Child,
     orders: ChildStdin,
     news: Receiver<News>,
-}
-
-/// The phases that a supervisor went through, in order, with the time spent in each; one that was
-/// entered again counts once, with all its times.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Phases(pub(super) Vec<(String, Duration)>);
-
-impl Phases {
-    /// Adds time to a phase.
-    fn add(&mut self, phase: &str, time: Duration) {
-        match self.0.iter_mut().find(|(known, _)| known == phase) {
-            Some((_, sum)) => *sum += time,
-            None => self.0.push((phase.to_owned(), time)),
-        }
-    }
+    command_line: String,
 }
 
 impl Remote {
-    /// Starts a supervisor with this listener. It begins to look around at once; `tag` is the
-    /// version that it starts if nobody serves.
+    /// Starts a supervisor of the daemon that listens at `listen`. It waits for its first order.
     ///
     /// # Errors
     /// When it cannot be started.
-    pub(super) fn start(
-        household: &Household,
-        listener: &TcpListener,
-        tag: &str,
-    ) -> anyhow::Result<Self> {
+    pub(super) fn start(household: &Household, listen: SocketAddr) -> anyhow::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command
             .arg("demo-supervisor")
             .arg("--dir")
             .arg(household.path())
-            .args(["--tag", tag])
-            .env("LISTEN_FDS", "1")
-            .env("LISTEN_FDNAMES", RESP)
-            .env_remove("LISTEN_PID")
-            .env_remove("HANDOFF_ROLE")
-            .env_remove("HANDOFF_SOCK_FD")
+            .arg("--listener")
+            .arg(format!("{RESP}={listen}"))
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .fd_mappings(vec![FdMapping {
-                parent_fd: listener.as_fd().try_clone_to_owned()?,
-                child_fd: 3,
-            }])?;
+            .stdout(Stdio::piped());
+        let mut command_line = String::from("handoff");
+        for arg in command.get_args() {
+            write!(command_line, " {}", arg.display())?;
+        }
         let mut child = household
             .start(&mut command)
             .context("cannot start the supervisor")?;
@@ -81,6 +58,7 @@ impl Remote {
             child,
             orders,
             news,
+            command_line,
         })
     }
 
@@ -89,7 +67,23 @@ impl Remote {
         self.child.id()
     }
 
-    /// Tells it to hand over.
+    /// How it was started.
+    pub(super) fn command_line(&self) -> &str {
+        &self.command_line
+    }
+
+    /// Where it has bound the listener, as the first one does.
+    ///
+    /// # Errors
+    /// When it cannot, is gone, or takes too long.
+    pub(super) fn bound(&self) -> anyhow::Result<SocketAddr> {
+        match self.next(Instant::now() + LIMIT)? {
+            News::Bound { address } => Ok(address),
+            other => bail!("the supervisor says what was not expected: {other:?}"),
+        }
+    }
+
+    /// Tells it what to do.
     ///
     /// # Errors
     /// When it is gone.
@@ -101,73 +95,69 @@ impl Remote {
             .context("the supervisor is gone")
     }
 
-    /// Waits until it has done what it was told, or has looked around after its start.
+    /// Waits until it has done what it was told.
     ///
     /// # Errors
     /// When it is gone, or takes too long.
     pub(super) fn ending(&self, phases: &mut Phases) -> anyhow::Result<Ending> {
-        loop {
-            if let News::Ended { ending, .. } =
-                self.follow(phases, |news| matches!(news, News::Ended { .. }))?
-            {
-                return Ok(ending);
-            }
+        self.follow(phases, None)?
+            .context("the supervisor has not come to an end")
+    }
+
+    /// Waits until it is in the phase `wanted`.
+    ///
+    /// # Errors
+    /// When it does not come to that phase, is gone, or takes too long.
+    pub(super) fn reach(&self, wanted: Phase, phases: &mut Phases) -> anyhow::Result<()> {
+        match self.follow(phases, Some(wanted))? {
+            None => Ok(()),
+            Some(ending) => bail!("the supervisor did not come to {wanted}: {ending:?}"),
         }
     }
 
-    /// Kills it when it has been in the phase `last` for the time `wait`.
+    /// Kills it, at once.
     ///
     /// # Errors
-    /// When it does not come to that phase.
-    pub(super) fn kill_in(
-        mut self,
-        last: Phase,
-        wait: Duration,
-        phases: &mut Phases,
-    ) -> anyhow::Result<()> {
-        let is_last = |news: &News| match news {
-            News::Phase { phase, .. } => phase == last.name(),
-            News::Ended { .. } => true,
-        };
-        if let News::Ended { ending, .. } = self.follow(phases, is_last)? {
-            bail!("the supervisor did not come to {last}: {ending:?}");
-        }
-        thread::sleep(wait);
-        // Not reaped: the household's group is named after it.
+    /// The system's.
+    pub(super) fn kill(mut self, phases: &mut Phases) -> anyhow::Result<()> {
+        // Not reaped: the household's group is named after the first one.
         self.child.kill().context("cannot kill the supervisor")?;
-        phases.add(last.name(), wait);
+        phases.leave(Instant::now());
         Ok(())
     }
 
-    /// Takes news up to the one that `is_last`, and returns that one.
-    fn follow(&self, phases: &mut Phases, is_last: impl Fn(&News) -> bool) -> anyhow::Result<News> {
+    /// Takes news up to the ending, or until it is in the phase `last`.
+    fn follow(&self, phases: &mut Phases, last: Option<Phase>) -> anyhow::Result<Option<Ending>> {
         let until = Instant::now() + LIMIT;
-        let mut current: Option<(String, u64)> = None;
         loop {
-            let news = self.next(until)?;
-            let (News::Phase { at_us, .. } | News::Ended { at_us, .. }) = news;
-            // That the task has ended is a phase too, in which no time is spent.
-            if let Some((phase, from)) = current
-                .take()
-                .filter(|(name, _)| name != Phase::Done.name())
-            {
-                phases.add(&phase, Duration::from_micros(at_us.saturating_sub(from)));
-            }
-            if is_last(&news) {
-                return Ok(news);
-            }
-            if let News::Phase { phase, at_us } = news {
-                current = Some((phase, at_us));
+            match self.next(until)? {
+                News::Phase { phase, at } => {
+                    let is_last = last.is_some_and(|last| phase == last.name());
+                    phases.enter(phase, at.instant());
+                    if is_last {
+                        return Ok(None);
+                    }
+                }
+                News::Ended { ending, at } => {
+                    phases.leave(at.instant());
+                    return Ok(Some(ending));
+                }
+                // Such as a listener that is bound though the daemon has it.
+                other => bail!("the supervisor says what was not expected: {other:?}"),
             }
         }
     }
 
     fn next(&self, until: Instant) -> anyhow::Result<News> {
         let left = until.saturating_duration_since(Instant::now());
-        self.news.recv_timeout(left).map_err(|error| match error {
+        let news = self.news.recv_timeout(left).map_err(|error| match error {
             RecvTimeoutError::Timeout => anyhow!("the supervisor takes too long"),
             RecvTimeoutError::Disconnected => anyhow!("the supervisor is gone"),
-        })
+        })?;
+        match news {
+            News::Broken { why } => bail!("the supervisor cannot go on: {why}"),
+            news => Ok(news),
+        }
     }
 }
 

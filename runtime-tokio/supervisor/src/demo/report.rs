@@ -3,10 +3,12 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::{Serialize, Serializer};
+use handoff_std::core::supervisor::Phase;
+use serde::Serialize;
 
-use super::remote::Phases;
-use super::window::{Seen, Server};
+use super::phases::{Phases, millis};
+use super::play::Ended;
+use super::window::Seen;
 
 /// How a step ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -14,6 +16,9 @@ pub(super) enum Outcome {
     /// The daemon was started.
     #[serde(rename = "started")]
     Started,
+    /// The daemon that was there goes on, and nothing was done to it.
+    #[serde(rename = "adopted")]
+    Adopted,
     /// The successor serves.
     #[serde(rename = "committed")]
     Committed,
@@ -31,10 +36,18 @@ pub(super) enum Outcome {
     Failed,
 }
 
+impl Outcome {
+    /// Whether it is that of a handoff.
+    const fn is_handoff(self) -> bool {
+        !matches!(self, Self::Started | Self::Adopted)
+    }
+}
+
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Started => "started",
+            Self::Adopted => "adopted",
             Self::Committed => "committed",
             Self::RolledBack => "rolled back",
             Self::TakenOver => "taken over",
@@ -55,8 +68,12 @@ pub(super) struct Step {
     version: Option<String>,
     pid: Option<u32>,
     generation: Option<u64>,
+    /// The supervisor that was started in this step and got the listener back from the daemon.
+    restarted_supervisor: Option<u32>,
     /// From the order to the end.
     took_ms: f64,
+    /// How long the successor warmed up, while the incumbent still served.
+    warmup_ms: Option<f64>,
     /// The longest time without an acknowledged write, around the step.
     write_pause_ms: f64,
     /// The same just before it.
@@ -69,8 +86,13 @@ pub(super) struct Step {
     /// Reads under load that did not find what had been acknowledged.
     missed: u64,
     acknowledged: u64,
+    /// Of these, while the successor warmed up.
+    acknowledged_in_warmup: Option<u64>,
+    /// Of these, by a successor on probation.
+    acknowledged_on_probation: Option<u64>,
+    /// Of the acknowledged, those that were not there right after the step, or at the end.
     lost: u64,
-    #[serde(serialize_with = "as_map")]
+    /// Milliseconds in each of the supervisor's phases, in their order.
     phases: Phases,
 }
 
@@ -81,23 +103,6 @@ struct ConnectMillis {
     p50: f64,
     p99: f64,
     max: f64,
-}
-
-/// What a step came to, before the load around it has ended.
-#[derive(Debug)]
-pub(super) struct Ended {
-    /// What was tried.
-    pub(super) name: &'static str,
-    /// How it ended.
-    pub(super) outcome: Outcome,
-    /// Why a handoff was given up, or a step failed.
-    pub(super) cause: Option<String>,
-    /// Who serves now.
-    pub(super) server: Option<Server>,
-    /// From the order to the end.
-    pub(super) took: Duration,
-    /// What the supervisor spent it with.
-    pub(super) phases: Phases,
 }
 
 impl Step {
@@ -111,14 +116,17 @@ impl Step {
             ),
             None => (None, None, None),
         };
+        let warm_up = ended.phases.first(Phase::Warming);
         Self {
-            name: ended.name,
+            name: ended.plan.name,
             outcome: ended.outcome,
             cause: ended.cause,
             version,
             pid,
             generation,
+            restarted_supervisor: ended.restarted,
             took_ms: millis(ended.took),
+            warmup_ms: warm_up.map(|warm_up| millis(warm_up.length())),
             write_pause_ms: millis(seen.write_pause),
             calm_pause_ms: seen.calm_pause.map(millis),
             connect_ms: ConnectMillis {
@@ -132,6 +140,8 @@ impl Step {
             retried: seen.counters.retried,
             missed: seen.counters.lost,
             acknowledged: seen.acked.count(),
+            acknowledged_in_warmup: seen.in_warm_up,
+            acknowledged_on_probation: seen.on_probation,
             lost,
             phases: ended.phases,
         }
@@ -153,6 +163,18 @@ impl fmt::Display for Step {
                 "    serving      {version}, pid {pid}, generation {generation}"
             )?;
         }
+        if let Some(pid) = self.restarted_supervisor {
+            writeln!(
+                f,
+                "    supervisor   pid {pid}, has the listener back from the daemon, which is not its child"
+            )?;
+        }
+        if let (Some(warm_up), Some(writes)) = (self.warmup_ms, self.acknowledged_in_warmup) {
+            writeln!(
+                f,
+                "    warm-up      {warm_up:.1} ms, no part of the pause: {writes} writes acknowledged meanwhile"
+            )?;
+        }
         write!(f, "    write pause  {:.1} ms", self.write_pause_ms)?;
         if let Some(calm) = self.calm_pause_ms {
             write!(f, " (just before, with nothing going on: {calm:.1} ms)")?;
@@ -163,14 +185,14 @@ impl fmt::Display for Step {
             "    clients      {} refused, {} failed, {} sent again, slowest connect {:.1} ms",
             self.refused, self.failed, self.retried, self.connect_ms.max
         )?;
-        writeln!(
-            f,
-            "    writes       {} acknowledged, {} lost",
-            self.acknowledged, self.lost
-        )?;
+        write!(f, "    writes       {} acknowledged", self.acknowledged)?;
+        if let Some(writes) = self.acknowledged_on_probation {
+            write!(f, " ({writes} by the successor on probation)")?;
+        }
+        writeln!(f, ", {} lost", self.lost)?;
         writeln!(f, "    timeline     {:.1} ms in all", self.took_ms)?;
-        for (phase, time) in &self.phases.0 {
-            writeln!(f, "      {phase:<14}{:>8.1} ms", millis(*time))?;
+        for (phase, time) in self.phases.times() {
+            writeln!(f, "      {phase:<14}{:>8.1} ms", millis(time))?;
         }
         Ok(())
     }
@@ -188,13 +210,13 @@ pub(super) struct Report {
     lost: u64,
     refused: u64,
     failed: u64,
-    /// The first step: the daemon's start.
-    start: Option<Step>,
-    handoffs: Vec<Step>,
+    /// How many of the steps are handoffs, whatever came of them.
+    handoffs: usize,
+    steps: Vec<Step>,
 }
 
 impl Report {
-    /// All steps, the start first, and what went wrong beside what clients saw.
+    /// All steps, and what went wrong beside what clients saw.
     pub(super) fn new(steps: Vec<Step>, mut problems: Vec<String>, took: Duration) -> Self {
         for step in &steps {
             let bad = [
@@ -215,18 +237,11 @@ impl Report {
             lost: sum(|step| step.lost),
             refused: sum(|step| step.refused),
             failed: sum(|step| step.failed),
-            handoffs: Vec::new(),
-            start: None,
-        }
-        .with_steps(steps)
-    }
-
-    fn with_steps(self, steps: Vec<Step>) -> Self {
-        let mut steps = steps.into_iter();
-        Self {
-            start: steps.next(),
-            handoffs: steps.collect(),
-            ..self
+            handoffs: steps
+                .iter()
+                .filter(|step| step.outcome.is_handoff())
+                .count(),
+            steps,
         }
     }
 
@@ -238,28 +253,14 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (number, step) in self.start.iter().chain(&self.handoffs).enumerate() {
+        for (number, step) in self.steps.iter().enumerate() {
             writeln!(f, "{}. {step}", number + 1)?;
         }
         writeln!(
             f,
             "In all {} handoffs in {:.1} s: {} writes acknowledged, {} lost; {} connections refused, \
              {} requests failed.",
-            self.handoffs.len(),
-            self.seconds,
-            self.acknowledged,
-            self.lost,
-            self.refused,
-            self.failed
+            self.handoffs, self.seconds, self.acknowledged, self.lost, self.refused, self.failed
         )
     }
-}
-
-/// Milliseconds to the microsecond.
-fn millis(time: Duration) -> f64 {
-    (time.as_secs_f64() * 1e6).round() / 1e3
-}
-
-fn as_map<S: Serializer>(phases: &Phases, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(phases.0.iter().map(|(phase, time)| (phase, millis(*time))))
 }

@@ -4,6 +4,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use handoff_std::core::supervisor::Phase;
+
+use super::phases::{Phases, Span};
 use crate::kvd::resp;
 use crate::load::{Acked, Client, Counters, Latency, Load, LoadConfig, Reply};
 
@@ -19,15 +22,6 @@ pub(super) struct Window {
     opened: Instant,
 }
 
-/// When the step took place that a window was opened for.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Span {
-    /// Just before it.
-    pub(super) from: Instant,
-    /// A little after it.
-    pub(super) to: Instant,
-}
-
 /// What the clients of a window saw.
 pub(super) struct Seen {
     /// The longest time without an acknowledged write, around the step.
@@ -37,6 +31,11 @@ pub(super) struct Seen {
     /// How long connects around the step took.
     pub(super) connects: Latency,
     pub(super) counters: Counters,
+    /// Writes that were acknowledged while a successor warmed up, if one did.
+    pub(super) in_warm_up: Option<u64>,
+    /// Writes that were acknowledged while a successor was on probation, if one was: by the
+    /// successor, since the incumbent is sealed then.
+    pub(super) on_probation: Option<u64>,
     /// To be looked for.
     pub(super) acked: Acked,
     /// Why a request failed, if one did.
@@ -59,15 +58,21 @@ impl Window {
         })
     }
 
-    /// Ends the load.
-    pub(super) fn close(self, span: Span) -> Seen {
+    /// Ends the load. The step, with some time after it, took place in `span`.
+    pub(super) fn close(self, span: Span, phases: &Phases) -> Seen {
         let Span { from, to } = span;
+        let writes_in = |phase| {
+            let Span { from, to } = phases.first(phase)?;
+            Some(self.load.writes_between(from, to))
+        };
         let calm = self.opened + WARM_UP;
         Seen {
             write_pause: self.load.write_pause(from, to),
             calm_pause: (calm < from).then(|| self.load.write_pause(calm, from)),
             connects: self.load.connect_latency(from, to),
             counters: self.load.counters(),
+            in_warm_up: writes_in(Phase::Warming),
+            on_probation: writes_in(Phase::Probation),
             failure: self.load.last_failure(),
             acked: self.load.stop(),
         }

@@ -1,11 +1,14 @@
 //! The command line of `handoff kvd`, with the faults that tests ask it to commit.
 
+use std::fs::OpenOptions;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 use std::{process, thread};
 
 use clap::{Args, Subcommand, ValueEnum};
+use handoff_std::core::wire::VersionRange;
 use handoff_std::core::{IncumbentConfig, SuccessorConfig};
 use handoff_std::hooks::HookError;
 
@@ -97,6 +100,19 @@ pub(crate) struct Faults {
     #[arg(long)]
     pub(crate) ignore_drain_deadline: bool,
 
+    /// Take this long to take in that the process before it can no longer come back.
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    pub(crate) committed_delay_ms: u64,
+
+    /// Append to this file what no death may hide: a line with the pid and `born`, `resume` or
+    /// `committed`, as each begins. A process that was started afresh is committed from the start.
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub(crate) hook_log: Option<PathBuf>,
+
+    /// Speak version 1 of the protocol, and no later one.
+    #[arg(long, hide = true)]
+    pub(crate) version_1: bool,
+
     /// Scale the protocol's own times to this many percent, so that a test need not wait for them.
     #[arg(long, value_name = "PERCENT", hide = true)]
     pub(crate) times_percent: Option<u32>,
@@ -166,10 +182,38 @@ impl Faults {
         Duration::from_millis(self.seal_delay_ms)
     }
 
-    /// The times of an incumbent.
+    /// How long to draw the committed hook out.
+    pub(crate) fn committed_delay(&self) -> Duration {
+        Duration::from_millis(self.committed_delay_ms)
+    }
+
+    /// Writes down that this begins, if that was asked for.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(crate) fn log(&self, what: &str) -> io::Result<()> {
+        let Some(path) = &self.hook_log else {
+            return Ok(());
+        };
+        let line = format!("{} {what}\n", process::id());
+        // One write, so that lines of several processes stay whole and in order.
+        let mut file = OpenOptions::new().append(true).create(true).open(path)?;
+        file.write_all(line.as_bytes())
+    }
+
+    fn versions(&self) -> VersionRange {
+        if self.version_1 {
+            VersionRange::V1
+        } else {
+            VersionRange::SUPPORTED
+        }
+    }
+
+    /// The versions and times of an incumbent.
     pub(crate) fn incumbent_times(&self) -> IncumbentConfig {
         let times = IncumbentConfig::default();
         IncumbentConfig {
+            versions: self.versions(),
             hello: self.scale(times.hello),
             heartbeat: self.scale(times.heartbeat),
             wire_slack: self.scale(times.wire_slack),
@@ -180,10 +224,11 @@ impl Faults {
         }
     }
 
-    /// The times of a successor.
+    /// The versions and times of a successor.
     pub(crate) fn successor_times(&self) -> SuccessorConfig {
         let times = SuccessorConfig::default();
         SuccessorConfig {
+            versions: self.versions(),
             hello: self.scale(times.hello),
             heartbeat: self.scale(times.heartbeat),
             lock_grace: self.scale(times.lock_grace),

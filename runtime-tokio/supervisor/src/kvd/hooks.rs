@@ -84,6 +84,7 @@ impl Drainable for Kvd {
     /// Opens the data again if it was closed, and serves on every listener again. The connections
     /// that the drain closed stay closed.
     fn resume(&self) -> Result<(), HookError> {
+        self.inner.faults.log("resume")?;
         self.inner.faults.check(FailIn::Resume)?;
         let mut life = lock(&self.inner.life);
         match self.inner.status.phase() {
@@ -114,6 +115,8 @@ impl Drainable for Kvd {
     /// INFO shows it from now on. The data is kept as any version of kvd keeps it, so nothing had to
     /// wait for this.
     fn committed(&self) -> Result<(), HookError> {
+        self.inner.faults.log("committed")?;
+        thread::sleep(self.inner.faults.committed_delay());
         self.set_committed();
         Ok(())
     }

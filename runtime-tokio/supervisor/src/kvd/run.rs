@@ -33,6 +33,7 @@ pub(crate) fn run(args: &KvdArgs) -> anyhow::Result<()> {
     // First of all, while there is but one thread.
     let role = detect_role()?;
     let signals = Signals::new([SIGTERM, SIGINT])?;
+    args.faults.log("born")?;
     match (role, &args.control_socket) {
         (Role::Successor(successor), Some(control)) => take_over(successor, args, control, signals),
         (Role::Successor(_), None) => bail!("a successor needs to be told --control-socket"),
@@ -62,6 +63,7 @@ fn start(
     warm_up(args)?;
     let daemon = Kvd::open(args, &args.data_dir)?;
     daemon.set_generation(incumbent.generation());
+    args.faults.log("committed")?;
     daemon.set_committed();
     daemon.serve_on(listener)?;
     answer(incumbent, &daemon, signals)

@@ -110,6 +110,12 @@ impl Load {
         self.tally.write_pause(from, to)
     }
 
+    /// How many writes were acknowledged between `from` and `to`. Times are kept for the newest
+    /// million writes.
+    pub fn writes_between(&self, from: Instant, to: Instant) -> u64 {
+        self.tally.writes_between(from, to)
+    }
+
     /// How long the connects between `from` and `to` took.
     pub fn connect_latency(&self, from: Instant, to: Instant) -> Latency {
         self.tally.connect_latency(from, to)

@@ -123,6 +123,13 @@ impl Tally {
         longest
     }
 
+    /// How many writes were acknowledged between `from` and `to`, of those that are remembered.
+    pub(crate) fn writes_between(&self, from: Instant, to: Instant) -> u64 {
+        let acks = lock(&self.acks);
+        let up_to = |at: Instant| acks.items.partition_point(|ack| *ack < at);
+        up_to(to).saturating_sub(up_to(from)) as u64
+    }
+
     /// How long the connects between `from` and `to` took.
     pub(crate) fn connect_latency(&self, from: Instant, to: Instant) -> Latency {
         let connects = lock(&self.connects);
@@ -202,6 +209,16 @@ mod tests {
         assert_eq!(pause(13, 20), MS * 7);
         assert_eq!(pause(31, 55), MS * 24);
         assert_eq!(pause(5, 5), Duration::ZERO);
+    }
+
+    #[test]
+    fn writes_are_counted_from_the_start_to_before_the_end() {
+        let (tally, start) = tally(&[10, 12, 30, 31, 60], false);
+        let writes = |from: u32, to: u32| tally.writes_between(start + MS * from, start + MS * to);
+        assert_eq!(writes(12, 31), 2);
+        assert_eq!(writes(0, 61), 5);
+        assert_eq!(writes(13, 30), 0);
+        assert_eq!(writes(61, 12), 0);
     }
 
     #[test]

@@ -13,14 +13,27 @@ fn ask(address: SocketAddr, request: &str, limit: Duration) -> io::Result<String
     stream.write_all(request.as_bytes())?;
     let mut reply = Vec::new();
     let mut buffer = [0; 512];
-    // A value is two lines: its length, and itself.
-    while reply.split(|byte| *byte == b'\n').count() < if reply.starts_with(b"$") { 3 } else { 2 } {
+    while !is_whole(&reply) {
         match stream.read(&mut buffer)? {
             0 => return Err(io::ErrorKind::UnexpectedEof.into()),
             count => reply.extend_from_slice(&buffer[..count]),
         }
     }
     Ok(String::from_utf8_lossy(&reply).trim_end().to_owned())
+}
+
+/// A value is its length, and itself; all else is one line.
+fn is_whole(reply: &[u8]) -> bool {
+    let Some(line) = reply.iter().position(|byte| *byte == b'\n') else {
+        return false;
+    };
+    let length = reply.strip_prefix(b"$").and_then(|rest| {
+        std::str::from_utf8(rest.get(..line - 2)?)
+            .ok()?
+            .parse()
+            .ok()
+    });
+    reply.len() >= length.map_or(line, |length: usize| line + 1 + length + 2)
 }
 
 /// Writes; `Ok` once the write is acknowledged.
@@ -49,4 +62,9 @@ pub(crate) fn get(address: SocketAddr, key: &str) -> Result<String, String> {
         .split_once("\r\n")
         .map(|(_, value)| value.to_owned())
         .ok_or(reply)
+}
+
+/// Whether the daemon says that there is no way back to the one before it.
+pub(crate) fn is_committed(address: SocketAddr) -> bool {
+    ask(address, "INFO\r\n", LIMIT).is_ok_and(|text| text.contains("committed:yes"))
 }

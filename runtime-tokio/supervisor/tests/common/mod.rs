@@ -3,10 +3,16 @@
 
 #![allow(dead_code, reason = "every test crate uses a part of it")]
 
+pub(crate) mod asker;
 pub(crate) mod client;
+pub(crate) mod counts;
+pub(crate) mod daemon;
+pub(crate) mod hostile;
 pub(crate) mod published;
 pub(crate) mod stand_in;
+pub(crate) mod supervisor;
 pub(crate) mod wire;
+pub(crate) mod writer;
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
@@ -31,6 +37,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// One daemon's directory and listener, and every process that was started for it.
 pub(crate) struct World {
     dir: tempfile::TempDir,
+    address: SocketAddr,
     listener: TcpListener,
     children: Mutex<Vec<Child>>,
 }
@@ -42,9 +49,11 @@ impl World {
             .prefix("hf")
             .tempdir_in("/tmp")
             .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         Self {
             dir,
-            listener: TcpListener::bind("127.0.0.1:0").unwrap(),
+            address: listener.local_addr().unwrap(),
+            listener,
             children: Mutex::default(),
         }
     }
@@ -69,8 +78,14 @@ impl World {
         &self.listener
     }
 
+    /// Closes the listener here, and has `other` instead of it.
+    pub(crate) fn replace_listener(&mut self, other: TcpListener) {
+        self.listener = other;
+    }
+
+    /// Where clients connect to.
     pub(crate) fn address(&self) -> SocketAddr {
-        self.listener.local_addr().unwrap()
+        self.address
     }
 
     /// `handoff kvd` for this world, with more arguments.
@@ -159,10 +174,7 @@ impl World {
             .unwrap()
             .with_listener(RESP, self.listener.try_clone().unwrap())
             .with_journal(self.journal())
-            .with_times(SupervisorConfig {
-                connect: Duration::from_secs(2),
-                ..SupervisorConfig::new(Task::Recover(None))
-            })
+            .with_times(times())
     }
 
     /// A supervisor as a process of its own that hands over to `kvd` with these arguments. `more`
@@ -232,14 +244,27 @@ impl World {
         assert!(found, "pid {pid} serves: {last}");
     }
 
-    /// Waits until the stand-in supervisor has seen this.
+    /// Waits until a stand-in has told this.
     pub(crate) fn wait_event(&self, event: &str) {
-        let path = self.path("events");
-        let found = wait_until(PATIENCE, || {
-            fs::read_to_string(&path).is_ok_and(|events| events.contains(event))
-        });
-        let events = fs::read_to_string(&path);
-        assert!(found, "{event} is seen: {events:?}");
+        let found = wait_until(PATIENCE, || self.told(event) > 0);
+        assert!(found, "{event} is told: {:?}", self.events());
+    }
+
+    /// How often stand-ins have told this.
+    pub(crate) fn told(&self, event: &str) -> usize {
+        let events = self.events();
+        events.iter().filter(|told| told.contains(event)).count()
+    }
+
+    /// What stand-ins have told.
+    pub(crate) fn events(&self) -> Vec<String> {
+        let text = fs::read_to_string(self.path("events")).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    /// Lets a stand-in go on that waits, for it has the flag `hold-` with this name.
+    pub(crate) fn go(&self, what: &str) {
+        fs::write(self.path(&format!("go-{what}")), "").unwrap();
     }
 }
 
@@ -280,12 +305,28 @@ pub(crate) fn named(dir: &Path) -> Vec<Process> {
         .collect()
 }
 
+/// The times of a test's supervisor.
+pub(crate) fn times() -> SupervisorConfig {
+    SupervisorConfig {
+        connect: Duration::from_secs(2),
+        ..SupervisorConfig::new(Task::Recover(None))
+    }
+}
+
 /// A handoff to `successor` under deadlines that suit a test.
 pub(crate) fn quick(successor: SpawnSpec) -> HandoffSpec {
     HandoffSpec {
         deadline: Duration::from_secs(10),
         drain_grace: Duration::from_secs(5),
         ..HandoffSpec::new(successor)
+    }
+}
+
+/// The same with a probation that lasts until something happens.
+pub(crate) fn on_probation(successor: SpawnSpec) -> HandoffSpec {
+    HandoffSpec {
+        probation: Duration::from_mins(10),
+        ..quick(successor)
     }
 }
 

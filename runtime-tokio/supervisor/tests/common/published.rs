@@ -7,9 +7,11 @@ use std::time::Instant;
 use handoff_std::host::Inherited;
 
 use super::RESP;
-use super::stand_in::{Clients, has, successor, tell, time, world};
+use super::daemon::{Clients, hold};
+use super::stand_in::{has, tell, time, world};
+use super::supervisor::successors;
 
-/// A daemon. Flags: `fail-open`, `fail-drain`.
+/// A daemon. Flags: `fail-open`, `hold-open`, `fail-drain`.
 pub(crate) const DAEMON: &str = "published-daemon";
 /// A supervisor that performs one handoff.
 pub(crate) const SUPERVISOR: &str = "published-supervisor";
@@ -56,6 +58,7 @@ pub(crate) fn daemon() -> i32 {
                 return 1;
             };
             let lock = handoff::DataDirLock::acquire(&data).unwrap();
+            hold("open");
             if has("fail-open") {
                 return 1;
             }
@@ -80,7 +83,7 @@ pub(crate) fn supervisor() -> i32 {
     let supervisor = handoff::Supervisor::new(&world("p/c"))
         .unwrap()
         .with_listener(RESP, listener.as_raw_fd());
-    let ours = successor();
+    let ours = successors().remove(0);
     let text = |text: std::ffi::OsString| text.into_string().unwrap();
     let mut spec = handoff::SpawnSpec::new(ours.binary);
     spec.args = ours.args.into_iter().map(text).collect();

@@ -9,12 +9,12 @@ use handoff_std::core::wire::{HandoffId, Message, decode, encode};
 
 use super::PATIENCE;
 
-/// One frame's message, as bytes.
-pub(crate) struct Payload(Vec<u8>);
+/// One frame's message, as bytes, and the version that it is of.
+pub(crate) struct Payload(u16, Vec<u8>);
 
 impl Payload {
     pub(crate) fn message(&self) -> Message<'_> {
-        decode(1, &self.0).expect("a message")
+        decode(self.0, &self.1).expect("a message")
     }
 }
 
@@ -22,6 +22,8 @@ impl Payload {
 pub(crate) struct Peer {
     pub(crate) stream: UnixStream,
     pub(crate) id: HandoffId,
+    /// What it speaks once it has acknowledged.
+    pub(crate) version: u16,
 }
 
 impl Peer {
@@ -32,20 +34,28 @@ impl Peer {
         Self {
             stream,
             id: HandoffId::from_random([id; 16]),
+            version: 1,
         }
     }
 
-    /// Connects to an incumbent, and acknowledges its Hello under a handoff id made of `id`.
+    /// Connects to an incumbent, and acknowledges its Hello in version 1, under a handoff id made of
+    /// `id`.
     pub(crate) fn acknowledged(control: &Path, id: u8) -> Self {
+        Self::speaking(1, control, id)
+    }
+
+    /// The same in this version.
+    pub(crate) fn speaking(version: u16, control: &Path, id: u8) -> Self {
         let mut peer = Self::new(UnixStream::connect(control).unwrap(), id);
         assert!(matches!(
             peer.receive().unwrap().message(),
             Message::Hello(_)
         ));
         peer.send(&Message::HelloAck {
-            version: 1,
+            version,
             id: peer.id,
         });
+        peer.version = version;
         peer
     }
 
@@ -62,9 +72,25 @@ impl Peer {
     }
 
     pub(crate) fn send(&mut self, message: &Message<'_>) {
+        self.try_send(message).unwrap();
+    }
+
+    /// The same to somebody who may have had enough.
+    pub(crate) fn try_send(&mut self, message: &Message<'_>) -> io::Result<()> {
+        self.stream.write_all(&self.frame(message))
+    }
+
+    /// A message as this peer would send it.
+    pub(crate) fn frame(&self, message: &Message<'_>) -> Vec<u8> {
         let mut room = vec![0; 4096];
-        let count = encode(1, message, &mut room).unwrap();
-        self.stream.write_all(&room[..count]).unwrap();
+        // Hello and HelloAck come before there is a version.
+        let version = match message {
+            Message::Hello(_) | Message::HelloAck { .. } => 1,
+            _ => self.version,
+        };
+        let count = encode(version, message, &mut room).unwrap();
+        room.truncate(count);
+        room
     }
 
     /// The next message.
@@ -73,7 +99,8 @@ impl Peer {
         self.stream.read_exact(&mut header)?;
         let mut frame = vec![0; u32::from_le_bytes(header) as usize];
         self.stream.read_exact(&mut frame)?;
-        Ok(Payload(frame.split_off(2)))
+        let message = frame.split_off(2);
+        Ok(Payload(u16::from_le_bytes([frame[0], frame[1]]), message))
     }
 
     /// The next message that is no heartbeat and no progress, or `None` at the end of the session.

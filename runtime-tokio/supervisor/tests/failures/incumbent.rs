@@ -179,8 +179,7 @@ fn a_second_seal_request_seals_twice() {
         peer.send(&Message::SealRequest { id: peer.id });
         assert!(peer.answer().is_none(), "the session ends");
         world.assert_serves(old.pid);
-        let events = fs::read_to_string(world.path("events")).unwrap();
-        assert_eq!(events.lines().count(), 1, "{events}");
+        assert_eq!(world.told("seal hook"), 1, "{:?}", world.events());
     }
 }
 

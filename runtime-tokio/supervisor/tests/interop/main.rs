@@ -1,135 +1,90 @@
-//! The published crate of version 1 as incumbent, successor and supervisor, each beside ours, each as
-//! a process of its own.
+//! Supervisor, incumbent and successor by different hands, each a process of its own: ours, the published
+//! crate of version 1, and ours limited to version 1.
 
 #[path = "../common/mod.rs"]
 mod common;
 
-use common::{PATIENCE, World, committed, quick, rolled_back};
-use common::{client, published, stand_in};
-use handoff_std::{Process, SpawnSpec};
+mod hooks;
+mod matrix;
+mod probation;
+mod questions;
+
+use common::{World, published, stand_in};
+use handoff_std::SpawnSpec;
+use handoff_std::core::SupervisorConfig;
+use handoff_std::core::wire::VersionRange;
 
 /// Who writes the code of a process.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum By {
+    /// Ours.
     Us,
+    /// Ours, limited to version 1.
+    Old,
+    /// The published crate.
     Them,
 }
-use By::{Them, Us};
+use By::{Old, Them, Us};
 
-/// A sound daemon, or one with this flag.
-fn daemon(world: &World, by: By, flag: &str) -> SpawnSpec {
-    match (by, flag) {
-        (Them, flag) => world.stand_in(published::DAEMON, &[(stand_in::FLAGS, flag)]),
+impl By {
+    /// The highest version that it speaks.
+    const fn version(self) -> u16 {
+        match self {
+            Us => 2,
+            Old | Them => 1,
+        }
+    }
+}
+
+/// A sound daemon, or one with this fault.
+fn daemon(world: &World, by: By, fault: &str) -> SpawnSpec {
+    match (by, fault) {
+        (Them, fault) => world.stand_in(published::DAEMON, &[(stand_in::FLAGS, fault)]),
+        (Old, fault) => {
+            let flags = format!("v1,{fault}");
+            world.stand_in(stand_in::DAEMON, &[(stand_in::FLAGS, &flags)])
+        }
         (Us, "fail-open") => world.kvd(&["--fail", "open"]),
+        (Us, "hold-open") => world.kvd(&["--open-delay-ms", "600000"]),
         (Us, "fail-drain") => world.kvd(&["--fail", "drain"]),
         (Us, _) => world.kvd(&[]),
     }
 }
 
-/// One handoff, as the supervisor tells it: `Ok` with the new incumbent, or why it was rolled back.
-fn hand_over(
-    world: &World,
-    supervisor: By,
-    successor: By,
-    flag: &str,
-    old: Process,
-) -> Result<u32, String> {
-    if supervisor == Us {
-        let spec = quick(daemon(world, successor, flag));
-        let report = world.handoff(&mut world.supervisor(), &spec);
-        if report.committed() {
-            return Ok(committed(&report));
-        }
-        return Err(rolled_back(&report));
+/// The times of a supervisor of ours.
+fn times(by: By) -> SupervisorConfig {
+    SupervisorConfig {
+        versions: if by == Us {
+            VersionRange::SUPPORTED
+        } else {
+            VersionRange::V1
+        },
+        ..common::times()
     }
-    let kvd = daemon(world, Us, flag);
-    let lines: Vec<_> = kvd.args.iter().map(|a| a.to_str().unwrap()).collect();
-    let lines = lines.join("\n");
-    let mut more = vec![(stand_in::SUCCESSOR, &*lines)];
-    if successor == Them {
-        more.push((stand_in::SUCCESSOR_ROLE, published::DAEMON));
-        more.push((stand_in::SUCCESSOR_FLAGS, flag));
+}
+
+/// A published supervisor as a process, which hands over to this daemon.
+fn their_supervisor(world: &World, successor: By, fault: &str) -> SpawnSpec {
+    if successor == Us {
+        let kvd = daemon(world, Us, fault);
+        let lines: Vec<_> = kvd.args.iter().map(|a| a.to_str().unwrap()).collect();
+        let lines = lines.join("\n");
+        return world.stand_in(published::SUPERVISOR, &[(stand_in::SUCCESSOR, &lines)]);
     }
-    let supervisor = world.launch(&world.stand_in(published::SUPERVISOR, &more));
-    world.wait_event("Outcome(");
-    assert_eq!(world.exit_code(supervisor), Some(0));
-    let events = std::fs::read_to_string(world.path("events")).unwrap();
-    std::fs::remove_file(world.path("events")).unwrap();
-    if !events.contains("Outcome(committed)") {
-        return Err(events);
-    }
-    let holds = || world.holder().filter(|pid| *pid != old.pid);
-    assert!(common::wait_until(PATIENCE, || holds().is_some()));
-    Ok(holds().unwrap())
+    let (role, flags) = match successor {
+        Them => (published::DAEMON, fault.to_owned()),
+        _ => (stand_in::DAEMON, format!("v1,{fault}")),
+    };
+    stand_in_supervisor(world, role, &flags)
 }
 
-/// First the successor fails to open and the incumbent comes back, then another one takes over, and
-/// then one of ours.
-fn fails_and_works(incumbent: By, supervisor: By, successor: By) {
-    let world = World::new();
-    let old = world.start(&daemon(&world, incumbent, ""));
-    let why = hand_over(&world, supervisor, successor, "fail-open", old).unwrap_err();
-    assert!(old.is_alive(), "{why}");
-    world.assert_serves(old.pid);
-
-    let new = hand_over(&world, supervisor, successor, "", old).unwrap();
-    world.assert_serves(new);
-    assert!(old.wait_dead(PATIENCE), "the old incumbent leaves");
-    world.assert_next_handoff_works();
-}
-
-#[test]
-fn their_incumbent_our_supervisor_our_successor() {
-    fails_and_works(Them, Us, Us);
-}
-
-#[test]
-fn our_incumbent_their_supervisor_our_successor() {
-    fails_and_works(Us, Them, Us);
-}
-
-#[test]
-fn our_incumbent_our_supervisor_their_successor() {
-    fails_and_works(Us, Us, Them);
-}
-
-#[test]
-fn our_incumbent_their_supervisor_their_successor() {
-    fails_and_works(Us, Them, Them);
-}
-
-#[test]
-fn their_incumbent_our_supervisor_their_successor() {
-    fails_and_works(Them, Us, Them);
-}
-
-#[test]
-fn their_incumbent_their_supervisor_our_successor() {
-    fails_and_works(Them, Them, Us);
-}
-
-// What we say when drain has failed is a failed handoff to them, and the daemon serves on.
-#[test]
-fn our_failed_drain_is_told_to_their_supervisor() {
-    let world = World::new();
-    let old = world.start(&daemon(&world, Us, "fail-drain"));
-    client::set(world.address(), "kept", "1").unwrap();
-    let why = hand_over(&world, Them, Us, "", old).unwrap_err();
-    // It has no case for it, but that ends the handoff, and its successor, all the same.
-    assert!(
-        why.contains("unexpected message for current state: Abort"),
-        "{why}"
-    );
-    world.assert_serves(old.pid);
-    assert_eq!(client::get(world.address(), "kept").as_deref(), Ok("1"));
-}
-
-// A published incumbent never resumes after a failed drain; our supervisor says what it can know.
-#[test]
-fn their_failed_drain_is_seen_by_our_supervisor() {
-    let world = World::new();
-    let old = world.start(&daemon(&world, Them, "fail-drain"));
-    let report = world.handoff(&mut world.supervisor(), &quick(daemon(&world, Us, "")));
-    assert!(!report.committed(), "{}", report.outcome);
-    assert!(old.is_alive());
+/// The same to a stand-in.
+fn stand_in_supervisor(world: &World, role: &str, flags: &str) -> SpawnSpec {
+    world.stand_in(
+        published::SUPERVISOR,
+        &[
+            (stand_in::SUCCESSOR_ROLE, role),
+            (stand_in::SUCCESSOR_FLAGS, flags),
+        ],
+    )
 }
