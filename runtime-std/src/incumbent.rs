@@ -17,7 +17,7 @@ use crate::hook_thread::HookThread;
 use crate::hooks::{Drainable, HookContext};
 use crate::host::control::knock;
 use crate::host::engine::{
-    Accepted, drained, failed, incumbent_saw, listed, plain, sealed, snapped, tried_lock,
+    Accepted, drained, failed, incumbent_saw, listed, sealed, snapped, tried_lock, value,
 };
 use crate::host::{
     Accept, Clock, ControlError, ControlListener, DataDirLock, KeptListener, LockKeeper, Observer,
@@ -322,7 +322,7 @@ impl<D: Drainable> IncumbentHost<D> {
                 tracing::info!(target: "handoff.resume", generation, ?now, "serving again");
                 Ok(())
             },
-            move |resumed| caller.call(Call::Ended(plain(ticket, resumed))),
+            move |resumed| caller.call(Call::Ended(value(ticket, resumed))),
         );
     }
 
@@ -330,7 +330,7 @@ impl<D: Drainable> IncumbentHost<D> {
         let (drainable, caller) = (Arc::clone(&self.drainable), self.caller.clone());
         self.hooks.run(
             move || drainable.committed().map_err(|e| e.to_string()),
-            move |confirmed| caller.call(Call::Ended(plain(ticket, confirmed))),
+            move |confirmed| caller.call(Call::Ended(value(ticket, confirmed))),
         );
     }
 
@@ -377,7 +377,7 @@ impl<D: Drainable> Host<handoff_core::Incumbent, SESSIONS> for IncumbentHost<D> 
             IncumbentOp::Resume(ticket) => self.resume(ticket),
             IncumbentOp::ReleaseLock(ticket) => {
                 self.lock.release();
-                links.end(plain(ticket, Ok(())));
+                links.end(value(ticket, Ok(())));
             }
             IncumbentOp::TryLock(ticket) => links.end(tried_lock(ticket, self.lock.try_lock())),
             IncumbentOp::InspectPath(ticket) => {
@@ -389,7 +389,7 @@ impl<D: Drainable> Host<handoff_core::Incumbent, SESSIONS> for IncumbentHost<D> 
             }
             IncumbentOp::BindPath(ticket) => {
                 let bound = self.bind();
-                links.end(plain(ticket, bound));
+                links.end(value(ticket, bound));
             }
             IncumbentOp::Confirm(ticket) => self.confirm(ticket),
             IncumbentOp::ListListeners(ticket) => links.end(listed(ticket, &self.kept)),

@@ -42,6 +42,9 @@ mod supervisor;
 pub use handoff_core as core;
 pub use hooks::{DrainReport, Drainable, HookContext, HookError, Progress, SealReport, Snapshot};
 pub use host::engine::ServerRoom;
+pub use host::supervise::{
+    HandoffSpec, HealthCheck, Report, RollbackHandle, SupervisorError, SupervisorEvent,
+};
 pub use host::{
     DataDirLock, InheritedListeners, LockError, Process, SpawnError, SpawnSpec, Spawned,
 };
@@ -52,6 +55,4 @@ pub use role::{Role, detect_role};
 pub use successor::{
     Begun, Readiness, StandingBy, Successor, SuccessorError, SuccessorSetup, Warming,
 };
-pub use supervisor::{
-    HandoffSpec, HealthCheck, Report, RollbackHandle, Supervisor, SupervisorError, SupervisorEvent,
-};
+pub use supervisor::Supervisor;

@@ -16,6 +16,7 @@
 //! | [`engine`] | a machine with its sockets: all of a loop but the waiting |
 //! | [`identity`] | what a process says in its Hello |
 //! | [`observer`] | calls the user's observer |
+//! | [`supervise`] | a supervisor's operations, its report and its watch over a probation |
 //!
 //! Linux is where all of it runs and is tested. What only Linux has (pidfds, `/proc`) sits in
 //! [`process`] and [`journal::boot_id`], each with a portable second side.
@@ -35,6 +36,7 @@ pub mod peer;
 pub mod process;
 mod socket;
 pub mod spawn;
+pub mod supervise;
 
 pub use clock::Clock;
 pub use control::{Accept, ControlError, ControlFile, ControlListener, StagedControl};

@@ -14,7 +14,7 @@ use handoff_core::{Observation, SuccessorOp, SuccessorOutcome};
 
 use super::{Readiness, SuccessorError};
 use crate::driver::{Call, Caller, Driver, Ended, Flow, Host, Links};
-use crate::host::engine::{failed, opened, plain, successor_heard, successor_saw, tried_lock};
+use crate::host::engine::{failed, opened, successor_heard, successor_saw, tried_lock, value};
 use crate::host::{ControlListener, LockKeeper, StagedControl};
 
 /// What the control thread has reached.
@@ -187,7 +187,7 @@ impl Awaited<op::WarmUp> {
     /// The daemon is warm.
     pub(super) fn warm(mut self) -> Result<(Control, Option<Ticket<op::Open>>), SuccessorError> {
         let begun = self.begun.take();
-        let control = self.end(|ticket| plain(ticket, Ok(())))?;
+        let control = self.end(|ticket| value(ticket, Ok(())))?;
         match begun {
             Some(ticket) => Ok((control, Some(ticket))),
             None => control.begun_already().map(|begun| (control, begun)),
@@ -235,7 +235,7 @@ impl Host<handoff_core::Successor, 1> for SuccessorHost {
         match op {
             SuccessorOp::StagePath(ticket) => {
                 let staged = self.stage();
-                links.end(plain(ticket, staged));
+                links.end(value(ticket, staged));
             }
             // The daemon warms up and opens its data on its own thread.
             SuccessorOp::WarmUp(ticket) => drop(self.report.send(Milestone::Warming(ticket))),
@@ -243,11 +243,11 @@ impl Host<handoff_core::Successor, 1> for SuccessorHost {
             SuccessorOp::Open(ticket) => drop(self.report.send(Milestone::Begun(ticket))),
             SuccessorOp::PublishPath(ticket) => {
                 let published = self.publish();
-                links.end(plain(ticket, published));
+                links.end(value(ticket, published));
             }
             SuccessorOp::Serve { ticket, .. } => {
                 drop(self.report.send(Milestone::Serving(self.listener.take())));
-                links.end(plain(ticket, Ok(())));
+                links.end(value(ticket, Ok(())));
             }
         }
     }

@@ -10,7 +10,7 @@ use handoff_core::op::{self, OpId, Operation, Ticket};
 use handoff_core::wire::Message;
 use handoff_core::{IncumbentOp, Instant};
 use handoff_std::host::engine::{
-    Accepted, Ended, Host, Links, drained, failed, incumbent_saw, listed, plain, sealed, snapped,
+    Accepted, Ended, Host, Links, drained, failed, incumbent_saw, listed, value, sealed, snapped,
     tried_lock,
 };
 use handoff_std::host::{Accept, Clock, ControlListener, KeptListener, Observer};
@@ -103,7 +103,7 @@ impl<D: Drainable> IncumbentHost<D> {
                 tracing::info!(target: "handoff.resume", generation, "serving again");
                 Ok(())
             },
-            move |resumed| caller.end(plain(ticket, resumed)),
+            move |resumed| caller.end(value(ticket, resumed)),
         );
     }
 
@@ -111,7 +111,7 @@ impl<D: Drainable> IncumbentHost<D> {
         let (drainable, caller) = (Arc::clone(&self.drainable), self.caller.clone());
         self.tasks.run(
             async move { drainable.committed().await.map_err(text) },
-            move |confirmed| caller.end(plain(ticket, confirmed)),
+            move |confirmed| caller.end(value(ticket, confirmed)),
         );
     }
 
@@ -162,7 +162,7 @@ impl<D: Drainable> Host<handoff_core::Incumbent, SESSIONS, Stream> for Incumbent
             IncumbentOp::Resume(ticket) => self.resume(ticket),
             IncumbentOp::ReleaseLock(ticket) => self.on_seat(ticket, |seat, ticket| {
                 seat.release();
-                plain(ticket, Ok(()))
+                value(ticket, Ok(()))
             }),
             IncumbentOp::TryLock(ticket) => {
                 self.on_seat(ticket, |seat, ticket| tried_lock(ticket, seat.try_lock()));
@@ -174,7 +174,7 @@ impl<D: Drainable> Host<handoff_core::Incumbent, SESSIONS, Stream> for Incumbent
                 });
             }
             IncumbentOp::BindPath(ticket) => {
-                self.on_seat(ticket, |seat, ticket| plain(ticket, seat.bind()));
+                self.on_seat(ticket, |seat, ticket| value(ticket, seat.bind()));
             }
             IncumbentOp::Confirm(ticket) => self.confirm(ticket),
             IncumbentOp::ListListeners(ticket) => links.end(listed(ticket, &self.kept)),

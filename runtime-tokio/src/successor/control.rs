@@ -9,7 +9,7 @@ use handoff_core::wire::Message;
 use handoff_core::{Observation, SuccessorOp, SuccessorOutcome};
 use handoff_std::host::StagedControl;
 use handoff_std::host::engine::{
-    Ended, Host, Links, failed, opened, plain, successor_heard, successor_saw, tried_lock,
+    Ended, Host, Links, failed, opened, value, successor_heard, successor_saw, tried_lock,
 };
 use handoff_std::{Readiness, SuccessorError};
 use tokio::sync::mpsc::error::TryRecvError;
@@ -189,7 +189,7 @@ impl Awaited<op::WarmUp> {
     /// The daemon is warm.
     pub(super) fn warm(mut self) -> Result<(Control, Option<Ticket<op::Open>>), SuccessorError> {
         let begun = self.begun.take();
-        let mut control = self.end(|ticket| plain(ticket, Ok(())))?;
+        let mut control = self.end(|ticket| value(ticket, Ok(())))?;
         match begun {
             Some(ticket) => Ok((control, Some(ticket))),
             None => control.begun_already().map(|begun| (control, begun)),
@@ -255,7 +255,7 @@ impl Host<handoff_core::Successor, 1, Stream> for SuccessorHost {
     fn start(&mut self, op: SuccessorOp, links: &mut Links<Stream>) {
         match op {
             SuccessorOp::StagePath(ticket) => self.on_seat(ticket, |seat, slot, ticket| {
-                plain(ticket, stage(seat, slot))
+                value(ticket, stage(seat, slot))
             }),
             // The daemon warms up and opens its data in its own task.
             SuccessorOp::WarmUp(ticket) => drop(self.report.send(Milestone::Warming(ticket))),
@@ -264,13 +264,13 @@ impl Host<handoff_core::Successor, 1, Stream> for SuccessorHost {
             }),
             SuccessorOp::Open(ticket) => drop(self.report.send(Milestone::Begun(ticket))),
             SuccessorOp::PublishPath(ticket) => self.on_seat(ticket, |seat, slot, ticket| {
-                plain(ticket, publish(seat, slot))
+                value(ticket, publish(seat, slot))
             }),
             SuccessorOp::Serve {
                 ticket, published, ..
             } => {
                 drop(self.report.send(Milestone::Serving { published }));
-                links.end(plain(ticket, Ok(())));
+                links.end(value(ticket, Ok(())));
             }
         }
     }

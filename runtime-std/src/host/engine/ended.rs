@@ -13,21 +13,22 @@ use crate::successor::Readiness;
 /// The end of an operation: owns what the completion borrows, and shows it when asked.
 pub type Ended = Box<dyn FnOnce(&mut dyn FnMut(Completion<'_>)) + Send>;
 
-/// Ends an operation that has nothing to report but that it worked.
-pub fn plain<K>(ticket: Ticket<K>, result: Result<(), String>) -> Ended
-where
-    K: for<'b> Operation<Done<'b> = ()> + 'static,
-{
-    Box::new(move |feed| match result {
-        Ok(()) => feed(ticket.done(())),
-        Err(why) => feed(ticket.failed(&why)),
-    })
-}
-
 /// Ends an operation that did not work.
 pub fn failed<K: Operation + 'static>(ticket: Ticket<K>, why: impl Into<String>) -> Ended {
     let why = why.into();
     Box::new(move |feed| feed(ticket.failed(&why)))
+}
+
+/// Ends an operation that reports a value which borrows nothing, or `()`.
+pub fn value<K, T>(ticket: Ticket<K>, result: Result<T, String>) -> Ended
+where
+    K: for<'b> Operation<Done<'b> = T> + 'static,
+    T: Send + 'static,
+{
+    match result {
+        Ok(done) => Box::new(move |feed| feed(ticket.done(done))),
+        Err(why) => failed(ticket, why),
+    }
 }
 
 /// Ends a try for the writer lock.

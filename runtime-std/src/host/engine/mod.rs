@@ -27,7 +27,7 @@ use handoff_core::{
     Action, Handles, Input, Instant, LinkId, Machine, Misuse, Observation, Role, Step, Wait,
 };
 
-pub use ended::{Ended, drained, failed, listed, opened, plain, sealed, snapped, tried_lock};
+pub use ended::{Ended, drained, failed, listed, opened, sealed, snapped, tried_lock, value};
 pub use links::Links;
 pub use log::{incumbent_saw, successor_heard, successor_saw};
 pub use room::ServerRoom;
