@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use handoff_core::LinkId;
 use handoff_core::op::Verdict;
 use handoff_std::Progress;
 use handoff_std::host::engine::{Ended, Links};
@@ -14,12 +15,21 @@ use super::Stream;
 pub(crate) enum Call {
     Ended(Ended),
     /// An operation has ended that opened a link, which the loop is to adopt.
-    Linked(Box<dyn FnOnce(&mut Links<Stream>) -> Ended + Send>),
+    Linked(Box<dyn FnOnce(&mut Links<Stream>) -> Linked + Send>),
     /// A hook has come further; how far is in the caller's `latest`.
     Progress,
     /// The probation of this process has ended.
     Probation(Verdict),
     Stop,
+}
+
+/// A link that an operation has opened.
+pub(crate) struct Linked {
+    /// `None` if it could not be adopted.
+    pub(crate) link: Option<LinkId>,
+    pub(crate) ended: Ended,
+    /// Called when the machine does not want it any more.
+    pub(crate) unwanted: Box<dyn FnOnce() + Send>,
 }
 
 /// Calls the loop, from anywhere, without waiting.

@@ -20,7 +20,7 @@ use handoff_std::host::engine::{Engine, Host};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, sleep_until};
 
-pub(crate) use caller::{Call, Caller};
+pub(crate) use caller::{Call, Caller, Linked};
 pub(crate) use stream::{Stream, Watched};
 
 /// What the loop waits for beside links and calls.
@@ -158,8 +158,15 @@ impl<R: Role<L>, const L: usize> Driver<R, L> {
         match call {
             Call::Ended(ended) => self.engine.end(host, ended),
             Call::Linked(adopt) => {
-                let ended = adopt(self.engine.links());
+                let Linked {
+                    link,
+                    ended,
+                    unwanted,
+                } = adopt(self.engine.links());
                 self.engine.end(host, ended);
+                if link.is_none_or(|link| self.engine.links().socket(link).is_none()) {
+                    unwanted();
+                }
             }
             Call::Progress => {
                 if let Some(Progress {

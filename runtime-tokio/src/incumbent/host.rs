@@ -10,8 +10,8 @@ use handoff_core::op::{self, OpId, Operation, Ticket};
 use handoff_core::wire::Message;
 use handoff_core::{IncumbentOp, Instant};
 use handoff_std::host::engine::{
-    Accepted, Ended, Host, Links, drained, failed, incumbent_saw, listed, value, sealed, snapped,
-    tried_lock,
+    Accepted, Ended, Host, Links, drained, failed, incumbent_saw, listed, sealed, snapped,
+    tried_lock, value,
 };
 use handoff_std::host::{Accept, Clock, ControlListener, KeptListener, Observer};
 use handoff_std::{HookError, IncumbentEvent, SESSIONS};

@@ -9,7 +9,7 @@ use handoff_core::wire::Message;
 use handoff_core::{Observation, SuccessorOp, SuccessorOutcome};
 use handoff_std::host::StagedControl;
 use handoff_std::host::engine::{
-    Ended, Host, Links, failed, opened, value, successor_heard, successor_saw, tried_lock,
+    Ended, Host, Links, failed, opened, successor_heard, successor_saw, tried_lock, value,
 };
 use handoff_std::{Readiness, SuccessorError};
 use tokio::sync::mpsc::error::TryRecvError;
