@@ -18,6 +18,7 @@ use tokio::task::spawn_blocking;
 
 use self::child::Unclaimed;
 pub use self::child::wait;
+use crate::task::Queue;
 
 /// Holds a daemon's listeners and replaces its binary.
 ///
@@ -39,6 +40,8 @@ pub struct Supervisor {
     /// The incumbent of the last handoff that committed. It may still answer for a moment.
     retired: Option<Process>,
     rollback: RollbackHandle,
+    /// The journal, and what a dropped task leaves to be undone: in order, across tasks.
+    queue: Queue,
 }
 
 impl Supervisor {
@@ -66,6 +69,7 @@ impl Supervisor {
             times: SupervisorConfig::new(Task::Recover(None)),
             retired: None,
             rollback: RollbackHandle::default(),
+            queue: Queue::default(),
         })
     }
 
@@ -144,6 +148,7 @@ impl Supervisor {
     /// # Errors
     /// [`SupervisorError`]. What was found is in the report's outcome.
     pub async fn recover(&mut self) -> Result<Report, SupervisorError> {
+        self.queue.settled().await;
         let home = self.home.clone();
         let entry = in_background(move || home.journaled()).await?;
         let config = SupervisorConfig {
@@ -164,6 +169,7 @@ impl Supervisor {
     /// # Errors
     /// [`SupervisorError`] when nothing was begun. How a handoff ended is in the report's outcome.
     pub async fn handoff(&mut self, spec: &HandoffSpec) -> Result<Report, SupervisorError> {
+        self.queue.settled().await;
         let config = in_background({
             let (spec, times, retired) = (spec.clone(), self.times.clone(), self.retired);
             move || spec.configure(&times, retired)
@@ -181,8 +187,15 @@ impl Supervisor {
         config: &SupervisorConfig,
         spec: Option<&HandoffSpec>,
     ) -> Result<Report, SupervisorError> {
-        let (report, incumbent) =
-            task::run(&self.home, config, spec, &mut self.observer, &self.rollback).await?;
+        let (report, incumbent) = task::run(
+            &self.home,
+            config,
+            spec,
+            &mut self.observer,
+            &self.rollback,
+            &self.queue,
+        )
+        .await?;
         if report.committed() {
             self.retired = incumbent;
         }

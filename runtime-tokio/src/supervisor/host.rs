@@ -14,7 +14,7 @@ use handoff_std::host::supervise::{Transcript, WatchThread, Works};
 use handoff_std::{HealthCheck, RollbackHandle};
 
 use crate::driver::{Call, Caller, Door, Linked, Stream};
-use crate::task::blocking;
+use crate::task::{Queue, blocking};
 
 pub(super) struct SupervisorHost<'a> {
     pub(super) works: Arc<Works>,
@@ -24,6 +24,7 @@ pub(super) struct SupervisorHost<'a> {
     pub(super) watch: Option<WatchThread>,
     /// The link that was connected last.
     pub(super) incumbent: Option<LinkId>,
+    pub(super) queue: &'a Queue,
     pub(super) caller: Caller,
     pub(super) clock: Clock,
 }
@@ -41,6 +42,19 @@ impl SupervisorHost<'_> {
             drop(works);
             caller.end(ended);
         });
+    }
+
+    /// Nothing waits for the journal, but it must be written in order.
+    fn on_journal<K>(
+        &self,
+        ticket: Ticket<K>,
+        work: impl FnOnce(&Works) -> Result<(), String> + Send + 'static,
+    ) where
+        K: for<'b> Operation<Done<'b> = ()> + 'static,
+    {
+        let (works, caller) = (Arc::clone(&self.works), self.caller.clone());
+        self.queue
+            .run(move || caller.end(value(ticket, work(&works))));
     }
 
     fn spawn(&self, ticket: Ticket<op::Spawn>) {
@@ -97,12 +111,10 @@ impl Host<handoff_core::Supervisor, 2, Stream> for SupervisorHost<'_> {
                 });
             }
             SupervisorOp::WriteJournal { ticket, entry } => {
-                self.on_works(ticket, move |works, ticket| {
-                    value(ticket, works.write_journal(entry))
-                });
+                self.on_journal(ticket, move |works| works.write_journal(entry));
             }
             SupervisorOp::ClearJournal(ticket) => {
-                self.on_works(ticket, |works, ticket| value(ticket, works.clear_journal()));
+                self.on_journal(ticket, Works::clear_journal);
             }
             SupervisorOp::ColdStart(ticket) => {
                 self.on_works(ticket, |works, ticket| value(ticket, works.cold_start()));

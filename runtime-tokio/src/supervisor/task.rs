@@ -10,10 +10,11 @@ use handoff_std::host::supervise::{Household, Transcript, WatchThread, Works};
 use handoff_std::host::{Observer, Process};
 use handoff_std::{HandoffSpec, Report, RollbackHandle, SupervisorError, SupervisorEvent};
 
+use tokio::sync::oneshot;
+
 use super::host::SupervisorHost;
-use super::in_background;
 use crate::driver::{Driver, Flow};
-use crate::task::blocking;
+use crate::task::Queue;
 
 /// Runs the task. Returns who the incumbent said it was, too.
 pub(super) async fn run(
@@ -22,6 +23,7 @@ pub(super) async fn run(
     spec: Option<&HandoffSpec>,
     observer: &mut Observer<SupervisorEvent>,
     rollback: &RollbackHandle,
+    queue: &Queue,
 ) -> Result<(Report, Option<Process>), SupervisorError> {
     let driver = Driver::new(config.clone());
     let successor = spec.map(|spec| spec.successor.clone());
@@ -32,6 +34,7 @@ pub(super) async fn run(
         rollback,
         watch: None,
         incumbent: None,
+        queue,
         caller: driver.caller(),
         clock: driver.engine.clock(),
     };
@@ -44,11 +47,14 @@ pub(super) async fn run(
         watch,
         ..
     } = host;
-    let (child, ended) = in_background(move || {
+    // Behind the journal, which the machine did not wait for. It is done even if nobody waits.
+    let (report, finished) = oneshot::channel();
+    queue.run(move || {
         watch.map(WatchThread::join);
-        works.finish(outcome)
-    })
-    .await?;
+        let _ = report.send(works.finish(outcome));
+    });
+    let finished = finished.await;
+    let (child, ended) = finished.map_err(|_| io::Error::other("the runtime shuts down"))?;
     let incumbent = transcript.incumbent();
     Ok((transcript.report(outcome, child, ended), incumbent))
 }
@@ -100,7 +106,7 @@ impl Drop for Running<'_> {
             watch: host.watch,
             _driver: driver,
         };
-        blocking(move || drop(undo));
+        host.queue.run(move || drop(undo));
     }
 }
 
