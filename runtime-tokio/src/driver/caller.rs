@@ -15,13 +15,16 @@ use super::Stream;
 pub(crate) enum Call {
     Ended(Ended),
     /// An operation has ended that opened a link, which the loop is to adopt.
-    Linked(Box<dyn FnOnce(&mut Links<Stream>) -> Linked + Send>),
+    Linked(Adopt),
     /// A hook has come further; how far is in the caller's `latest`.
     Progress,
     /// The probation of this process has ended.
     Probation(Verdict),
     Stop,
 }
+
+/// Adopts a link that an operation has opened.
+pub(crate) type Adopt = Box<dyn FnOnce(&mut Links<Stream>) -> Linked + Send>;
 
 /// A link that an operation has opened.
 pub(crate) struct Linked {

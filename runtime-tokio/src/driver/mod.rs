@@ -42,7 +42,8 @@ const CALLS: usize = 16;
 
 /// An engine and the loop around it.
 pub(crate) struct Driver<R: Role<L>, const L: usize> {
-    pub(crate) engine: Engine<R, L, Stream>,
+    /// In a box, since it is part of every future that runs it.
+    pub(crate) engine: Box<Engine<R, L, Stream>>,
     calls: UnboundedReceiver<Call>,
     caller: Caller,
     stopped: bool,
@@ -53,7 +54,7 @@ impl<R: Role<L>, const L: usize> Driver<R, L> {
         let (caller, calls) = Caller::new();
         Self {
             // The runtime's time, which tests can stop.
-            engine: Engine::new(config, Clock::of(|| Instant::now().into_std())),
+            engine: Box::new(Engine::new(config, Clock::of(|| Instant::now().into_std()))),
             calls,
             caller,
             stopped: false,
@@ -146,11 +147,13 @@ impl<R: Role<L>, const L: usize> Driver<R, L> {
         let Some(stream) = self.engine.links().socket(link).cloned() else {
             return;
         };
-        let nothing = || io::Error::from(ErrorKind::WouldBlock);
         // The runtime hears from the error that nothing is left, and waits for more.
-        let _ = stream.read_io(|| match self.engine.read(host, link, 1) {
-            true => Ok(()),
-            false => Err(nothing()),
+        let _ = stream.read_io(|| {
+            if self.engine.read(host, link, 1) {
+                Ok(())
+            } else {
+                Err(io::Error::from(ErrorKind::WouldBlock))
+            }
         });
     }
 

@@ -22,7 +22,7 @@ impl Watched {
     }
 
     pub(crate) fn poll_read(&self, cx: &mut Context<'_>) -> Poll<()> {
-        fine(self.0.poll_read_ready(cx))
+        fine(&self.0.poll_read_ready(cx))
     }
 
     /// Does something that reads. `WouldBlock` says that nothing is left to be read.
@@ -42,11 +42,11 @@ impl Stream {
     }
 
     pub(crate) fn poll_read(&self, cx: &mut Context<'_>) -> Poll<()> {
-        fine(self.0.poll_read_ready(cx))
+        fine(&self.0.poll_read_ready(cx))
     }
 
     pub(crate) fn poll_write(&self, cx: &mut Context<'_>) -> Poll<()> {
-        fine(self.0.poll_write_ready(cx))
+        fine(&self.0.poll_write_ready(cx))
     }
 
     /// Does something that reads. `WouldBlock` says that nothing is left to be read.
@@ -56,7 +56,7 @@ impl Stream {
 }
 
 /// The runtime fails only when it shuts down, and then nobody is polled again.
-fn fine(ready: Poll<io::Result<()>>) -> Poll<()> {
+fn fine(ready: &Poll<io::Result<()>>) -> Poll<()> {
     match ready {
         Poll::Ready(Ok(())) => Poll::Ready(()),
         Poll::Ready(Err(_)) | Poll::Pending => Poll::Pending,
@@ -74,7 +74,7 @@ impl Socket for Stream {
         match send() {
             // Once more, for the runtime to learn that the socket is full, and to wait.
             Err(e) if e.kind() == ErrorKind::WouldBlock => self.0.try_io(Interest::WRITABLE, send),
-            sent => sent,
+            done => done,
         }
     }
 }

@@ -14,7 +14,7 @@ use handoff_std::host::engine::{
     tried_lock, value,
 };
 use handoff_std::host::{Accept, Clock, ControlListener, KeptListener, Observer};
-use handoff_std::{HookError, IncumbentEvent, SESSIONS};
+use handoff_std::{IncumbentEvent, SESSIONS};
 
 use crate::driver::{Caller, Door, Stream, Watched};
 use crate::hooks::{Drainable, HookContext};
@@ -79,7 +79,7 @@ impl<D: Drainable> IncumbentHost<D> {
         let context = self.context(ticket.id(), deadline);
         let (drainable, caller) = (Arc::clone(&self.drainable), self.caller.clone());
         self.tasks.run(
-            async move { drainable.drain(&context).await.map_err(text) },
+            async move { drainable.drain(&context).await.map_err(|e| e.to_string()) },
             move |result| caller.end(drained(ticket, result)),
         );
     }
@@ -88,7 +88,7 @@ impl<D: Drainable> IncumbentHost<D> {
         let context = self.context(ticket.id(), deadline);
         let (drainable, caller) = (Arc::clone(&self.drainable), self.caller.clone());
         self.tasks.run(
-            async move { drainable.seal(&context).await.map_err(text) },
+            async move { drainable.seal(&context).await.map_err(|e| e.to_string()) },
             move |result| caller.end(sealed(ticket, result)),
         );
     }
@@ -99,7 +99,7 @@ impl<D: Drainable> IncumbentHost<D> {
         self.tasks.run(
             async move {
                 drainable.generation(generation);
-                drainable.resume().await.map_err(text)?;
+                drainable.resume().await.map_err(|e| e.to_string())?;
                 tracing::info!(target: "handoff.resume", generation, "serving again");
                 Ok(())
             },
@@ -110,7 +110,7 @@ impl<D: Drainable> IncumbentHost<D> {
     fn confirm(&mut self, ticket: Ticket<op::Confirm>) {
         let (drainable, caller) = (Arc::clone(&self.drainable), self.caller.clone());
         self.tasks.run(
-            async move { drainable.committed().await.map_err(text) },
+            async move { drainable.committed().await.map_err(|e| e.to_string()) },
             move |confirmed| caller.end(value(ticket, confirmed)),
         );
     }
@@ -148,10 +148,6 @@ impl<D: Drainable> IncumbentHost<D> {
             caller.end(ended);
         });
     }
-}
-
-fn text(error: HookError) -> String {
-    error.to_string()
 }
 
 impl<D: Drainable> Host<handoff_core::Incumbent, SESSIONS, Stream> for IncumbentHost<D> {

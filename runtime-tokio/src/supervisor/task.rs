@@ -39,7 +39,7 @@ pub(super) async fn run(
         clock: driver.engine.clock(),
     };
     let mut running = Running(Some((driver, host)));
-    let (outcome, host) = running.to_the_end().await?;
+    let (outcome, host) = running.run().await?;
 
     let SupervisorHost {
         works,
@@ -50,7 +50,9 @@ pub(super) async fn run(
     // Behind the journal, which the machine did not wait for. It is done even if nobody waits.
     let (report, finished) = oneshot::channel();
     queue.run(move || {
-        watch.map(WatchThread::join);
+        if let Some(watch) = watch {
+            watch.join();
+        }
         let _ = report.send(works.finish(outcome));
     });
     let finished = finished.await;
@@ -66,7 +68,7 @@ struct Running<'a>(Option<(SupervisorDriver, SupervisorHost<'a>)>);
 
 impl<'a> Running<'a> {
     /// Runs it to its end. From then on nothing is undone any more.
-    async fn to_the_end(&mut self) -> io::Result<(SupervisorOutcome, SupervisorHost<'a>)> {
+    async fn run(&mut self) -> io::Result<(SupervisorOutcome, SupervisorHost<'a>)> {
         let flow = match &mut self.0 {
             Some((driver, host)) => driver.run(host).await,
             None => Flow::Stopped,
@@ -125,6 +127,8 @@ struct Undo {
 impl Drop for Undo {
     fn drop(&mut self) {
         self.works.abandon();
-        self.watch.take().map(WatchThread::join);
+        if let Some(watch) = self.watch.take() {
+            watch.join();
+        }
     }
 }

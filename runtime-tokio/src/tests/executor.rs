@@ -1,5 +1,6 @@
 //! On a runtime with one thread, the others go on whatever a handoff waits for.
 
+use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -121,4 +122,33 @@ async fn the_wait_for_the_lock() {
     holder.join().unwrap();
     ticking.abort();
     until_no_task_is_left().await;
+}
+
+/// A loop that spins, or that goes by another clock than the runtime, is polled for ever: the
+/// runtime's time stands still until nobody has anything to do.
+#[tokio::test(start_paused = true)]
+async fn a_loop_with_nothing_to_do_is_not_polled() {
+    let dir = tempfile::tempdir().unwrap();
+    let incumbent = incumbent(dir.path()).await;
+    let handle = incumbent.handle();
+    let polls = Arc::new(AtomicU64::new(0));
+    let serving = tokio::spawn({
+        let polls = Arc::clone(&polls);
+        async move {
+            let mut serving = std::pin::pin!(incumbent.serve(super::Idle));
+            std::future::poll_fn(|cx| {
+                polls.fetch_add(1, Ordering::Relaxed);
+                serving.as_mut().poll(cx)
+            })
+            .await
+        }
+    });
+    // One that says nothing is sent away in its time.
+    let mut silent = Peer::connect(&dir.path().join("control")).await.unwrap();
+    silent.left().await;
+    tokio::time::sleep(Duration::from_hours(1)).await;
+    let polls = polls.load(Ordering::Relaxed);
+    assert!(polls < 20, "{polls} polls");
+    handle.stop();
+    serving.await.unwrap().unwrap();
 }

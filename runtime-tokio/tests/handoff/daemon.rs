@@ -26,6 +26,8 @@ const FAULT: &str = "HANDOFF_TEST_FAULT";
 pub(crate) const STD: &str = "std";
 pub(crate) const ONE_THREAD: &str = "one thread";
 pub(crate) const MANY_THREADS: &str = "many threads";
+/// Not a daemon: a supervisor that starts a handoff and is killed in it. Its successor has the fault.
+pub(crate) const SUPERVISOR: &str = "supervisor";
 
 /// What goes wrong.
 pub(crate) const NOTHING: &str = "";
@@ -76,6 +78,13 @@ fn part() {
                 .enable_all()
                 .build();
             runtime.unwrap().block_on(with_tokio(role, &dir, &fault));
+        }
+        SUPERVISOR => {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build();
+            let handoff = crate::household::handoff_to(Path::new(&dir), &fault);
+            runtime.unwrap().block_on(handoff);
         }
         other => panic!("no such runtime: {other}"),
     }
@@ -168,14 +177,20 @@ async fn with_tokio(role: Role, dir: impl AsRef<Path>, fault: &str) {
             let warming = successor.handshake(setup).await.unwrap();
             match fault {
                 GIVES_UP_WARMING => return warming.give_up("as the test wants it").await,
-                HANGS_WARMING => return warming.cancelled().await,
+                HANGS_WARMING => {
+                    fs::write(dir.join("at"), "warming").unwrap();
+                    return warming.cancelled().await;
+                }
                 _ => {}
             }
             let standing_by = warming.stand_by().unwrap();
             let mut begun = standing_by.wait_for_begin().await.unwrap();
             match fault {
                 GIVES_UP_OPENING => return begun.give_up("as the test wants it").await,
-                HANGS_OPENING => std::future::pending().await,
+                HANGS_OPENING => {
+                    fs::write(dir.join("at"), "opening").unwrap();
+                    std::future::pending::<()>().await;
+                }
                 _ => {}
             }
             let door = take(begun.listeners());

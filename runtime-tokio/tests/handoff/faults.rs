@@ -7,7 +7,7 @@ use handoff_tokio::{HandoffSpec, HealthCheck, Process, Report, SupervisorEvent, 
 
 use crate::daemon::{
     DIES_ON_PROBATION, GIVES_UP_OPENING, GIVES_UP_WARMING, HANGS_IN_DRAIN, HANGS_OPENING,
-    MANY_THREADS, NOTHING, ONE_THREAD, UNHEALTHY,
+    HANGS_WARMING, MANY_THREADS, NOTHING, ONE_THREAD, SUPERVISOR, UNHEALTHY, spec,
 };
 use crate::household::Household;
 
@@ -128,17 +128,55 @@ async fn an_incumbent_that_is_killed_in_drain() {
     house.assert_only_daemon().await;
 }
 
-// C9: a supervisor that was killed while the successor opened its data. Its runtime dies with it.
+/// A supervisor is killed when its successor, which has this fault, is at this.
+async fn kill_a_supervisor(house: &Household, fault: &str, reached: impl Fn(&str) -> bool) {
+    let dir = house.dir.path();
+    let killed = spec(dir, SUPERVISOR, fault).helper().unwrap();
+    while !std::fs::read_to_string(dir.join("at")).is_ok_and(|at| reached(&at)) {
+        tokio::task::yield_now().await;
+    }
+    let mut child = killed.child;
+    child.kill().unwrap();
+    wait(&mut child).await.unwrap();
+}
+
+// C3, C1: killed before Begin, it leaves the incumbent as it was.
+#[tokio::test]
+async fn a_supervisor_that_is_killed_while_the_successor_warms_up() {
+    let mut house = Household::new(ONE_THREAD, NOTHING).await;
+    kill_a_supervisor(&house, HANGS_WARMING, |at| at == "warming").await;
+    house.assert_unchanged(0).await;
+    house.replace(MANY_THREADS).await;
+}
+
+// C5, C9: killed after Begin, it leaves a successor that has the lock. One that never opens its data
+// is killed by the next supervisor, so that the incumbent comes back.
+#[tokio::test]
+async fn a_supervisor_that_is_killed_while_the_successor_opens() {
+    let mut house = Household::new(ONE_THREAD, NOTHING).await;
+    kill_a_supervisor(&house, HANGS_OPENING, |at| at == "opening").await;
+    let found = house.supervisor.recover().await.unwrap();
+    let daemon = house.daemon.as_ref().unwrap().id();
+    assert_eq!(found.outcome, SupervisorOutcome::Found { pid: daemon });
+    house.assert_unchanged(0).await;
+    house.replace(MANY_THREADS).await;
+}
+
+// A handoff that was dropped, with another supervisor in its place.
 #[tokio::test]
 async fn a_supervisor_that_comes_back_finds_out_who_serves() {
     let mut house = Household::new(ONE_THREAD, NOTHING).await;
     let spec = house.spec(ONE_THREAD, HANGS_OPENING);
     {
         let handoff = house.supervisor.handoff(&spec);
+        let at = house.dir.path().join("at");
         tokio::select! {
             _ = handoff => panic!("it cannot end"),
-            // Long after Begin, or before it: it must work out either way.
-            () = tokio::time::sleep(Duration::from_millis(300)) => {}
+            () = async {
+                while !std::fs::read_to_string(&at).is_ok_and(|at| at == "opening") {
+                    tokio::task::yield_now().await;
+                }
+            } => {}
         }
     }
     house.restart_supervisor();

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
-use crate::daemon::spec;
+use crate::daemon::{ONE_THREAD, spec};
 
 pub(crate) struct Household {
     pub(crate) dir: TempDir,
@@ -134,4 +134,16 @@ fn supervisor(dir: &Path, listener: &TcpListener, daemon: handoff_tokio::SpawnSp
             settle: Duration::from_secs(2),
             ..SupervisorConfig::new(Task::Recover(None))
         })
+}
+
+/// In a process of its own, which has no listener but that of the daemon.
+pub(crate) async fn handoff_to(dir: &Path, fault: &str) {
+    let listener = ask::listeners(dir.join("control"))
+        .await
+        .unwrap()
+        .remove(0)
+        .fd;
+    let spec = HandoffSpec::new(spec(dir, ONE_THREAD, fault));
+    let mut supervisor = supervisor(dir, &listener.into(), spec.successor.clone());
+    let _ = supervisor.handoff(&spec).await.unwrap();
 }
