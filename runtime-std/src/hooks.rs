@@ -72,7 +72,7 @@ pub trait Drainable: Send + Sync + 'static {
         Ok(())
     }
 
-    /// A look at the daemon, for logs and for whoever asks for its status. Called beside other hooks,
+    /// A look at the daemon, for whoever asks for its status. Called beside other hooks,
     /// also in the middle of a drain: do not wait for them.
     fn snapshot(&self) -> Snapshot {
         Snapshot::default()

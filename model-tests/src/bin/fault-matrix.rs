@@ -13,7 +13,7 @@ use handoff_model_tests::matrix::{Case, Verdict, is_part, play_all, table};
 /// Break handoffs in every way and at every point, and see what comes of it.
 #[derive(Parser)]
 struct Arguments {
-    /// Play some rows of each kind, in less than two minutes.
+    /// Play some rows of each kind, in less than half a minute.
     #[arg(long)]
     quick: bool,
     /// Whose supervisor and daemon to play with.
@@ -23,7 +23,7 @@ struct Arguments {
     #[arg(long, value_name = "TEXT", default_value = "")]
     only: String,
     /// How many rows to play at a time.
-    #[arg(long, value_name = "N", default_value_t = 3)]
+    #[arg(long, value_name = "N", default_value_t = 6)]
     jobs: usize,
 }
 

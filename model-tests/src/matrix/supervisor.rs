@@ -172,6 +172,7 @@ impl Row {
             warmup_deadline: order.warm_up(),
             probation: order.probation(),
             health: order.health(),
+            kill_stuck_incumbent: order.kill_stuck,
             ..HandoffSpec::new(daemon(&self.setup, &order.version, order.args)?)
         });
         match report {
@@ -208,15 +209,15 @@ impl Row {
             name: RESP.into(),
             address: ListenAddress::Tcp(self.setup.address),
         };
-        let kept = match ask::listeners_with(&self.files.control, &times(&self.setup)) {
-            Ok(kept) => kept.into_iter().find(|kept| wanted.matches(kept)),
-            Err(error) => {
-                self.missing = Some(error.to_string());
-                None
-            }
+        let kept = ask::listeners_with(&self.files.control, &times(&self.setup));
+        let kept = kept.map(|kept| kept.into_iter().find(|kept| wanted.matches(kept)));
+        let (listener, why) = match kept {
+            Ok(listener) => (listener, "the daemon does not have it".into()),
+            Err(error) => (None, error.to_string()),
         };
-        if let Some(listener) = kept.or_else(|| wanted.bind().ok()) {
-            self.listen(listener.fd);
+        match listener.map_or_else(|| wanted.bind(), Ok) {
+            Ok(listener) => self.listen(listener.fd),
+            Err(error) => self.missing = Some(format!("{why}; {error}")),
         }
     }
 

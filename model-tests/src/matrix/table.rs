@@ -76,6 +76,6 @@ fn line(
     outcome: &str,
 ) -> String {
     format!(
-        "{fault:<35} {place:<20} {pause:>7} {acked:>6} {lost:>5} {next:<10} {verdict:<8} {outcome}"
+        "{fault:<42} {place:<21} {pause:>7} {acked:>6} {lost:>5} {next:<10} {verdict:<8} {outcome}"
     )
 }

@@ -212,6 +212,7 @@ pub(super) struct Report {
     failed: u64,
     /// How many of the steps are handoffs, whatever came of them.
     handoffs: usize,
+    /// In the order in which they were performed; the first is the start of the daemon.
     steps: Vec<Step>,
 }
 
@@ -259,7 +260,8 @@ impl fmt::Display for Report {
         writeln!(
             f,
             "In all {} handoffs in {:.1} s: {} writes acknowledged, {} lost; {} connections refused, \
-             {} requests failed.",
+             {} requests failed.\nEach write was looked for right after its step, on the version that \
+             served then, and again at the end.",
             self.handoffs, self.seconds, self.acknowledged, self.lost, self.refused, self.failed
         )
     }
