@@ -9,6 +9,7 @@ mod probation;
 mod reclaim;
 mod sessions;
 mod version_2;
+mod waiting;
 
 use std::time::Duration;
 

@@ -115,9 +115,11 @@ fn a_successor_of_version_1_stands_by_from_its_hello_on_and_that_is_said() {
     for old in [V1, V2] {
         let mut s = opening_of(supervisor_config(), old, V1);
         s.hear(N, &ready(true));
+        s.lose(O);
         assert!(s.end().ends_with(SHORTFALL), "{}", s.end());
         let mut s = opening_of(supervisor_config(), old, V2);
         s.hear(N, &ready(true));
+        s.lose(O);
         s.lose(N);
         assert!(s.end().ends_with(&format!("(handoff {ID})")), "{}", s.end());
     }
