@@ -259,6 +259,24 @@ fn c1_a_lock_that_cannot_be_released_is_kept() {
 }
 
 #[test]
+fn c1_a_lock_that_cannot_be_released_is_kept_also_when_nobody_wants_that_any_more() {
+    let mut o = releasing();
+    assert!(o.hear(1, &ABORT).is_empty());
+    let acts = finish!(o, IncumbentOp::ReleaseLock(ticket) => ticket.failed("why not"));
+    assert_eq!(acts, ["start Resume"]);
+    comes_back(&mut o);
+}
+
+#[test]
+fn a_seal_that_was_aborted_and_does_not_return_ends_the_process() {
+    let mut o = sealing();
+    assert!(o.hear(1, &ABORT).is_empty());
+    assert_eq!(o.waits_for(), ("Operation".into(), Duration::from_mins(10)));
+    assert_eq!(o.sleep(), ["done"]);
+    assert_eq!(o.end(), "cannot serve: a hook did not return: Unsealing");
+}
+
+#[test]
 fn a_dropped_ticket_costs_time_and_nothing_else() {
     let mut o = sealed();
     o.lose(1);

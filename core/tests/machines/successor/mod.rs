@@ -226,6 +226,25 @@ fn c8_an_abort_while_the_data_is_opened_stops_it_and_ends_the_process() {
 }
 
 #[test]
+fn c8_an_abort_while_the_lock_is_tried_for_ends_the_process() {
+    let mut n = locking();
+    assert_eq!(n.hear(0, &abort()), ["done"]);
+    let mut n = locking();
+    assert!(lock_answers(&mut n, LockReport::Held).is_empty());
+    assert_eq!(n.hear(0, &abort()), ["done"], "between two tries");
+    assert!(n.end().contains("changed my mind"), "{}", n.end());
+}
+
+#[test]
+fn c8_an_abort_before_ready_is_known_to_be_written_ends_the_process() {
+    let mut n = opening();
+    n.takes = false;
+    assert_eq!(open_ends(&mut n, true), ["send 0 Ready"]);
+    assert_eq!(n.hear(0, &abort()), ["done"], "nothing is published");
+    assert!(n.end().contains("changed my mind"), "{}", n.end());
+}
+
+#[test]
 fn c8_a_successor_that_is_not_healthy_says_so_and_leaves() {
     let mut n = opening();
     assert_eq!(open_ends(&mut n, false), ["send 0 Ready", "done"]);
