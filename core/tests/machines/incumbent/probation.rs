@@ -11,19 +11,19 @@ use super::{ABORT, ACK, COMMIT, Old, PREPARE, SEAL, comes_back, drain_ends, open
 use crate::bench::finish;
 use crate::world::incumbent_config;
 
-fn on_probation() -> Old {
+pub(super) fn on_probation() -> Old {
     Old::new(IncumbentConfig {
         on_probation: true,
         ..incumbent_config()
     })
 }
 
-fn judged(o: &mut Old, verdict: Verdict) -> Vec<String> {
+pub(super) fn judged(o: &mut Old, verdict: Verdict) -> Vec<String> {
     o.input(Input::Probation(verdict))
 }
 
 /// A new session asks for a handoff.
-fn asked(o: &mut Old, link: u32) -> Vec<String> {
+pub(super) fn asked(o: &mut Old, link: u32) -> Vec<String> {
     acknowledge(o, link);
     o.hear(link, &PREPARE)
 }
@@ -34,7 +34,7 @@ fn refuses(o: &mut Old, link: u32) {
     assert!(abort.contains("not committed yet"), "{abort}");
 }
 
-fn confirm_ends(o: &mut Old) -> Vec<String> {
+pub(super) fn confirm_ends(o: &mut Old) -> Vec<String> {
     finish!(o, IncumbentOp::Confirm(ticket) => ticket.done(()))
 }
 

@@ -9,6 +9,7 @@ mod peers;
 mod probation;
 mod recovery;
 mod standby;
+mod undoing;
 
 use std::time::Duration;
 
