@@ -42,6 +42,8 @@ pub enum Place {
     Middle(Phase),
     /// So long after the supervisor entered the phase, in a handoff without delays.
     Moment(Phase, Duration),
+    /// While the incumbent, asked to drain, still waits for its own committed hook.
+    Waiting,
     /// After the handoff, in the successor's committed hook.
     Hook,
     /// After the handoff.
@@ -86,6 +88,8 @@ pub enum Hook {
     DrainPanics,
     /// Drain heeds no deadline.
     DrainHangs,
+    /// The same, and the supervisor is to kill whoever does that.
+    DrainHangsUntilKilled,
     /// The incumbent cannot seal.
     SealFails,
     /// Seal panics.
@@ -147,13 +151,22 @@ impl Case {
     /// Where.
     pub fn place(&self) -> String {
         match self {
+            Self::ListenerWithheld => Place::Idle.to_string(),
+            _ => self
+                .struck_at()
+                .map_or_else(|| "during a handoff".into(), |place| place.to_string()),
+        }
+    }
+
+    /// Where the handoff is struck, if it is at a certain place.
+    pub(super) const fn struck_at(&self) -> Option<Place> {
+        match self {
             Self::Fault(_, _, place)
             | Self::OldFault(_, _, _, place)
             | Self::TwoKills(_, place)
             | Self::KillBeside(_, _, place)
-            | Self::Rollback(place) => place.to_string(),
-            Self::ListenerWithheld => Place::Idle.to_string(),
-            _ => "during a handoff".into(),
+            | Self::Rollback(place) => Some(*place),
+            _ => None,
         }
     }
 
@@ -172,32 +185,46 @@ impl Case {
         self.old().is_some() && *self != Self::ListenerWithheld
     }
 
-    /// Whether nobody has the listener open at some moment, so that connections are refused.
+    /// Whether there may be a moment at which nobody has the listener open, so that connections are
+    /// refused.
     pub(super) fn closes_listener(&self) -> bool {
         let holders = [Victim::Supervisor, Victim::Incumbent, Victim::Successor];
+        let all_lost = self
+            .loss()
+            .is_some_and(|(lost, place)| !is_left(&holders, &lost, place));
         // By its own doing.
-        *self == Self::ListenerWithheld
-            || self
-                .loss()
-                .is_some_and(|(lost, place)| !is_left(&holders, &lost, place))
+        *self == Self::ListenerWithheld || all_lost || self.makes_incumbent_leave()
     }
 
     /// Whether some daemon is not struck, so that none has to be started afresh; `None` where nobody
     /// can tell.
     pub(super) fn spares_a_daemon(&self) -> Option<bool> {
         let (lost, place) = self.loss()?;
-        let leaving =
-            place == Place::Entry(Phase::Committing) && !lost.contains(&Victim::Supervisor);
+        let told = place == Place::Entry(Phase::Committing) && !lost.contains(&Victim::Supervisor);
         match place {
             Place::Moment(..) => None,
+            _ if self.makes_incumbent_leave() => None,
             // The incumbent is told to leave, whatever happens to the successor meanwhile.
-            _ if leaving && lost.contains(&Victim::Successor) => Some(false),
+            _ if told && lost.contains(&Victim::Successor) => Some(false),
             _ => Some(is_left(
                 &[Victim::Incumbent, Victim::Successor],
                 &lost,
                 place,
             )),
         }
+    }
+
+    /// Whether the incumbent, that has lost the supervisor, may leave to the successor, which has the
+    /// control path, and is dead a moment later.
+    fn makes_incumbent_leave(&self) -> bool {
+        use Phase::{Committing, Probation};
+        matches!(
+            self,
+            Self::TwoKills(
+                [Victim::Supervisor, Victim::Successor],
+                Place::Entry(Probation | Committing) | Place::Middle(Probation),
+            )
+        )
     }
 
     /// Whether the successor is killed when the incumbent can still come back.
@@ -280,6 +307,7 @@ impl fmt::Display for Place {
             Self::Entry(phase) => write!(f, "entry of {phase}"),
             Self::Middle(phase) => write!(f, "in {phase}"),
             Self::Moment(phase, after) => write!(f, "{phase} + {after:?}"),
+            Self::Waiting => f.write_str("waiting for committed"),
             Self::Hook => f.write_str("in the committed hook"),
             Self::After => f.write_str("after"),
         }
@@ -311,6 +339,7 @@ impl fmt::Display for Hook {
             Self::DrainFails => "drain fails",
             Self::DrainPanics => "drain panics",
             Self::DrainHangs => "drain hangs",
+            Self::DrainHangsUntilKilled => "drain hangs until killed",
             Self::SealFails => "seal fails",
             Self::SealPanics => "seal panics",
         })

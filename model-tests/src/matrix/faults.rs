@@ -17,6 +17,8 @@ use super::world::wait_until;
 const SLOW: &str = "200";
 /// The same of the committed hook, which is to be seen before the fault.
 const COMMITTED: &str = "500";
+/// The same when the next handoff is to begin meanwhile.
+const STILL_COMMITTED: &str = "1900";
 /// A probation that is the place of a fault, in milliseconds.
 const PROBATION: &str = "250";
 /// One of which the end is a moment.
@@ -64,6 +66,9 @@ impl Case {
         match self {
             // Its hooks are quick.
             Self::Fault(_, _, Place::Moment(..)) => Some(Vec::new()),
+            _ if self.struck_at() == Some(Place::Waiting) => {
+                Some(vec!["--committed-delay-ms", STILL_COMMITTED])
+            }
             Self::Hook(hook) => hook.of_incumbent(),
             _ => None,
         }
@@ -264,6 +269,10 @@ impl Play<'_> {
         }
         match place {
             Place::Idle | Place::Moment(..) => Ok(()),
+            Place::Waiting => {
+                self.supervisor.order(&order)?;
+                self.supervisor.reach(Phase::Draining)
+            }
             Place::Entry(phase) | Place::Middle(phase) => {
                 self.supervisor.order(&order)?;
                 self.supervisor.reach(phase)
@@ -283,6 +292,11 @@ impl Play<'_> {
                 self.supervisor.go()?;
                 thread::sleep(MIDDLE);
             }
+            Place::Waiting => {
+                self.supervisor.go()?;
+                thread::sleep(MIDDLE);
+                ensure!(!self.world.is_committed(), "the hook has ended already");
+            }
             Place::Hook => {
                 let hook = (self.process(Victim::Successor)?.pid, "committed".to_owned());
                 let begun = wait_until(|| {
@@ -301,7 +315,7 @@ impl Play<'_> {
         match place {
             Place::Idle | Place::Hook | Place::After | Place::Moment(..) => return Ok(()),
             Place::Entry(_) => self.supervisor.go()?,
-            Place::Middle(_) => {}
+            Place::Middle(_) | Place::Waiting => {}
         }
         let ended = self.supervisor.finish()?;
         self.note(&ended);

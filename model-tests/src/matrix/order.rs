@@ -56,6 +56,9 @@ pub(super) struct Handoff {
     /// From `PrepareHandoff` to Ready.
     #[arg(long, default_value_t = 4000)]
     deadline_ms: u64,
+    /// Kill an incumbent that misses its deadline (`C10`).
+    #[arg(long)]
+    pub(super) kill_stuck: bool,
     /// The program of the health check.
     #[arg(long)]
     check: Option<PathBuf>,

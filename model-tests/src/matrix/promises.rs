@@ -93,16 +93,24 @@ impl Play<'_> {
     }
 }
 
-/// No process has come back to serve once a younger one was told that nobody could.
+/// No process has come back to serve once a younger one was told that nobody could; and each was told once.
 fn check_hooks(hooks: &[(u32, String)]) -> anyhow::Result<()> {
     let age = |pid: u32| {
         let born = |(other, hook): &(u32, String)| *other == pid && hook == "born";
         hooks.iter().position(born)
     };
     let mut youngest = None;
-    for (pid, hook) in hooks {
+    for line in hooks {
+        let (pid, hook) = line;
         match &**hook {
-            "committed" => youngest = youngest.max(age(*pid)),
+            "committed" => {
+                let times = hooks.iter().filter(|other| *other == line).count();
+                ensure!(
+                    times == 1,
+                    "pid {pid} was committed {times} times: {hooks:?}"
+                );
+                youngest = youngest.max(age(*pid));
+            }
             "resume" => ensure!(
                 age(*pid) >= youngest,
                 "pid {pid} came back, though a younger process was committed: {hooks:?}"
@@ -127,11 +135,12 @@ mod tests {
     }
 
     #[test]
-    fn only_a_process_that_was_replaced_for_good_may_not_come_back() {
+    fn who_was_replaced_for_good_may_not_come_back() {
         let start = [(7, "born"), (7, "committed"), (5, "born")];
         let with = |more: &[(u32, &str)]| check(&[&start[..], more].concat());
         assert!(with(&[(7, "resume"), (5, "committed")]));
         assert!(with(&[(5, "committed"), (5, "resume")]));
         assert!(!with(&[(5, "committed"), (7, "resume")]));
+        assert!(!with(&[(5, "committed"), (5, "committed")]));
     }
 }

@@ -137,6 +137,7 @@ impl Case {
             Self::Fault(Kill, Successor, Middle(Opening)),
             Self::Fault(Kill, Successor, Middle(Probation)),
             Self::Fault(Kill, Successor, Entry(Committing)),
+            Self::Fault(Kill, Successor, Place::Waiting),
             Self::Fault(Kill, Successor, Place::Hook),
             Self::Fault(Kill, Successor, After),
             Self::Fault(Hiccup, Supervisor, Entry(Opening)),
@@ -180,7 +181,7 @@ fn places() -> Vec<Place> {
             places.push(Place::Middle(phase));
         }
     }
-    places.extend([Place::Hook, Place::After]);
+    places.extend([Place::Waiting, Place::Hook, Place::After]);
     places
 }
 
@@ -248,7 +249,7 @@ impl Check {
 }
 
 impl Hook {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::WarmUpFails,
         Self::WarmUpHangs,
         Self::WarmUpDies,
@@ -257,6 +258,7 @@ impl Hook {
         Self::DrainFails,
         Self::DrainPanics,
         Self::DrainHangs,
+        Self::DrainHangsUntilKilled,
         Self::SealFails,
         Self::SealPanics,
     ];

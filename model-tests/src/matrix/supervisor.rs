@@ -172,6 +172,7 @@ impl Row {
             warmup_deadline: order.warm_up(),
             probation: order.probation(),
             health: order.health(),
+            kill_stuck_incumbent: order.kill_stuck,
             ..HandoffSpec::new(daemon(&self.setup, &order.version, order.args)?)
         });
         match report {

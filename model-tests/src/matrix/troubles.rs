@@ -39,6 +39,7 @@ impl Hook {
             Self::OpenFails => &["--", "--fail", "open"],
             Self::OpenHangs => &["--deadline-ms", "800", "--", "--open-delay-ms", FOREVER_MS],
             Self::DrainHangs => &["--deadline-ms", "800"],
+            Self::DrainHangsUntilKilled => &["--deadline-ms", "800", "--kill-stuck"],
             Self::DrainFails | Self::DrainPanics | Self::SealFails | Self::SealPanics => &[],
         }
     }
@@ -53,7 +54,7 @@ impl Hook {
             | Self::OpenHangs => None,
             Self::DrainFails => Some(vec!["--fail", "drain"]),
             Self::DrainPanics => Some(vec!["--panic", "drain"]),
-            Self::DrainHangs => Some(vec!["--ignore-drain-deadline"]),
+            Self::DrainHangs | Self::DrainHangsUntilKilled => Some(vec!["--ignore-drain-deadline"]),
             Self::SealFails => Some(vec!["--fail", "seal"]),
             Self::SealPanics => Some(vec!["--panic", "seal"]),
         }
@@ -145,7 +146,7 @@ impl Play<'_> {
         Ok(at)
     }
 
-    /// A handoff in which a hook goes wrong is rolled back. An incumbent whose hook it is, is not to be
+    /// A handoff in which a hook goes wrong is rolled back, or the incumbent killed. An incumbent whose hook it is, is not to be
     /// handed over ever, so it is replaced otherwise.
     fn break_hook(&mut self, hook: Hook) -> anyhow::Result<Instant> {
         let at = Instant::now();
@@ -153,6 +154,10 @@ impl Play<'_> {
         order.extend(hook.of_successor());
         let ended = self.supervisor.perform(&order)?;
         self.note(&ended);
+        if hook == Hook::DrainHangsUntilKilled {
+            ensure!(ended.kind == "committed", "not committed: {}", ended.text());
+            return Ok(at);
+        }
         self.check_rolled_back()?;
         if hook.of_incumbent().is_some() {
             self.await_write()?;
