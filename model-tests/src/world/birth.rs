@@ -28,7 +28,7 @@ impl World {
             identity: self.identity(at),
             versions: self.versions(at),
             bound,
-            on_probation: on_probation && !self.without(Mutation::OnProbation),
+            on_probation,
             hello: seconds(2),
             heartbeat: seconds(2),
             wire_slack: if waits { NEVER } else { seconds(1) },
