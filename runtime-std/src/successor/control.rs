@@ -224,6 +224,10 @@ impl SuccessorHost {
     }
 
     fn publish(&mut self) -> Result<(), String> {
+        // A rename that comes too late must not take the path from whoever holds the lock by now.
+        if self.lock.generation() == 0 {
+            return Err("the writer lock is not ours any more".into());
+        }
         let staged = self.staged.take().ok_or("no control socket was staged")?;
         self.listener = Some(staged.publish().map_err(|failed| failed.1.to_string())?);
         Ok(())

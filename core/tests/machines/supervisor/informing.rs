@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use handoff_core::wire::Message;
 use handoff_core::Input;
 use handoff_core::LinkId;
+use handoff_core::wire::Message;
 
 use super::{BEAT, N, O, Sup, V1, V2, abort, opening_of, ready};
 use crate::world::supervisor_config;
