@@ -7,22 +7,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use handoff_core::incumbent::Phase;
-use handoff_core::op::{self, LockReport, OpId, PathOwner, Ticket};
-use handoff_core::wire::{HandoffId, Message, Names, Revisions};
-use handoff_core::{
-    Cause, Handles, IncumbentConfig, IncumbentOp, IncumbentOutcome, Instant, Observation,
-};
+use handoff_core::op::{self, OpId, PathOwner, Ticket};
+use handoff_core::wire::{HandoffId, Message};
+use handoff_core::{Cause, IncumbentConfig, IncumbentOp, IncumbentOutcome, Instant, Observation};
 
-use crate::driver::{Accepted, Call, Caller, Driver, Ended, Flow, Host, Links};
+use crate::driver::{Call, Caller, Driver, Flow, Host, Links};
 use crate::hook_thread::HookThread;
-use crate::hooks::{DrainReport, Drainable, HookContext, SealReport, Snapshot};
+use crate::hooks::{Drainable, HookContext};
 use crate::host::control::knock;
-use crate::host::{
-    Accept, Clock, ControlError, ControlListener, DataDirLock, KeptListener, kept_listeners,
+use crate::host::engine::{
+    Accepted, drained, failed, incumbent_saw, listed, sealed, snapped, tried_lock, value,
 };
-use crate::identity;
-use crate::lock_keeper::LockKeeper;
-use crate::observer::Observer;
+use crate::host::{
+    Accept, Clock, ControlError, ControlListener, DataDirLock, KeptListener, LockKeeper, Observer,
+    identity, kept_listeners,
+};
 use crate::successor::Control;
 
 /// How many connections to the control socket are held at once.
@@ -201,7 +200,7 @@ impl Incumbent {
             kept,
             probation,
         } = self;
-        driver.configure(IncumbentConfig {
+        driver.engine.configure(IncumbentConfig {
             generation: lock.generation(),
             ..config
         });
@@ -212,7 +211,7 @@ impl Incumbent {
             kept,
             running: None,
             caller: driver.caller(),
-            clock: driver.clock(),
+            clock: driver.engine.clock(),
             control,
             listener,
             lock,
@@ -231,7 +230,7 @@ impl Incumbent {
                 // Once the lock is released a successor may be renaming its own socket into place.
                 if host.lock.generation() != 0
                     && let Some(listener) = &host.listener
-                    && let Err(error) = listener.unlink_if_ours()
+                    && let Err(error) = listener.file().unlink_if_ours()
                 {
                     tracing::warn!(%error, "the control socket could not be removed");
                 }
@@ -297,7 +296,7 @@ impl<D: Drainable> IncumbentHost<D> {
         let (drainable, caller) = (Arc::clone(&self.drainable), self.caller.clone());
         self.hooks.run(
             move || drainable.drain(&context).map_err(|e| e.to_string()),
-            move |drained| caller.call(Call::Ended(end_drain(ticket, drained))),
+            move |result| caller.call(Call::Ended(drained(ticket, result))),
         );
     }
 
@@ -306,7 +305,7 @@ impl<D: Drainable> IncumbentHost<D> {
         let (drainable, caller) = (Arc::clone(&self.drainable), self.caller.clone());
         self.hooks.run(
             move || drainable.seal(&context).map_err(|e| e.to_string()),
-            move |sealed| caller.call(Call::Ended(end_seal(ticket, sealed))),
+            move |result| caller.call(Call::Ended(sealed(ticket, result))),
         );
     }
 
@@ -320,7 +319,7 @@ impl<D: Drainable> IncumbentHost<D> {
                 tracing::info!(target: "handoff.resume", generation, "serving again");
                 Ok(())
             },
-            move |resumed| caller.call(Call::Ended(plain(ticket, resumed))),
+            move |resumed| caller.call(Call::Ended(value(ticket, resumed))),
         );
     }
 
@@ -328,7 +327,7 @@ impl<D: Drainable> IncumbentHost<D> {
         let (drainable, caller) = (Arc::clone(&self.drainable), self.caller.clone());
         self.hooks.run(
             move || drainable.committed().map_err(|e| e.to_string()),
-            move |confirmed| caller.call(Call::Ended(plain(ticket, confirmed))),
+            move |confirmed| caller.call(Call::Ended(value(ticket, confirmed))),
         );
     }
 
@@ -339,33 +338,18 @@ impl<D: Drainable> IncumbentHost<D> {
             self.snapshots = HookThread::start().ok();
         }
         let Some(thread) = self.snapshots.as_mut().filter(|thread| !thread.is_busy()) else {
-            return links.end(end_snapshot(
-                ticket,
-                Err("the daemon does not answer".into()),
-            ));
+            return links.end(failed(ticket, "the daemon does not answer"));
         };
         let (drainable, caller) = (Arc::clone(&self.drainable), self.caller.clone());
         thread.run(
             move || Ok(drainable.snapshot()),
-            move |taken| caller.call(Call::Ended(end_snapshot(ticket, taken))),
+            move |taken| caller.call(Call::Ended(snapped(ticket, taken))),
         );
-    }
-
-    fn list_listeners(&self, ticket: Ticket<op::ListListeners>) -> Ended {
-        let names: Vec<String> = self.kept.iter().map(|kept| kept.name.clone()).collect();
-        Box::new(move |feed| {
-            let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            let count = u32::try_from(names.len()).unwrap_or(u32::MAX);
-            feed(ticket.done(op::ListenersReport {
-                names: Names::from(&*names),
-                handles: Handles { first: 0, count },
-            }));
-        })
     }
 
     fn inspect(&self) -> Result<PathOwner, String> {
         match &self.listener {
-            Some(listener) => listener.owner(),
+            Some(listener) => listener.file().owner(),
             None => knock(&self.control),
         }
         .map_err(|e| e.to_string())
@@ -373,10 +357,11 @@ impl<D: Drainable> IncumbentHost<D> {
 
     fn bind(&mut self) -> Result<(), String> {
         // A bind that comes too late must not take the path from whoever holds the lock by now.
-        if self.lock.generation() == 0 {
-            return Err("the writer lock is not ours any more".into());
-        }
-        self.listener = Some(ControlListener::bind(&self.control).map_err(|e| e.to_string())?);
+        let bound = self
+            .lock
+            .while_held(|| ControlListener::bind(&self.control))
+            .ok_or("the writer lock is not ours any more")?;
+        self.listener = Some(bound.map_err(|e| e.to_string())?);
         Ok(())
     }
 }
@@ -389,9 +374,9 @@ impl<D: Drainable> Host<handoff_core::Incumbent, SESSIONS> for IncumbentHost<D> 
             IncumbentOp::Resume(ticket) => self.resume(ticket),
             IncumbentOp::ReleaseLock(ticket) => {
                 self.lock.release();
-                links.end(plain(ticket, Ok(())));
+                links.end(value(ticket, Ok(())));
             }
-            IncumbentOp::TryLock(ticket) => links.end(try_lock(&self.lock, ticket)),
+            IncumbentOp::TryLock(ticket) => links.end(tried_lock(ticket, self.lock.try_lock())),
             IncumbentOp::InspectPath(ticket) => {
                 let owner = self.inspect();
                 links.end(Box::new(move |feed| match owner {
@@ -401,10 +386,10 @@ impl<D: Drainable> Host<handoff_core::Incumbent, SESSIONS> for IncumbentHost<D> 
             }
             IncumbentOp::BindPath(ticket) => {
                 let bound = self.bind();
-                links.end(plain(ticket, bound));
+                links.end(value(ticket, bound));
             }
             IncumbentOp::Confirm(ticket) => self.confirm(ticket),
-            IncumbentOp::ListListeners(ticket) => links.end(self.list_listeners(ticket)),
+            IncumbentOp::ListListeners(ticket) => links.end(listed(ticket, &self.kept)),
             IncumbentOp::Snapshot(ticket) => self.snapshot(ticket, links),
         }
     }
@@ -428,7 +413,7 @@ impl<D: Drainable> Host<handoff_core::Incumbent, SESSIONS> for IncumbentHost<D> 
     }
 
     fn observe(&mut self, seen: IncumbentEvent) {
-        log(&seen);
+        incumbent_saw(&seen);
         self.observer.tell(&seen);
     }
 
@@ -444,10 +429,11 @@ impl<D: Drainable> Host<handoff_core::Incumbent, SESSIONS> for IncumbentHost<D> 
             Accept::Accepted(stream, peer) => {
                 Accepted::Link(links.adopt(stream), peer.pid.unwrap_or_default())
             }
-            Accept::WouldBlock | Accept::Retry => Accepted::Nothing,
+            Accept::WouldBlock => Accepted::Nothing,
+            Accept::Retry => Accepted::Again,
             Accept::Refused { uid } => {
                 tracing::warn!(uid, "a peer of a foreign user was turned away");
-                Accepted::Nothing
+                Accepted::Again
             }
             Accept::BackOff(error) => {
                 tracing::warn!(%error, "cannot accept for now");
@@ -460,88 +446,4 @@ impl<D: Drainable> Host<handoff_core::Incumbent, SESSIONS> for IncumbentHost<D> 
             }
         }
     }
-}
-
-fn log(seen: &IncumbentEvent) {
-    match seen {
-        Observation::Phase(Phase::Draining) => {
-            tracing::info!(target: "handoff.prepare", "draining");
-        }
-        Observation::Phase(Phase::Drained) => tracing::info!(target: "handoff.drained", "drained"),
-        Observation::Phase(Phase::Sealing) => tracing::info!(target: "handoff.seal", "sealing"),
-        Observation::Phase(Phase::Sealed) => {
-            tracing::info!(target: "handoff.seal_complete", "sealed, lock released");
-        }
-        Observation::Phase(Phase::Retired) => tracing::info!(target: "handoff.commit", "committed"),
-        Observation::Phase(phase) => tracing::debug!(%phase, "incumbent"),
-        Observation::Lost(link, loss) => tracing::debug!(link = link.0, %loss, "session ended"),
-        Observation::Trouble(cause) => tracing::warn!(target: "handoff.abort", %cause, "trouble"),
-    }
-}
-
-/// Ends an operation that has nothing to report but that it worked.
-pub(crate) fn plain<K>(ticket: Ticket<K>, result: Result<(), String>) -> Ended
-where
-    K: for<'b> op::Operation<Done<'b> = ()> + 'static,
-{
-    Box::new(move |feed| match result {
-        Ok(()) => feed(ticket.done(())),
-        Err(why) => feed(ticket.failed(&why)),
-    })
-}
-
-pub(crate) fn try_lock(lock: &LockKeeper, ticket: Ticket<op::TryLock>) -> Ended {
-    let tried: Result<LockReport, String> = lock.try_lock().map_err(|e| e.to_string());
-    Box::new(move |feed| match tried {
-        Ok(report) => feed(ticket.done(report)),
-        Err(why) => feed(ticket.failed(&why)),
-    })
-}
-
-fn end_drain(ticket: Ticket<op::Drain>, drained: Result<DrainReport, String>) -> Ended {
-    Box::new(move |feed| match drained {
-        Ok(DrainReport {
-            open_connections,
-            accept_closed,
-        }) => {
-            feed(ticket.done(op::DrainReport {
-                open_connections,
-                accept_closed,
-            }));
-        }
-        Err(why) => feed(ticket.failed(&why)),
-    })
-}
-
-fn end_snapshot(ticket: Ticket<op::Snapshot>, taken: Result<Snapshot, String>) -> Ended {
-    Box::new(move |feed| match taken {
-        Ok(Snapshot {
-            open_connections,
-            revisions,
-            ..
-        }) => {
-            let revisions = Revisions::from(&*revisions);
-            feed(ticket.done(op::SnapshotReport {
-                open_connections,
-                revisions,
-            }));
-        }
-        Err(why) => feed(ticket.failed(&why)),
-    })
-}
-
-fn end_seal(ticket: Ticket<op::Seal>, sealed: Result<SealReport, String>) -> Ended {
-    Box::new(move |feed| match sealed {
-        Ok(SealReport {
-            revisions,
-            fingerprint,
-        }) => {
-            let revisions = Revisions::from(&*revisions);
-            feed(ticket.done(op::SealReport {
-                revisions,
-                fingerprint,
-            }));
-        }
-        Err(why) => feed(ticket.failed(&why)),
-    })
 }

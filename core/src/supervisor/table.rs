@@ -72,7 +72,6 @@ pub static SUPERVISOR: &[SupervisorRow] = &[
     row(&[Informing],     &[Told, WriteLate],
                                              &[ClearJournal, Succeed],              Done,       "5"),
     stay(&[Committing],   &[Written, SuccessorLost, SuccessorAbort],        &[],                "5"),
-    stay(&[Informing],    &[SuccessorAbort, IncumbentLost, IncumbentAbort], &[],                "5"),
 
     // A successor of version 1 does not say Standby.
     row(&[Welcoming],     &[SuccessorOld],   &[AckSuccessor, JournalPrepared],      Journaling, "5"),

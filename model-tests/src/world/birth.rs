@@ -69,7 +69,6 @@ impl World {
             patience: seconds(8),
             host_limit: seconds(8),
             table: self.tables(at).successor,
-            ..SuccessorConfig::default()
         };
         let process = &mut self.processes[at];
         process.body = Body::Successor(Arc::new(SuccessorMachine::new(config)));

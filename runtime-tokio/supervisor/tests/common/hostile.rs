@@ -41,7 +41,7 @@ fn flood(stream: &UnixStream, bytes: &[u8]) {
     }
 }
 
-/// Floods a control path before or after HelloAck, with messages or with garbage, and waits until the
+/// Floods a control path before or after `HelloAck`, with messages or with garbage, and waits until the
 /// session is ended. Does nothing when nobody has room for a session.
 pub(crate) fn flood_control(control: &Path, acknowledge: bool, garbage: bool) {
     let peer = if acknowledge {
@@ -98,7 +98,7 @@ pub(crate) fn successor(how: &str) -> i32 {
     }
 }
 
-/// Waits for HelloAck, and speaks its version from then on.
+/// Waits for `HelloAck`, and speaks its version from then on.
 fn acknowledgement(peer: &mut Peer) -> HandoffId {
     let answer = peer.receive().unwrap();
     let Message::HelloAck { version, id } = answer.message() else {

@@ -327,10 +327,11 @@ pub(crate) fn quick(successor: SpawnSpec) -> HandoffSpec {
     }
 }
 
-/// The same with a probation that lasts until something happens.
+/// The same with a probation in which something is to happen. It ends all the same, so that a test in
+/// which nothing does fails.
 pub(crate) fn on_probation(successor: SpawnSpec) -> HandoffSpec {
     HandoffSpec {
-        probation: Duration::from_mins(10),
+        probation: 2 * PATIENCE,
         ..quick(successor)
     }
 }

@@ -1,7 +1,8 @@
 //! Nothing is left behind: no descriptor, no thread, no process.
 
-use crate::common::{World, stand_in, wait_until};
 use std::time::Duration;
+
+use crate::common::{World, stand_in, wait_until};
 
 /// So many handoffs in a row.
 const HANDOFFS: usize = 100;
@@ -27,7 +28,7 @@ fn a_hundred_handoffs_leave_something_behind() {
     ));
     let done = || world.told("Counts(") == HANDOFFS;
     assert!(
-        wait_until(Duration::from_secs(120), done),
+        wait_until(Duration::from_mins(2), done),
         "{:?}",
         world.events().last()
     );

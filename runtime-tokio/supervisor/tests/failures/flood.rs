@@ -1,14 +1,15 @@
 //! Descriptors where none belong, as many as fit: they cost the session, and nothing else.
 
+use std::fs::File;
+use std::net::TcpListener;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixListener;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use handoff_std::Supervisor;
 use handoff_std::core::wire::{Hello, Message, Side, VersionRange};
 use handoff_std::host::descriptors;
-use std::fs::File;
-use std::net::TcpListener;
-use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::common::asker::QUESTIONS;
 use crate::common::wire::Peer;
@@ -16,7 +17,7 @@ use crate::common::{
     PATIENCE, World, committed, counts, hostile, quick, rolled_back, stand_in, wait_until,
 };
 
-/// Before and after HelloAck, with messages and with garbage.
+/// Before and after `HelloAck`, with messages and with garbage.
 const KINDS: [(bool, bool); 4] = [(false, false), (false, true), (true, false), (true, true)];
 
 #[test]
@@ -34,7 +35,7 @@ fn descriptors_on_the_control_path_stay_with_the_daemon() {
     // And meanwhile, one that fails and one that works.
     let stop = AtomicBool::new(false);
     let mut supervisor = world.supervisor();
-    let flooded = |works: bool, supervisor: &mut handoff_std::Supervisor| {
+    let flooded = |works: bool, supervisor: &mut Supervisor| {
         stop.store(false, Ordering::Relaxed);
         thread::scope(|scope| {
             for (acknowledge, garbage) in KINDS {

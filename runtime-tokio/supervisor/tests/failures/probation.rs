@@ -101,17 +101,19 @@ fn a_frozen_successor_passes_its_probation() {
     world.assert_next_handoff_works();
 }
 
-// C6: nobody could come back any more, so the successor is told that it is committed.
+// C6: it may not be dead, as far as the supervisor knows, and then it could come back. So the successor
+// waits for as long as that could take, and is committed then.
 #[test]
 fn an_incumbent_killed_in_a_probation_takes_the_successor_along() {
     let world = World::new();
     let old = world.start(&world.kvd(&[]));
-    let spec = on_probation(world.kvd(&[]));
+    let spec = on_probation(world.kvd(&["--times-percent", "15"]));
     let report = meanwhile(&world, old, &spec, |_, _| {
         write(&world, "k1");
         assert!(!client::is_committed(world.address()));
         kill(old);
     });
+    assert!(report.took < spec.probation, "{:?}", report.took);
     world.assert_serves(committed(&report));
     let told = || client::is_committed(world.address());
     assert!(wait_until(PATIENCE, told));
