@@ -56,6 +56,9 @@ pub(super) struct Handoff {
     /// From `PrepareHandoff` to Ready.
     #[arg(long, default_value_t = 4000)]
     deadline_ms: u64,
+    /// How long the incumbent may drain.
+    #[arg(long, default_value_t = 2000)]
+    drain_grace_ms: u64,
     /// Kill an incumbent that misses its deadline (`C10`).
     #[arg(long)]
     pub(super) kill_stuck: bool,
@@ -91,6 +94,10 @@ impl Handoff {
 
     pub(super) const fn deadline(&self) -> Duration {
         Duration::from_millis(self.deadline_ms)
+    }
+
+    pub(super) const fn drain_grace(&self) -> Duration {
+        Duration::from_millis(self.drain_grace_ms)
     }
 
     pub(super) fn health(&self) -> Option<HealthCheck> {

@@ -49,8 +49,6 @@ pub(super) const SUPERVISOR: &str = "supervise-row";
 pub(super) const RESP: &str = "resp";
 /// The protocol's times in a row, in percent of the real ones.
 pub(super) const TIMES_PERCENT: u32 = 10;
-/// How long the incumbent may drain.
-const DRAIN_GRACE: Duration = Duration::from_secs(2);
 
 /// Is the supervisor of a row, until standard input ends. The arguments begin with [`SUPERVISOR`].
 pub(super) fn supervise(args: &[OsString]) -> ExitCode {
@@ -168,7 +166,7 @@ impl Row {
     fn hand_over(&mut self, order: Handoff) -> anyhow::Result<(&'static str, String)> {
         let report = self.supervisor.handoff(&HandoffSpec {
             deadline: order.deadline(),
-            drain_grace: DRAIN_GRACE,
+            drain_grace: order.drain_grace(),
             warmup_deadline: order.warm_up(),
             probation: order.probation(),
             health: order.health(),

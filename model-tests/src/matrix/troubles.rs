@@ -38,8 +38,9 @@ impl Hook {
             Self::WarmUpDies => &["--", "--die-in-warm-up"],
             Self::OpenFails => &["--", "--fail", "open"],
             Self::OpenHangs => &["--deadline-ms", "800", "--", "--open-delay-ms", FOREVER_MS],
-            Self::DrainHangs => &["--deadline-ms", "800"],
-            Self::DrainHangsUntilKilled => &["--deadline-ms", "800", "--kill-stuck"],
+            // Sooner than the deadline of it all, at which the incumbent gives up by itself.
+            Self::DrainHangs => &["--drain-grace-ms", "800"],
+            Self::DrainHangsUntilKilled => &["--drain-grace-ms", "800", "--kill-stuck"],
             Self::DrainFails | Self::DrainPanics | Self::SealFails | Self::SealPanics => &[],
         }
     }
