@@ -16,7 +16,7 @@ use handoff_core::{
 };
 use handoff_model_tests::explore::explore;
 use handoff_model_tests::route::Route;
-use handoff_model_tests::world::{Setup, World};
+use handoff_model_tests::world::{Move, Setup, World};
 
 const ID: HandoffId = HandoffId::from_bytes([1; 16]);
 
@@ -149,6 +149,42 @@ fn silent_while_checking() {
         .events();
 }
 
+/// The second handoff begins while the committed hook of the first still runs, and what may come of that.
+fn while_it_is_confirmed() {
+    let phase =
+        |name: &'static str| move |world: &World| world.phase("N2").as_deref() == Some(name);
+    let committed = |world: &World| {
+        let nothing_to_do = world.moves().contains(&Move::Tick);
+        world.phase("S0").is_none() && phase("Serving")(world) && nothing_to_do
+    };
+    let waiting = || {
+        Route::new(Setup {
+            faults: 1,
+            freezes: true,
+            handoffs: 2,
+            ..Setup::default()
+        })
+        .until(committed)
+    };
+    let waiting_at_once = || waiting().until(phase("Waiting"));
+    let ways = [
+        waiting_at_once().until(phase("Draining")),
+        waiting_at_once()
+            .then("S0 is KILLED")
+            .until(phase("Serving")),
+        waiting_at_once()
+            .then("S0 is FROZEN")
+            .until(phase("Serving")),
+        waiting()
+            .then("8 s pass by")
+            .until(phase("Waiting"))
+            .then("N2 looks at the clock"),
+    ];
+    for way in ways {
+        way.events();
+    }
+}
+
 /// A supervisor that is started again cannot take the listeners that it is handed, at first.
 fn adopted_at_the_second_try() {
     let setup = Setup {
@@ -184,6 +220,7 @@ fn every_row_is_taken() {
     dismissed();
     silent_while_checking();
     adopted_at_the_second_try();
+    while_it_is_confirmed();
     let all = Setup {
         faults: 1,
         freezes: true,

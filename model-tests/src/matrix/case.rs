@@ -185,32 +185,46 @@ impl Case {
         self.old().is_some() && *self != Self::ListenerWithheld
     }
 
-    /// Whether nobody has the listener open at some moment, so that connections are refused.
+    /// Whether there may be a moment at which nobody has the listener open, so that connections are
+    /// refused.
     pub(super) fn closes_listener(&self) -> bool {
         let holders = [Victim::Supervisor, Victim::Incumbent, Victim::Successor];
+        let all_lost = self
+            .loss()
+            .is_some_and(|(lost, place)| !is_left(&holders, &lost, place));
         // By its own doing.
-        *self == Self::ListenerWithheld
-            || self
-                .loss()
-                .is_some_and(|(lost, place)| !is_left(&holders, &lost, place))
+        *self == Self::ListenerWithheld || all_lost || self.makes_incumbent_leave()
     }
 
     /// Whether some daemon is not struck, so that none has to be started afresh; `None` where nobody
     /// can tell.
     pub(super) fn spares_a_daemon(&self) -> Option<bool> {
         let (lost, place) = self.loss()?;
-        let leaving =
-            place == Place::Entry(Phase::Committing) && !lost.contains(&Victim::Supervisor);
+        let told = place == Place::Entry(Phase::Committing) && !lost.contains(&Victim::Supervisor);
         match place {
             Place::Moment(..) => None,
+            _ if self.makes_incumbent_leave() => None,
             // The incumbent is told to leave, whatever happens to the successor meanwhile.
-            _ if leaving && lost.contains(&Victim::Successor) => Some(false),
+            _ if told && lost.contains(&Victim::Successor) => Some(false),
             _ => Some(is_left(
                 &[Victim::Incumbent, Victim::Successor],
                 &lost,
                 place,
             )),
         }
+    }
+
+    /// Whether the incumbent, that has lost the supervisor, may leave to the successor, which has the
+    /// control path, and is dead a moment later.
+    fn makes_incumbent_leave(&self) -> bool {
+        use Phase::{Committing, Probation};
+        matches!(
+            self,
+            Self::TwoKills(
+                [Victim::Supervisor, Victim::Successor],
+                Place::Entry(Probation | Committing) | Place::Middle(Probation),
+            )
+        )
     }
 
     /// Whether the successor is killed when the incumbent can still come back.

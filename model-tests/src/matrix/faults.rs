@@ -18,7 +18,7 @@ const SLOW: &str = "200";
 /// The same of the committed hook, which is to be seen before the fault.
 const COMMITTED: &str = "500";
 /// The same when the next handoff is to begin meanwhile.
-const STILL_COMMITTED: &str = "1500";
+const STILL_COMMITTED: &str = "1900";
 /// A probation that is the place of a fault, in milliseconds.
 const PROBATION: &str = "250";
 /// One of which the end is a moment.

@@ -130,7 +130,7 @@ fn c5_a_path_that_cannot_be_published_does_not_end_the_probation() {
 
 #[test]
 fn a_violation_on_probation_counts_as_a_session_lost() {
-    for message in [BEGIN, Message::ListenersRequest] {
+    for message in [Message::StatusRequest, Message::ListenersRequest] {
         let mut n = on_probation();
         assert_eq!(n.hear(0, &message), ["close 0", "done"]);
         serves(&n, Verdict::Orphaned);

@@ -238,13 +238,16 @@ fn messages_of_version_2_end_a_session_of_version_1() {
 }
 
 #[test]
-fn a_supervisor_of_version_1_leaves_nobody_to_wait_for() {
+fn a_supervisor_of_version_1_says_by_the_end_of_its_session_that_it_is_content() {
     let mut n = warming();
     warm_up_ends(&mut n);
     n.hear(0, &BEGIN);
     lock_answers(&mut n, TAKEN);
     open_ends(&mut n, true);
-    published(&mut n);
+    let acts = finish!(n, SuccessorOp::PublishPath(ticket) => ticket.done(()));
+    assert_eq!(acts, ["start Serve"]);
+    assert!(n.has_seen("Probation"), "it could still change its mind");
+    assert!(n.pass(Duration::from_hours(10)).is_empty());
+    assert_eq!(n.lose(0), ["close 0", "done"]);
     assert_eq!(n.end(), SERVING);
-    assert!(!n.has_seen("Probation"), "{:?}", n.seen);
 }
