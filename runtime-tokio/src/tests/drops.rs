@@ -8,6 +8,7 @@ use std::task::Poll;
 
 use handoff_core::wire::{Message, MessageKind};
 use handoff_std::Readiness;
+use tokio::runtime::Builder;
 
 use super::peer::{ID, Peer};
 use super::{Idle, incumbent, successor, until_no_task_is_left};
@@ -83,10 +84,9 @@ async fn incumbents_handoff(control: &Path) -> io::Result<()> {
     }
 }
 
-async fn drop_an_incumbent(polls: usize) -> bool {
-    let dir = tempfile::tempdir().unwrap();
-    let control = dir.path().join("control");
-    let incumbent = incumbent(dir.path()).await;
+async fn drop_an_incumbent(dir: &Path, polls: usize) -> bool {
+    let control = dir.join("control");
+    let incumbent = incumbent(dir).await;
     let supervisor = tokio::spawn({
         let control = control.clone();
         async move { incumbents_handoff(&control).await }
@@ -102,7 +102,7 @@ async fn drop_an_incumbent(polls: usize) -> bool {
     let told = supervisor.await.unwrap();
     assert!(told.is_ok() || !ended, "{told:?}");
     until_no_task_is_left().await;
-    assert_nobody_listens(dir.path()).await;
+    assert_nobody_listens(dir).await;
     ended
 }
 
@@ -116,9 +116,8 @@ async fn successors_handoff(mut peer: Peer) -> io::Result<()> {
     Ok(())
 }
 
-async fn drop_a_successor(polls: usize) -> bool {
-    let dir = tempfile::tempdir().unwrap();
-    let (successor, setup, peer) = successor(dir.path());
+async fn drop_a_successor(dir: &Path, polls: usize) -> bool {
+    let (successor, setup, peer) = successor(dir);
     let supervisor = tokio::spawn(successors_handoff(peer));
     let ended = polled(
         async {
@@ -145,38 +144,53 @@ async fn drop_a_successor(polls: usize) -> bool {
     let told = supervisor.await.unwrap();
     assert!(told.is_ok() || !ended, "{told:?}");
     until_no_task_is_left().await;
-    assert_nobody_listens(dir.path()).await;
+    assert_nobody_listens(dir).await;
     ended
 }
 
-/// Every number of polls, until one is enough.
-macro_rules! at_every_poll {
-    ($dropped:expr) => {
+/// Every number of polls, until one is enough; each in a directory of its own.
+fn at_every_poll(mut runtime: Builder, dropped: &impl AsyncFn(&Path, usize) -> bool) {
+    let dir = tempfile::tempdir().unwrap();
+    let runtime = runtime.enable_all().build().unwrap();
+    runtime.block_on(async {
         let mut polls = 1;
-        while !$dropped(polls).await {
+        loop {
+            let dir = dir.path().join(polls.to_string());
+            std::fs::create_dir(&dir).unwrap();
+            if dropped(&dir, polls).await {
+                break;
+            }
             polls += 1;
         }
-    };
+    });
+    // Waits for blocking threads that are at the lock, which would make the directory anew.
+    drop(runtime);
 }
 
-#[tokio::test]
-async fn an_incumbent_on_one_thread() {
-    at_every_poll!(drop_an_incumbent);
+fn many_threads() -> Builder {
+    let mut builder = Builder::new_multi_thread();
+    builder.worker_threads(2);
+    builder
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_incumbent_on_many_threads() {
-    at_every_poll!(drop_an_incumbent);
+#[test]
+fn an_incumbent_on_one_thread() {
+    at_every_poll(Builder::new_current_thread(), &drop_an_incumbent);
 }
 
-#[tokio::test]
-async fn a_successor_on_one_thread() {
-    at_every_poll!(drop_a_successor);
+#[test]
+fn an_incumbent_on_many_threads() {
+    at_every_poll(many_threads(), &drop_an_incumbent);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_successor_on_many_threads() {
-    at_every_poll!(drop_a_successor);
+#[test]
+fn a_successor_on_one_thread() {
+    at_every_poll(Builder::new_current_thread(), &drop_a_successor);
+}
+
+#[test]
+fn a_successor_on_many_threads() {
+    at_every_poll(many_threads(), &drop_a_successor);
 }
 
 #[tokio::test]
