@@ -123,7 +123,6 @@ impl Drainable for Kvd {
 
     fn snapshot(&self) -> Snapshot {
         Snapshot {
-            shards: 1,
             open_connections: u32::try_from(self.inner.status.connections()).unwrap_or(u32::MAX),
             revisions: vec![lock(&self.inner.life).store.revision()],
         }

@@ -24,7 +24,8 @@ mod worker;
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::path::Path;
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use handoff_std::core::supervisor::Phase;
@@ -95,6 +96,10 @@ pub(crate) fn run(args: &SuperviseArgs) -> anyhow::Result<()> {
     Overseer::new(args, supervisor, worker, signals, trigger, missing).run()
 }
 
+/// How long the lock of a supervisor may outlive it: a killed process needs a moment to end, and so
+/// does a child that it was just starting, which has a copy of the lock until it runs its own program.
+const LAST_BREATH: Duration = Duration::from_secs(1);
+
 /// Keeps a second supervisor away from the same daemon, for as long as the file is open.
 fn take_charge(data_dir: &Path) -> anyhow::Result<File> {
     let path = data_dir.join(".handoff.supervisor");
@@ -104,15 +109,21 @@ fn take_charge(data_dir: &Path) -> anyhow::Result<File> {
         .truncate(false)
         .open(&path)
         .with_context(|| format!("cannot open {}", path.display()))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => bail!(
-            "another supervisor is in charge of {}; stop it first, with --keep-daemon in its \
-             arguments the daemon goes on meanwhile",
-            data_dir.display()
-        ),
-        Err(TryLockError::Error(error)) => {
-            Err(error).with_context(|| format!("cannot lock {}", path.display()))
+    let patience = Instant::now() + LAST_BREATH;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if Instant::now() < patience => {
+                thread::sleep(Duration::from_millis(10));
+            }
+            Err(TryLockError::WouldBlock) => bail!(
+                "another supervisor is in charge of {}; stop it first, with --keep-daemon in its \
+                 arguments the daemon goes on meanwhile",
+                data_dir.display()
+            ),
+            Err(TryLockError::Error(error)) => {
+                return Err(error).with_context(|| format!("cannot lock {}", path.display()));
+            }
         }
     }
 }
