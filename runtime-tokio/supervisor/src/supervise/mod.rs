@@ -33,7 +33,7 @@ use handoff_std::host::{Inherited, JournalFile, NamedListener, SpawnSpec, contro
 use handoff_std::{Supervisor, SupervisorEvent};
 
 use args::SuperviseArgs;
-use binary::BinaryRecord;
+use binary::{BinaryRecord, Candidate};
 use listeners::Listeners;
 use overseer::{Missing, Overseer};
 use signals::Signals;
@@ -79,9 +79,10 @@ pub(crate) fn run(args: &SuperviseArgs) -> anyhow::Result<()> {
     }
 
     let journal = args.journal();
+    let candidate = Candidate::new(record.clone());
     let mut supervisor = Supervisor::new(&args.control_socket, &args.data_dir, daemon)?
         .with_journal(&journal)
-        .with_observer(observer(args));
+        .with_observer(observer(args, candidate.clone()));
     for NamedListener { name, fd, .. } in listeners.held.drain(..) {
         supervisor.add_listener(name, fd);
     }
@@ -90,7 +91,7 @@ pub(crate) fn run(args: &SuperviseArgs) -> anyhow::Result<()> {
         None => None,
     };
     let control = args.control_socket.clone();
-    let worker = Worker::start(control, JournalFile::new(journal), record)
+    let worker = Worker::start(control, JournalFile::new(journal), record, candidate)
         .context("cannot start the handoff thread")?;
     let missing = Missing::after(listeners, Instant::now());
     Overseer::new(args, supervisor, worker, signals, trigger, missing).run()
@@ -167,12 +168,16 @@ fn daemon_to_start(args: &SuperviseArgs) -> anyhow::Result<(SpawnSpec, BinaryRec
     Ok((current, record))
 }
 
-/// Logs what comes by, and once why a look at who serves takes its time.
-fn observer(args: &SuperviseArgs) -> impl FnMut(&SupervisorEvent) + Send + 'static {
+/// Logs what comes by, and once why a look at who serves takes its time. Remembers what is committed.
+fn observer(
+    args: &SuperviseArgs,
+    candidate: Candidate,
+) -> impl FnMut(&SupervisorEvent) + Send + 'static {
     let (control, data_dir) = (args.control_socket.clone(), args.data_dir.clone());
-    let mut settling = false;
+    let (mut settling, mut follow) = (false, candidate.follow());
     move |event| {
         if let SupervisorEvent::Phase(phase) = event {
+            follow(*phase);
             let waits = *phase == Phase::Settling;
             if waits && !settling {
                 tracing::warn!(
