@@ -57,6 +57,12 @@ pub(crate) fn run(args: &SuperviseArgs) -> anyhow::Result<()> {
             args.control_socket.display()
         );
     }
+    if args.health_check.is_some() && args.probation_secs == 0 {
+        bail!(
+            "--health-check is for a probation, and --probation-secs is 0: give it the seconds that a new \
+             version is to be watched for, or leave the check out"
+        );
+    }
     let signals = Signals::register().context("cannot catch signals")?;
     fs::create_dir_all(&args.data_dir)
         .with_context(|| format!("cannot create {}", args.data_dir.display()))?;
