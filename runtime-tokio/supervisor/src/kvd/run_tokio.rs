@@ -216,7 +216,7 @@ mod tests {
         assert!(hooks.drain(&cx).await.unwrap().accept_closed);
         assert_eq!(hooks.seal(&cx).await.unwrap().revisions, [0]);
         assert_eq!(reports.load(Ordering::Relaxed), 2);
-        assert_eq!(hooks.snapshot().await.shards, 1);
+        assert_eq!(hooks.snapshot().await.revisions.len(), 1);
         hooks.resume().await.unwrap();
         hooks.committed().await.unwrap();
     }
