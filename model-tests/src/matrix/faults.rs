@@ -213,8 +213,9 @@ impl Play<'_> {
             thread::sleep(FREEZE);
             process.kill(Signal::CONT)
         });
-        self.supervisor.go()?;
-        let ended = self.supervisor.finish();
+        // It may be hit before it has been told.
+        let ended = self.supervisor.go();
+        let ended = ended.and_then(|()| self.supervisor.finish());
         striking.join().ok().context("the signal failed")??;
         if (fault, victim) == (Fault::Kill, Victim::Supervisor) {
             self.restart_supervisor()?;
