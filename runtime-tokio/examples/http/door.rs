@@ -91,21 +91,27 @@ impl Door {
     /// opened again. Returns how many connections are still open.
     pub(crate) async fn close(&self, patience: Duration) -> u32 {
         let patience = patience.min(PATIENCE) / 2;
-        self.state.send_replace(State::Closing);
+        self.at_least(State::Closing);
         let [before, since] = &self.guests;
         let _ = timeout(patience.min(KEEP_ALIVE + 2 * SLACK), none(before)).await;
 
-        self.state.send_replace(State::Closed);
+        self.at_least(State::Closed);
         // Whoever was being let in at that moment is counted by now.
         drop(self.threshold.lock().await);
         let everybody = async { tokio::join!(none(before), none(since)) };
         if timeout(LAST_CALL, everybody).await.is_err() {
             // Requests under way are still answered.
-            self.state.send_replace(State::Empty);
+            self.at_least(State::Empty);
             let everybody = async { tokio::join!(none(before), none(since)) };
             let _ = timeout(patience, everybody).await;
         }
         self.connections()
+    }
+
+    /// A door that is being closed twice, for a handoff and because the service is told to stop, is not
+    /// opened a little by the second time.
+    fn at_least(&self, state: State) {
+        self.state.send_modify(|now| *now = state.max(*now));
     }
 
     /// Accepts for as long as it is awaited.

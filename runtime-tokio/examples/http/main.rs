@@ -172,9 +172,13 @@ async fn run(role: Role, control: &Path, data: &Path) -> Result<(), Failure> {
     tokio::select! {
         retired = &mut serving => println!("{:?}", retired?),
         _ = terminate.recv() => {
-            door.close(door::PATIENCE).await; // the same courtesy when it stops for good
-            handle.stop();
-            println!("{:?}", serving.await?);
+            // The same courtesy when it stops for good, while supervisors are still answered.
+            let closing = async {
+                door.close(door::PATIENCE).await;
+                handle.stop();
+            };
+            let ((), retired) = tokio::join!(closing, &mut serving);
+            println!("{:?}", retired?);
         }
     }
     accepting.abort();
