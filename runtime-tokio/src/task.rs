@@ -84,8 +84,8 @@ impl Queue {
     }
 }
 
-/// Runs what waits. One that is dropped before its end, by a job that panics or a runtime that shuts
-/// down, leaves the rest to the next.
+/// Runs what waits. One that is dropped before its end, by a runtime that shuts down, leaves the rest
+/// to the next.
 struct Runner {
     queue: Queue,
     ended: bool,
@@ -103,7 +103,12 @@ impl Runner {
                 job
             };
             match job {
-                Some(job) => job(),
+                // A job that panics must not leave those behind it waiting.
+                Some(job) => {
+                    if catch_unwind(AssertUnwindSafe(job)).is_err() {
+                        tracing::error!("file work has panicked");
+                    }
+                }
                 None => return,
             }
         }
@@ -115,5 +120,26 @@ impl Drop for Runner {
         if !self.ended {
             self.queue.lock().running = false;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_job_that_panics_holds_up_nobody() {
+        let queue = Queue::default();
+        let (go, waits) = std::sync::mpsc::channel::<()>();
+        queue.run(move || {
+            // Until the other one is in the queue behind it.
+            let _ = waits.recv();
+            panic!("as the test wants it");
+        });
+        let mut settled = Box::pin(queue.settled());
+        let pending = poll_fn(|cx| std::task::Poll::Ready(settled.as_mut().poll(cx).is_pending()));
+        assert!(pending.await);
+        drop(go);
+        settled.await;
     }
 }

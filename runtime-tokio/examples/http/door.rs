@@ -11,8 +11,8 @@
 //!   let in any more: whoever comes waits in the kernel's queue, for the successor or for
 //!   [`Door::open`]. What is left are requests under way.
 //!
-//! hyper's own `graceful_shutdown` closes idle connections at once, so it is called for those alone
-//! that were idle for longer than they were told.
+//! hyper's own `graceful_shutdown` closes idle connections at once, so it is called only when every
+//! one that is left was idle for longer than it was told.
 
 use std::convert::Infallible;
 use std::io;
@@ -24,10 +24,10 @@ use axum::http::{HeaderValue, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, watch};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{sleep, timeout};
 use tower::ServiceExt;
 
 /// How long a connection may be idle, as every answer says. The `2` in the header is this.
@@ -91,21 +91,27 @@ impl Door {
     /// opened again. Returns how many connections are still open.
     pub(crate) async fn close(&self, patience: Duration) -> u32 {
         let patience = patience.min(PATIENCE) / 2;
-        self.state.send_replace(State::Closing);
+        self.at_least(State::Closing);
         let [before, since] = &self.guests;
         let _ = timeout(patience.min(KEEP_ALIVE + 2 * SLACK), none(before)).await;
 
-        self.state.send_replace(State::Closed);
+        self.at_least(State::Closed);
         // Whoever was being let in at that moment is counted by now.
         drop(self.threshold.lock().await);
         let everybody = async { tokio::join!(none(before), none(since)) };
         if timeout(LAST_CALL, everybody).await.is_err() {
             // Requests under way are still answered.
-            self.state.send_replace(State::Empty);
+            self.at_least(State::Empty);
             let everybody = async { tokio::join!(none(before), none(since)) };
             let _ = timeout(patience, everybody).await;
         }
         self.connections()
+    }
+
+    /// A door that is being closed twice, for a handoff and because the service is told to stop, is not
+    /// opened a little by the second time.
+    fn at_least(&self, state: State) {
+        self.state.send_modify(|now| *now = state.max(*now));
     }
 
     /// Accepts for as long as it is awaited.
@@ -163,12 +169,8 @@ impl Drop for Guest {
 /// Serves one connection to its end.
 async fn serve(stream: TcpStream, guest: Guest) {
     let door = &guest.door;
-    // Since when it is idle; `None` while it is not.
-    let idle = watch::Sender::new(Some(Instant::now()));
     let answer = service_fn(|request: hyper::Request<Incoming>| {
-        idle.send_replace(None);
         let answer = door.routes.clone().oneshot(request);
-        let idle = &idle;
         async move {
             let mut answer = answer.await?;
             let headers = answer.headers_mut();
@@ -177,30 +179,21 @@ async fn serve(stream: TcpStream, guest: Guest) {
             } else {
                 headers.insert("keep-alive", HeaderValue::from_static("timeout=2"));
             }
-            idle.send_replace(Some(Instant::now()));
             Ok::<_, Infallible>(answer)
         }
     });
-    let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), answer);
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        // From the last answer to the end of the next request's head: whoever is idle for longer is
+        // closed, and so is whoever sends half a head, for whom everybody else would wait.
+        .header_read_timeout(KEEP_ALIVE + SLACK)
+        .serve_connection(TokioIo::new(stream), answer);
     let mut connection = std::pin::pin!(connection);
     tokio::select! {
         _ = &mut connection => return,
-        () = too_long(&idle) => {}
         () = door.reached(|state| state == State::Empty) => {}
     }
     // It is idle, or it is closed when its request is answered.
     connection.as_mut().graceful_shutdown();
     let _ = connection.await;
-}
-
-async fn too_long(idle: &watch::Sender<Option<Instant>>) {
-    let mut idle = idle.subscribe();
-    loop {
-        let since = *idle.borrow_and_update();
-        let limit = since.unwrap_or_else(Instant::now) + KEEP_ALIVE + SLACK;
-        tokio::select! {
-            () = sleep_until(limit), if since.is_some() => return,
-            _ = idle.changed() => {}
-        }
-    }
 }

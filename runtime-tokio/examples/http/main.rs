@@ -12,6 +12,7 @@
 mod door;
 
 use std::error::Error;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{env, fs};
@@ -32,28 +33,35 @@ use door::Door;
 type Failure = Box<dyn Error + Send + Sync>;
 
 /// The count on the disk; `None` while another process may be the writer.
-struct Hits(PathBuf, Mutex<Option<u64>>);
+struct Hits(PathBuf, Arc<Mutex<Option<u64>>>);
 
 impl Hits {
     async fn open(&self) -> Result<(), Failure> {
         let path = self.0.clone();
-        let text = blocking(move || Ok(fs::read_to_string(path).unwrap_or_default())).await?;
-        *self.1.lock().await = Some(text.trim().parse().unwrap_or(0));
+        let count = blocking(move || match fs::read_to_string(path) {
+            Ok(text) => Ok(text.trim().parse()?),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(0), // nobody has come yet
+            Err(error) => Err(error.into()),
+        })
+        .await?;
+        *self.1.lock().await = Some(count);
         Ok(())
     }
 
+    /// A client that hangs up has this dropped, but not the write that is under way. So the write
+    /// has the lock, and neither the next one nor a seal overtakes it.
     async fn count_one(&self) -> Result<u64, Failure> {
-        let mut hits = self.1.lock().await;
-        let count = hits.ok_or("sealed")? + 1;
+        let mut hits = Arc::clone(&self.1).lock_owned().await;
         let path = self.0.clone();
         blocking(move || {
+            let count = hits.ok_or("sealed")? + 1;
             let new = path.with_extension("new"); // a kill leaves the old file or the new one
             fs::write(&new, count.to_string())?;
-            Ok(fs::rename(&new, &path)?)
+            fs::rename(&new, &path)?;
+            *hits = Some(count);
+            Ok(count)
         })
-        .await?;
-        *hits = Some(count);
-        Ok(count)
+        .await
     }
 }
 
@@ -126,7 +134,7 @@ fn main() -> Result<(), Failure> {
 }
 
 async fn run(role: Role, control: &Path, data: &Path) -> Result<(), Failure> {
-    let hits = Arc::new(Hits(data.join("hits"), Mutex::default()));
+    let hits = Arc::new(Hits(data.join("hits"), Arc::default()));
     let listener = |inherited: &mut InheritedListeners| -> Result<_, Failure> {
         let listener = inherited.take_tcp("main")?;
         Ok(tcp_listener(listener.ok_or("no listener named main")?)?)
@@ -164,9 +172,13 @@ async fn run(role: Role, control: &Path, data: &Path) -> Result<(), Failure> {
     tokio::select! {
         retired = &mut serving => println!("{:?}", retired?),
         _ = terminate.recv() => {
-            door.close(door::PATIENCE).await; // the same courtesy when it stops for good
-            handle.stop();
-            println!("{:?}", serving.await?);
+            // The same courtesy when it stops for good, while supervisors are still answered.
+            let closing = async {
+                door.close(door::PATIENCE).await;
+                handle.stop();
+            };
+            let ((), retired) = tokio::join!(closing, &mut serving);
+            println!("{:?}", retired?);
         }
     }
     accepting.abort();
