@@ -12,6 +12,7 @@
 //! | [`listen`] | the named listeners that a supervisor holds |
 //! | [`process`] | a process that cannot be mistaken for a later one with the same pid |
 //! | [`journal`] | the file that lets a restarted supervisor know what was in flight |
+//! | [`user`] | the user that a daemon runs as |
 //! | [`clock`] | monotonic time that reads as Unix time |
 //!
 //! Linux is where all of it runs and is tested. What only Linux has (pidfds, `/proc`) sits in
@@ -28,13 +29,15 @@ pub mod peer;
 pub mod process;
 mod socket;
 pub mod spawn;
+pub mod user;
 
 pub use clock::Clock;
 pub use control::{Accept, ControlError, ControlListener, StagedControl};
 pub use inherit::{InheritError, Inherited, InheritedListeners, KeptListener, kept_listeners};
 pub use journal::{JournalFile, boot_id};
-pub use listen::{ListenError, ListenSpec, NamedListener};
+pub use listen::{ListenAddress, ListenError, ListenOptions, ListenSpec, NamedListener};
 pub use lock::{DataDirLock, LockError};
 pub use peer::{PeerCredentials, uid_allowed};
 pub use process::{Process, Signal, Watch, Watching};
 pub use spawn::{SpawnError, SpawnSpec, Spawned};
+pub use user::User;
