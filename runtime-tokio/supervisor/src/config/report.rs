@@ -1,0 +1,163 @@
+//! Collects, while a file is read, all that is wrong with it and all that is worth a note.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::path::{Component, Path, PathBuf};
+
+use super::claims::Claims;
+use super::machine::Machine;
+use super::problem::{Note, Place, Problem};
+
+/// Where a value stands: its key, and its bytes in the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Mark {
+    pub(super) key: String,
+    pub(super) span: Range<usize>,
+}
+
+/// A value and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct At<T> {
+    pub(super) value: T,
+    pub(super) mark: Mark,
+}
+
+/// What has come up so far, and what is needed to look at values.
+pub(super) struct Report<'a> {
+    text: &'a str,
+    /// The directory of the file.
+    base: PathBuf,
+    pub(super) machine: &'a dyn Machine,
+    problems: Vec<Problem>,
+    notes: Vec<Note>,
+    /// What only one can have.
+    pub(super) claims: Claims,
+    /// Lines that are no TOML. What was made of them says nothing.
+    broken: BTreeSet<usize>,
+    /// Every key and table that was looked for, with `NAME` for a name that the file is free to choose.
+    pub(super) asked: BTreeSet<String>,
+}
+
+impl<'a> Report<'a> {
+    /// `base` is what relative paths start from.
+    pub(super) fn new(text: &'a str, base: &Path, machine: &'a dyn Machine) -> Self {
+        Self {
+            text,
+            base: base.to_path_buf(),
+            machine,
+            problems: Vec::new(),
+            notes: Vec::new(),
+            claims: Claims::default(),
+            broken: BTreeSet::new(),
+            asked: BTreeSet::new(),
+        }
+    }
+
+    /// The file is no TOML here.
+    pub(super) fn broken(&mut self, error: &toml::de::Error) {
+        let span = error.span().unwrap_or_default();
+        let place = self.place(&Mark {
+            key: String::new(),
+            span: span.clone(),
+        });
+        self.broken.insert(place.line);
+        let (found, expected) = match error.message().split_once(", expected ") {
+            Some((found, expected)) => (found.into(), expected.into()),
+            None if error.message() == "duplicate key" => {
+                let name = self.text.get(span).unwrap_or_default();
+                (
+                    format!("`{}` is defined a second time", cut(name)),
+                    "every key and every table once; remove one, or rename it".into(),
+                )
+            }
+            None => (error.message().into(), "TOML".into()),
+        };
+        self.problems.push(Problem {
+            place,
+            found,
+            expected,
+        });
+    }
+
+    /// Whether part of the file is no TOML, so that what is missing says nothing.
+    pub(super) fn is_broken(&self) -> bool {
+        !self.broken.is_empty()
+    }
+
+    pub(super) fn wrong(
+        &mut self,
+        mark: &Mark,
+        found: impl Into<String>,
+        expected: impl Into<String>,
+    ) {
+        let place = self.place(mark);
+        if !self.broken.contains(&place.line) {
+            self.problems.push(Problem {
+                place,
+                found: found.into(),
+                expected: expected.into(),
+            });
+        }
+    }
+
+    /// A key that must be there is not.
+    pub(super) fn missing(&mut self, mark: &Mark, expected: impl Into<String>) {
+        if !self.is_broken() {
+            self.wrong(mark, "missing", expected);
+        }
+    }
+
+    pub(super) fn note(&mut self, mark: &Mark, text: impl Into<String>) {
+        let place = self.place(mark);
+        self.notes.push(Note {
+            place,
+            text: text.into(),
+        });
+    }
+
+    /// The line of a mark, for words about another place in the file.
+    pub(super) fn line(&self, mark: &Mark) -> usize {
+        self.place(mark).line
+    }
+
+    fn place(&self, mark: &Mark) -> Place {
+        let before = self.text.get(..mark.span.start).unwrap_or_default();
+        let line_start = before.rfind('\n').map_or(0, |at| at.saturating_add(1));
+        let in_line = before.get(line_start..).unwrap_or_default();
+        Place {
+            line: before.matches('\n').count().saturating_add(1),
+            column: in_line.chars().count().saturating_add(1),
+            key: mark.key.clone(),
+        }
+    }
+
+    /// The path, from the directory of the file if it is relative, without `.` and doubled slashes.
+    /// A `..` stays: what it leads to depends on symbolic links.
+    pub(super) fn resolve(&self, path: &str) -> PathBuf {
+        self.base
+            .join(path)
+            .components()
+            .filter(|part| *part != Component::CurDir)
+            .collect()
+    }
+
+    /// All that came up, in the order of the file.
+    pub(super) fn end(self) -> (Vec<Problem>, Vec<Note>) {
+        let (mut problems, mut notes) = (self.problems, self.notes);
+        let order = |place: &Place| (place.line, place.column);
+        problems.sort_by_key(|problem| order(&problem.place));
+        notes.sort_by_key(|note| order(&note.place));
+        (problems, notes)
+    }
+}
+
+/// What stands in a file, short enough for a message and fit for a terminal.
+pub(super) fn cut(text: &str) -> String {
+    const SHOWN: usize = 60;
+    let mut shown: String = text.chars().take(SHOWN).collect::<String>();
+    shown = shown.escape_debug().to_string();
+    if text.chars().nth(SHOWN).is_some() {
+        shown.push('…');
+    }
+    shown
+}
