@@ -157,11 +157,7 @@ fn read_services(
     report: &mut Report<'_>,
 ) -> Option<(SupervisorSettings, Vec<Service>)> {
     let (state_dir, settings) = supervisor::read(root.section("supervisor", report), false, report);
-    let place = root.place_of("service");
     let named = root.named("service", report);
-    if named.is_empty() {
-        report.missing(&place, "at least one table such as [service.web]");
-    }
     let state_dir = state_dir.unwrap_or_default();
     let services: Vec<_> = named
         .into_iter()

@@ -229,6 +229,10 @@ impl<'i> Section<'i> {
             report.wrong(&name, found(&at.value), expected);
             return Vec::new();
         };
+        if table.is_empty() {
+            let expected = format!("at least one table such as [{key}.web]");
+            report.missing(&name, expected);
+        }
         let mut entries: Vec<_> = table.into_iter().collect();
         entries.sort_by_key(|(name, _)| name.span().start);
         entries

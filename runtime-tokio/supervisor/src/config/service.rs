@@ -186,9 +186,13 @@ fn read_common(section: &mut Section<'_>, who: &str, report: &mut Report<'_>) ->
         report.wrong(&at.mark, why, "a program that can be run");
     }
     let control_socket = section.required("control_socket", report);
-    let control_socket = read_socket(control_socket, "the control socket", who, report);
+    if let Some(at) = &control_socket {
+        check_socket_and_directory(at, "the control socket", who, report);
+    }
     let trigger_socket = section.value("trigger_socket", report);
-    let trigger_socket = read_socket(trigger_socket, "the trigger socket", who, report);
+    if let Some(at) = &trigger_socket {
+        check_socket_and_directory(at, "the trigger socket", who, report);
+    }
     let drain_grace = section.time("drain_grace", report);
     let deadline = section.time("deadline", report);
     if let (Some(grace), Some(deadline)) = (&drain_grace, &deadline)
@@ -211,14 +215,24 @@ fn read_common(section: &mut Section<'_>, who: &str, report: &mut Report<'_>) ->
     }
 }
 
-/// Checks a socket that is bound beside its path first and then renamed.
-pub(super) fn read_socket(
-    at: Option<At<PathBuf>>,
+/// Checks a socket in a directory that is not ours to create.
+pub(super) fn check_socket_and_directory(
+    at: &At<PathBuf>,
     what: &str,
     who: &str,
     report: &mut Report<'_>,
-) -> Option<At<PathBuf>> {
-    let at = at?;
+) {
+    check_socket(at, what, who, report);
+    if let Some(parent) = at.value.parent()
+        && report.machine.directory(parent).is_none()
+    {
+        let text = format!("the directory {} is not there yet", parent.display());
+        report.note(&at.mark, text);
+    }
+}
+
+/// Checks a socket that is bound under a longer name beside its path first, and then renamed.
+pub(super) fn check_socket(at: &At<PathBuf>, what: &str, who: &str, report: &mut Report<'_>) {
     match check_path(&at.value) {
         Ok(()) => {}
         Err(ControlError::TooLong { length, .. }) => report.wrong(
@@ -228,16 +242,7 @@ pub(super) fn read_socket(
         ),
         Err(error) => report.wrong(&at.mark, error.to_string(), "the path of a socket"),
     }
-    if let Some(parent) = at.value.parent()
-        && report.machine.directory(parent).is_none()
-    {
-        report.note(
-            &at.mark,
-            format!("the directory {} is not there yet", parent.display()),
-        );
-    }
     report.claim_path(&at.value, &format!("{what} of {who}"), &at.mark);
-    Some(at)
 }
 
 fn use_data_dir(at: At<PathBuf>, who: &str, report: &mut Report<'_>) -> PathBuf {

@@ -1,13 +1,13 @@
 //! Reads `[supervisor]`.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use toml::de::DeValue;
 
 use super::report::{At, Report};
 use super::section::Section;
-use super::service::read_socket;
+use super::service::{check_socket, check_socket_and_directory};
 use super::settings::{LogFormat, SupervisorSettings};
 use super::value::{Value, bare, found};
 
@@ -48,17 +48,7 @@ pub(super) fn read(
     report: &mut Report<'_>,
 ) -> (Option<PathBuf>, SupervisorSettings) {
     let state_dir = read_state_dir(&mut section, v1, report);
-    let socket = section.value("socket", report);
-    let socket = read_socket(socket, "the socket", WHO, report);
-    let socket = socket.map(|at| at.value).or_else(|| {
-        let value = state_dir.as_ref().filter(|_| !v1)?.join(SOCKET);
-        let at = At {
-            value,
-            mark: section.place_of("socket"),
-        };
-        // The directory is ours to create.
-        Some(read_socket(Some(at), "the socket", WHO, report)?.value)
-    });
+    let socket = read_socket(&mut section, state_dir.as_deref().filter(|_| !v1), report);
     let allowed_uids = bare(section.value_or("allowed_uids", Vec::new(), report));
     let metrics = section.value("metrics", report).map(|at: At<Metrics>| {
         let Metrics(address) = at.value;
@@ -81,6 +71,29 @@ pub(super) fn read(
         log_format: log_format.unwrap_or_default(),
     };
     (state_dir, settings)
+}
+
+/// The socket, by default in `state_dir`, if there is one.
+fn read_socket(
+    section: &mut Section<'_>,
+    state_dir: Option<&Path>,
+    report: &mut Report<'_>,
+) -> Option<PathBuf> {
+    const WHAT: &str = "the socket";
+    let was_given = section.has("socket");
+    let given = section.value("socket", report);
+    if was_given {
+        let at = given?;
+        check_socket_and_directory(&at, WHAT, WHO, report);
+        return Some(at.value);
+    }
+    let at = At {
+        value: state_dir?.join(SOCKET),
+        mark: section.place_of("socket"),
+    };
+    // The directory is created if it is not there.
+    check_socket(&at, WHAT, WHO, report);
+    Some(at.value)
 }
 
 fn read_state_dir(section: &mut Section<'_>, v1: bool, report: &mut Report<'_>) -> Option<PathBuf> {
