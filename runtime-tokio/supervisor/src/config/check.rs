@@ -22,13 +22,13 @@ Exit status:
   2  the command line is wrong, or the file cannot be read
 
 JSON, one object on one line, on stdout:
-  ok        true or false
-  services  array, if ok: name, binary, data_dir, control_socket, trigger_socket, listeners (name,
-            address), probation_ms, health, restart, allowed_binaries, allowed_uids, journal
+  ok          true or false
   supervisor  object, if ok: state_dir, socket, metrics
-  notes     array, if ok: what may not be meant; line, column, key, text
-  errors    array, if not: line, column, key, found, expected; of a file that cannot be read `found`
-            alone";
+  services    array, if ok: name, binary, data_dir, control_socket, trigger_socket, listeners (name,
+              address), probation_ms, health, restart, allowed_binaries, allowed_uids, journal
+  notes       array, if ok: what may not be meant: line, column, key, text
+  errors      array, if not: line, column, key, found, expected; of a file that cannot be read
+              `found` alone";
 
 /// Look whether a configuration file is right, without touching anything.
 #[derive(Debug, Clone, Args)]

@@ -25,6 +25,8 @@ pub(super) struct At<T> {
 /// What has come up so far, and what is needed to look at values.
 pub(super) struct Report<'a> {
     text: &'a str,
+    /// Where each line begins.
+    lines: Vec<usize>,
     /// The directory of the file.
     base: PathBuf,
     pub(super) machine: &'a dyn Machine,
@@ -34,6 +36,8 @@ pub(super) struct Report<'a> {
     pub(super) claims: Claims,
     /// Lines that are no TOML. What was made of them says nothing.
     broken: BTreeSet<usize>,
+    /// Whether more may be missing than is.
+    incomplete: bool,
     /// Every key and table that was looked for, with `NAME` for a name that the file is free to choose.
     pub(super) asked: BTreeSet<String>,
 }
@@ -41,14 +45,18 @@ pub(super) struct Report<'a> {
 impl<'a> Report<'a> {
     /// `base` is what relative paths start from.
     pub(super) fn new(text: &'a str, base: &Path, machine: &'a dyn Machine) -> Self {
+        let breaks = text.match_indices('\n');
+        let after = breaks.map(|(at, _)| at.saturating_add(1));
         Self {
             text,
+            lines: std::iter::once(0).chain(after).collect(),
             base: base.to_path_buf(),
             machine,
             problems: Vec::new(),
             notes: Vec::new(),
             claims: Claims::default(),
             broken: BTreeSet::new(),
+            incomplete: false,
             asked: BTreeSet::new(),
         }
     }
@@ -61,27 +69,24 @@ impl<'a> Report<'a> {
             span: span.clone(),
         });
         self.broken.insert(place.line);
+        let is_double = error.message() == "duplicate key";
+        self.incomplete |= !is_double;
         let (found, expected) = match error.message().split_once(", expected ") {
             Some((found, expected)) => (found.into(), expected.into()),
-            None if error.message() == "duplicate key" => {
+            None if is_double => {
                 let name = self.text.get(span).unwrap_or_default();
                 (
                     format!("`{}` is defined a second time", cut(name)),
                     "every key and every table once; remove one, or rename it".into(),
                 )
             }
-            None => (error.message().into(), "TOML".into()),
+            None => (error.message().into(), "TOML that can be read".into()),
         };
         self.problems.push(Problem {
             place,
             found,
             expected,
         });
-    }
-
-    /// Whether part of the file is no TOML, so that what is missing says nothing.
-    pub(super) fn is_broken(&self) -> bool {
-        !self.broken.is_empty()
     }
 
     pub(super) fn wrong(
@@ -100,9 +105,9 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// A key that must be there is not.
+    /// A key that must be there is not. That says nothing if part of the file could not be read.
     pub(super) fn missing(&mut self, mark: &Mark, expected: impl Into<String>) {
-        if !self.is_broken() {
+        if !self.incomplete {
             self.wrong(mark, "missing", expected);
         }
     }
@@ -121,12 +126,13 @@ impl<'a> Report<'a> {
     }
 
     fn place(&self, mark: &Mark) -> Place {
-        let before = self.text.get(..mark.span.start).unwrap_or_default();
-        let line_start = before.rfind('\n').map_or(0, |at| at.saturating_add(1));
-        let in_line = before.get(line_start..).unwrap_or_default();
+        let start = mark.span.start;
+        let line = self.lines.partition_point(|begin| *begin <= start);
+        let begin = self.lines.get(line.saturating_sub(1)).copied();
+        let before = self.text.get(begin.unwrap_or_default()..start);
         Place {
-            line: before.matches('\n').count().saturating_add(1),
-            column: in_line.chars().count().saturating_add(1),
+            line,
+            column: before.unwrap_or_default().chars().count().saturating_add(1),
             key: mark.key.clone(),
         }
     }

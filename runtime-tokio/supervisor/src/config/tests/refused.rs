@@ -278,7 +278,8 @@ fn services_that_are_in_each_others_way() {
         control.contains("/run/a belongs to the control socket of service `a`"),
         "{control}"
     );
-    let twice = read(&format!("{}\n{}", with(""), with(""))).unwrap_err();
+    let twice = read(&format!("{}\n[service.a]\n", with(""))).unwrap_err();
+    assert_eq!(twice.len(), 1, "{twice:#?}");
     assert!(twice[0].starts_with("6:"), "{twice:#?}");
     assert!(twice[0].contains("defined a second time"), "{twice:#?}");
 }
