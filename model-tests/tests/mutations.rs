@@ -283,10 +283,7 @@ fn c11_an_incumbent_that_does_not_mind_silence() {
 #[test]
 fn c11_a_supervisor_that_sends_no_heartbeats() {
     let violation = missed_without(&[Mutation::SilentSupervisor], probation(kills(0)));
-    assert_eq!(
-        violation.what,
-        "a handoff that nothing keeps up is given up"
-    );
+    assert_eq!(violation.what, "a handoff that nothing keeps up is given up");
 }
 
 #[test]
