@@ -95,10 +95,10 @@ reasons! {
     ConfirmFailed = "the committed hook failed",
     /// The successor failed while on probation, or was sent back by an operator (`C8`).
     ProbationFailed = "the successor did not pass its probation",
-    /// There is no probation, since the incumbent speaks version 1 and could not come back.
-    NoProbation = "no probation: the incumbent speaks version 1 and could not come back",
-    /// There is no warm standby, since the successor speaks version 1.
-    NoStandby = "no warm standby: the successor speaks version 1",
+    /// There is no probation, since the incumbent could not come back with version 1.
+    NoProbation = "no probation: with version 1 the incumbent could not come back",
+    /// There is no warm standby, since version 1 is spoken with the successor.
+    NoStandby = "no warm standby: with version 1 the successor cannot say when it is warm",
     /// What was asked needs version 2.
     NeedsVersion2 = "the incumbent speaks version 1, which has no answer to this",
     /// The open hook failed.

@@ -279,7 +279,7 @@ operations! { 'b:
     BindPath(()) => |()| Report::Done;
     /// Bind a control socket under a temporary name, and leave it there.
     StagePath(()) => |()| Report::Done;
-    /// Rename the staged control socket into place.
+    /// Rename the staged control socket into place. It must fail when the writer lock is not ours by then.
     PublishPath(()) => |()| Report::Done;
     /// Let the daemon get ready as far as it can without the lock and the data.
     WarmUp(()) => |()| Report::Done;

@@ -32,6 +32,10 @@ fn line(event: &Event) -> Option<String> {
             "Drain" | "Seal" | "Resume" | "Open" => {
                 note(who, &format!("{} …", call.to_lowercase()))
             }
+            "WarmUp" => note(who, "warm-up …"),
+            "Confirm" => note(who, "committed …"),
+            "Serve" => note(who, "serves"),
+            "WatchProbation" => note(who, "watches N …"),
             _ => None,
         },
         Event::Came(who, call, result) => came(who, call, result),
@@ -53,7 +57,11 @@ fn line(event: &Event) -> Option<String> {
 fn came(who: &str, call: &str, result: &str) -> Option<String> {
     let failed = result == "Failed";
     let words = match (call, result) {
-        ("Connect", _) => return Some(format!("{}->>O: connects to P", role(who))),
+        ("Connect", "Failed") => "nobody answers at P",
+        ("Connect", _) => {
+            let there = if result.contains("1000002") { "N" } else { "O" };
+            return Some(format!("{}->>{there}: connects to P", role(who)));
+        }
         ("Spawn", _) => return Some(format!("{}->>N: spawns", role(who))),
         ("TryLock", "Held") => "L is held",
         ("TryLock", _) => "takes L",
@@ -63,7 +71,12 @@ fn came(who: &str, call: &str, result: &str) -> Option<String> {
         ("Stage", _) => "binds a socket, not yet at P",
         ("Publish", _) => "moves its socket to P",
         ("Bind", _) => "binds P",
-        ("ClearJournal", _) => return None,
+        ("WarmUp", _) => "… warm-up done",
+        ("Confirm", _) => "… committed done",
+        ("WatchProbation", "Done") => "… N has passed",
+        ("WatchProbation", _) => "… N has FAILED",
+        ("AdoptListeners", _) => "has the listeners",
+        ("ListListeners" | "ClearJournal", _) => return None,
         (call, _) if call.starts_with("WriteJournal") => return None,
         (call, _) if call.starts_with("Kill") => return Some(format!("{}-xN: kills", role(who))),
         (call, _) if failed => {

@@ -125,7 +125,7 @@ impl Search {
         next: &mut Vec<(u32, World)>,
     ) -> Result<(), Broken> {
         let moves = world.moves();
-        if world.is_well() {
+        if world.is_settled() {
             self.good.push(id);
         }
         if moves.iter().all(|step| world.is_optional(*step)) {

@@ -40,7 +40,14 @@ impl Route {
         self
     }
 
-    /// All that happened.
+    /// Leaves out what happened up to here.
+    #[must_use]
+    pub fn forget(mut self) -> Self {
+        self.events.clear();
+        self
+    }
+
+    /// All that happened, and was not left out.
     pub fn events(self) -> Vec<Event> {
         self.events
     }

@@ -21,6 +21,16 @@ writer lock, P the control path. The journal is left out. Each role by itself, w
 cue, is in [TABLES.md](TABLES.md); the rules (`C1` to `C11`) are in [PROTOCOL.md](PROTOCOL.md).
 ";
 
+fn on_probation() -> Route {
+    Route::new(Setup {
+        faults: 1,
+        failures: true,
+        restart: true,
+        probation: 5,
+        ..Setup::default()
+    })
+}
+
 fn begin() -> Route {
     Route::new(Setup {
         faults: 2,
@@ -33,8 +43,13 @@ fn opening(world: &World) -> bool {
     world.phase("N2").as_deref() == Some("Opening")
 }
 
+fn serving_on_probation(world: &World) -> bool {
+    let phase = |who| world.phase(who);
+    phase("S0").as_deref() == Some("Probation") && phase("N2").as_deref() == Some("Serving")
+}
+
 fn settled(world: &World) -> bool {
-    world.is_end() && world.serves()
+    world.is_end() && world.is_well()
 }
 
 fn handed_over(world: &World) -> bool {
@@ -51,8 +66,25 @@ fn diagrams_are_up_to_date() {
     let runs = [
         (
             "Committed",
-            "Nothing goes wrong.",
+            "Nothing goes wrong. Both peers of S speak version 2: N warms up before O is drained, and is told of \
+             Commit when O has left.",
             begin().until(handed_over),
+        ),
+        (
+            "Committed after a probation",
+            "From the moment on at which N opens the data. N serves for a while, and O stays ready to come back; S sends \
+             heartbeats to it (C11).",
+            on_probation().until(opening).forget().until(handed_over),
+        ),
+        (
+            "Rolled back on probation: N fails its health check",
+            "From the same moment on. S kills N, and O comes back with what N wrote (C8, C2).",
+            on_probation()
+                .until(opening)
+                .forget()
+                .until(serving_on_probation)
+                .then("S0: WatchProbation comes to Failed")
+                .until(settled),
         ),
         (
             "Rolled back: N cannot open the data",
@@ -76,6 +108,19 @@ fn diagrams_are_up_to_date() {
             "Taken over: S dies while N opens the data",
             "N holds L, so it goes on (C5); O sees that P is N's, looks once more, and leaves (C2).",
             begin().until(opening).then("S0 is KILLED").until(settled),
+        ),
+        (
+            "A supervisor comes back, and asks for its listeners",
+            "From a probation on, in which S dies: N serves and O leaves (C2). The new S finds N (C9), and gets the \
+             listeners from it; it could not bind their addresses as long as N has them.",
+            on_probation()
+                .until(serving_on_probation)
+                .forget()
+                .then("S0 is KILLED")
+                .then("S0 is gone, and its lock")
+                .until(|world| settled(world) && world.phase("O1").is_none())
+                .then("S is started again")
+                .until(settled),
         ),
     ];
     let mut text = INTRODUCTION.to_owned();

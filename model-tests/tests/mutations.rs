@@ -1,6 +1,10 @@
 //! No check is vacuous: with a rule switched off the explorer finds the failure, in seconds. Where it
 //! finds none, another rule covers the one that is off; the tests say which.
 
+use handoff_core::wire::{HandoffId, Message, MessageKind, decode, encode};
+use handoff_core::{
+    Action, Handles, IncumbentConfig, IncumbentMachine, Inline, Input, Instant, LinkId, Step,
+};
 use handoff_model_tests::explore::{Found, Violation, explore};
 use handoff_model_tests::world::{Mutation, Setup};
 
@@ -237,6 +241,59 @@ fn a_successor_that_is_confirmed_as_soon_as_its_supervisor_is_gone() {
     asserts(&violation, OUTLIVED, &lines);
 }
 
+/// A second handoff during a probation takes a second supervisor, and the world has one: it says Commit
+/// before it begins another, and when it dies the probation ends. So the machine is asked.
+#[test]
+fn a_handoff_during_a_probation_is_refused() {
+    assert_eq!(prepare(true), Some(MessageKind::Abort));
+    assert_eq!(prepare(false), None);
+}
+
+/// What an incumbent says to `PrepareHandoff`.
+fn prepare(on_probation: bool) -> Option<MessageKind> {
+    let mut machine = IncumbentMachine::<Inline<512, 512>, 1>::new(IncumbentConfig {
+        on_probation,
+        ..IncumbentConfig::default()
+    });
+    let (link, id) = (LinkId(1), HandoffId::from_bytes([1; 16]));
+    let mut said = None;
+    let mut give = |input: Input<'_>| {
+        let now = Instant::from_nanos(1);
+        let mut written = Vec::new();
+        let mut turn = machine.handle(now, input).expect("a good input");
+        while let Step::Do(action) = turn.next() {
+            if let Action::Send { bytes, .. } = action {
+                written.push(bytes.len());
+                let message = decode(2, &bytes[6..]).expect("a whole message");
+                said = Some(message.kind()).filter(|kind| *kind != MessageKind::Hello);
+            }
+        }
+        for count in written {
+            let wrote = Input::Wrote { link, count };
+            let turn = machine.handle(now, wrote).expect("as many were lent");
+            drop(turn);
+        }
+    };
+    give(Input::Start);
+    give(Input::Opened { link, peer: 1 });
+    let prepare = Message::PrepareHandoff {
+        id,
+        successor_pid: 2,
+        deadline_ms: 1000,
+        drain_grace_ms: 1000,
+    };
+    for message in [Message::HelloAck { version: 2, id }, prepare] {
+        let mut room = [0; 128];
+        let len = encode(2, &message, &mut room).expect("a short message");
+        give(Input::Bytes {
+            link,
+            bytes: &room[..len],
+            handles: Handles::NONE,
+        });
+    }
+    said
+}
+
 #[test]
 fn an_incumbent_that_resumes_with_old_data() {
     let violation = missed_without(&[Mutation::StaleResume], probation(kills(1)));
@@ -283,7 +340,10 @@ fn c11_an_incumbent_that_does_not_mind_silence() {
 #[test]
 fn c11_a_supervisor_that_sends_no_heartbeats() {
     let violation = missed_without(&[Mutation::SilentSupervisor], probation(kills(0)));
-    assert_eq!(violation.what, "a handoff that nothing keeps up is given up");
+    assert_eq!(
+        violation.what,
+        "a handoff that nothing keeps up is given up"
+    );
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use handoff_core::op::OpId;
+use handoff_core::op::{LinkReport, OpId};
 use handoff_core::supervisor::{Phase, Question};
 use handoff_core::wire::{HandoffId, Hello, Message, StatusPhase};
 use handoff_core::{
@@ -19,10 +19,10 @@ use handoff_core::{
 
 use crate::driver::{Driver, Flow, Host, Links};
 use crate::host::NamedListener;
+use crate::host::control::connect;
 use crate::host::descriptors::Wanted;
+use crate::host::engine::value;
 use crate::host::listen::{address_of, check_name, is_listening};
-use crate::incumbent::plain;
-use crate::supervisor::{linked, reach};
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -278,13 +278,16 @@ impl Host<handoff_core::Supervisor, 2> for AskHost<'_> {
     fn start(&mut self, op: SupervisorOp, links: &mut Links) {
         match op {
             SupervisorOp::Connect(ticket) => {
-                let reached = reach(self.control, links);
+                let reached = connect(self.control).map(|(stream, peer)| LinkReport {
+                    link: links.adopt(stream),
+                    process: peer.process(),
+                });
                 self.reached = reached.is_ok();
-                links.end(linked(ticket, reached.map_err(|e| e.to_string())));
+                links.end(value(ticket, reached.map_err(|e| e.to_string())));
             }
             SupervisorOp::AdoptListeners { ticket, handles } => {
                 self.adopt(links.take(handles));
-                links.end(plain(ticket, Ok(())));
+                links.end(value(ticket, Ok(())));
             }
             SupervisorOp::Spawn(_)
             | SupervisorOp::Kill { .. }

@@ -1,12 +1,13 @@
 //! The thread that the daemon's hooks run on, beside the control loop.
 
-use std::any::Any;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::thread;
+
+use crate::host::panic_text;
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -57,19 +58,13 @@ impl HookThread {
             // Before the report: whoever hears it may have the next hook at once, and that one must not
             // find the thread busy and start another.
             done.store(false, Ordering::Release);
-            report(result.unwrap_or_else(|panic| Err(format!("panicked: {}", words(&*panic)))));
+            report(
+                result.unwrap_or_else(|panic| Err(format!("panicked: {}", panic_text(&*panic)))),
+            );
         });
         // The thread ends only with its sender, so the job arrives.
         let _ = self.jobs.send(job);
     }
-}
-
-fn words(panic: &(dyn Any + Send)) -> &str {
-    panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no message")
 }
 
 #[cfg(test)]

@@ -72,7 +72,7 @@ pub trait Drainable: Send + Sync + 'static {
         Ok(())
     }
 
-    /// A look at the daemon, for logs and for whoever asks for its status. Called beside other hooks,
+    /// A look at the daemon, for whoever asks for its status. Called beside other hooks,
     /// also in the middle of a drain: do not wait for them.
     fn snapshot(&self) -> Snapshot {
         Snapshot::default()
@@ -135,8 +135,6 @@ pub struct SealReport {
 /// What [`Drainable::snapshot`] reports.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Snapshot {
-    /// How many shards the daemon has.
-    pub shards: u32,
     /// Connections open now.
     pub open_connections: u32,
     /// The last revision of each shard.

@@ -1,29 +1,25 @@
 //! The incumbent on threads: [`Incumbent::serve`] runs the control loop on the thread that calls it,
 //! and the daemon's hooks on a thread of their own.
 
+mod host;
+
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use handoff_core::incumbent::Phase;
-use handoff_core::op::{self, LockReport, OpId, PathOwner, Ticket};
-use handoff_core::wire::{HandoffId, Message, Names, Revisions};
-use handoff_core::{
-    Cause, Handles, IncumbentConfig, IncumbentOp, IncumbentOutcome, Instant, Observation,
-};
+use handoff_core::wire::HandoffId;
+use handoff_core::{Cause, IncumbentConfig, IncumbentOutcome, Observation};
 
-use crate::driver::{Accepted, Call, Caller, Driver, Ended, Flow, Host, Links};
+use self::host::IncumbentHost;
+use crate::driver::{Call, Caller, Driver, Flow};
 use crate::hook_thread::HookThread;
-use crate::hooks::{DrainReport, Drainable, HookContext, SealReport, Snapshot};
-use crate::host::control::knock;
+use crate::hooks::Drainable;
 use crate::host::{
-    Accept, Clock, ControlError, ControlListener, DataDirLock, KeptListener, kept_listeners,
+    ControlError, ControlListener, DataDirLock, KeptListener, LockKeeper, Observer, identity,
+    kept_listeners,
 };
-use crate::identity;
-use crate::lock_keeper::LockKeeper;
-use crate::observer::Observer;
 use crate::successor::Control;
 
 /// How many connections to the control socket are held at once.
@@ -202,7 +198,7 @@ impl Incumbent {
             kept,
             probation,
         } = self;
-        driver.configure(IncumbentConfig {
+        driver.engine.configure(IncumbentConfig {
             generation: lock.generation(),
             ..config
         });
@@ -213,7 +209,7 @@ impl Incumbent {
             kept,
             running: None,
             caller: driver.caller(),
-            clock: driver.clock(),
+            clock: driver.engine.clock(),
             control,
             listener,
             lock,
@@ -232,7 +228,7 @@ impl Incumbent {
                 // Once the lock is released a successor may be renaming its own socket into place.
                 if host.lock.generation() != 0
                     && let Some(listener) = &host.listener
-                    && let Err(error) = listener.unlink_if_ours()
+                    && let Err(error) = listener.file().unlink_if_ours()
                 {
                     tracing::warn!(%error, "the control socket could not be removed");
                 }
@@ -265,286 +261,4 @@ impl IncumbentHandle {
     pub fn stop(&self) {
         self.caller.call(Call::Stop);
     }
-}
-
-struct IncumbentHost<D> {
-    drainable: Arc<D>,
-    hooks: HookThread,
-    /// Started when somebody asks how the daemon is.
-    snapshots: Option<HookThread>,
-    kept: Vec<KeptListener>,
-    /// The hook that may be asked to stop.
-    running: Option<(OpId, HookContext)>,
-    caller: Caller,
-    clock: Clock,
-    control: PathBuf,
-    listener: Option<ControlListener>,
-    lock: LockKeeper,
-    allowed: Vec<u32>,
-    observer: Observer<IncumbentEvent>,
-}
-
-impl<D: Drainable> IncumbentHost<D> {
-    fn context(&mut self, op: OpId, deadline: Instant) -> HookContext {
-        let caller = self.caller.clone();
-        let context = HookContext::new(self.clock.instant(deadline.as_nanos()))
-            .with_progress(move |progress| caller.progress(progress));
-        self.running = Some((op, context.clone()));
-        context
-    }
-
-    fn drain(&mut self, ticket: Ticket<op::Drain>, deadline: Instant) {
-        let context = self.context(ticket.id(), deadline);
-        let (drainable, caller) = (Arc::clone(&self.drainable), self.caller.clone());
-        self.hooks.run(
-            move || drainable.drain(&context).map_err(|e| e.to_string()),
-            move |drained| caller.call(Call::Ended(end_drain(ticket, drained))),
-        );
-    }
-
-    fn seal(&mut self, ticket: Ticket<op::Seal>, deadline: Instant) {
-        let context = self.context(ticket.id(), deadline);
-        let (drainable, caller) = (Arc::clone(&self.drainable), self.caller.clone());
-        self.hooks.run(
-            move || drainable.seal(&context).map_err(|e| e.to_string()),
-            move |sealed| caller.call(Call::Ended(end_seal(ticket, sealed))),
-        );
-    }
-
-    fn resume(&mut self, ticket: Ticket<op::Resume>) {
-        let (drainable, caller) = (Arc::clone(&self.drainable), self.caller.clone());
-        let generation = self.lock.generation();
-        self.hooks.run(
-            move || {
-                drainable.generation(generation);
-                drainable.resume().map_err(|e| e.to_string())?;
-                // For the log alone: it must not make a failure of what has worked.
-                let now = catch_unwind(AssertUnwindSafe(|| drainable.snapshot())).ok();
-                tracing::info!(target: "handoff.resume", generation, ?now, "serving again");
-                Ok(())
-            },
-            move |resumed| caller.call(Call::Ended(plain(ticket, resumed))),
-        );
-    }
-
-    fn confirm(&mut self, ticket: Ticket<op::Confirm>) {
-        let (drainable, caller) = (Arc::clone(&self.drainable), self.caller.clone());
-        self.hooks.run(
-            move || drainable.committed().map_err(|e| e.to_string()),
-            move |confirmed| caller.call(Call::Ended(plain(ticket, confirmed))),
-        );
-    }
-
-    /// On a thread of its own, since a hook may be running. A daemon that does not answer keeps it,
-    /// and is not asked again before it does.
-    fn snapshot(&mut self, ticket: Ticket<op::Snapshot>, links: &mut Links) {
-        if self.snapshots.is_none() {
-            self.snapshots = HookThread::start().ok();
-        }
-        let Some(thread) = self.snapshots.as_mut().filter(|thread| !thread.is_busy()) else {
-            return links.end(end_snapshot(
-                ticket,
-                Err("the daemon does not answer".into()),
-            ));
-        };
-        let (drainable, caller) = (Arc::clone(&self.drainable), self.caller.clone());
-        thread.run(
-            move || Ok(drainable.snapshot()),
-            move |taken| caller.call(Call::Ended(end_snapshot(ticket, taken))),
-        );
-    }
-
-    fn list_listeners(&self, ticket: Ticket<op::ListListeners>) -> Ended {
-        let names: Vec<String> = self.kept.iter().map(|kept| kept.name.clone()).collect();
-        Box::new(move |feed| {
-            let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            let count = u32::try_from(names.len()).unwrap_or(u32::MAX);
-            feed(ticket.done(op::ListenersReport {
-                names: Names::from(&*names),
-                handles: Handles { first: 0, count },
-            }));
-        })
-    }
-
-    fn inspect(&self) -> Result<PathOwner, String> {
-        match &self.listener {
-            Some(listener) => listener.owner(),
-            None => knock(&self.control),
-        }
-        .map_err(|e| e.to_string())
-    }
-
-    fn bind(&mut self) -> Result<(), String> {
-        // A bind that comes too late must not take the path from whoever holds the lock by now.
-        if self.lock.generation() == 0 {
-            return Err("the writer lock is not ours any more".into());
-        }
-        self.listener = Some(ControlListener::bind(&self.control).map_err(|e| e.to_string())?);
-        Ok(())
-    }
-}
-
-impl<D: Drainable> Host<handoff_core::Incumbent, SESSIONS> for IncumbentHost<D> {
-    fn start(&mut self, op: IncumbentOp, links: &mut Links) {
-        match op {
-            IncumbentOp::Drain { ticket, deadline } => self.drain(ticket, deadline),
-            IncumbentOp::Seal { ticket, deadline } => self.seal(ticket, deadline),
-            IncumbentOp::Resume(ticket) => self.resume(ticket),
-            IncumbentOp::ReleaseLock(ticket) => {
-                self.lock.release();
-                links.end(plain(ticket, Ok(())));
-            }
-            IncumbentOp::TryLock(ticket) => links.end(try_lock(&self.lock, ticket)),
-            IncumbentOp::InspectPath(ticket) => {
-                let owner = self.inspect();
-                links.end(Box::new(move |feed| match owner {
-                    Ok(owner) => feed(ticket.done(owner)),
-                    Err(why) => feed(ticket.failed(&why)),
-                }));
-            }
-            IncumbentOp::BindPath(ticket) => {
-                let bound = self.bind();
-                links.end(plain(ticket, bound));
-            }
-            IncumbentOp::Confirm(ticket) => self.confirm(ticket),
-            IncumbentOp::ListListeners(ticket) => links.end(self.list_listeners(ticket)),
-            IncumbentOp::Snapshot(ticket) => self.snapshot(ticket, links),
-        }
-    }
-
-    fn message(&mut self, message: &Message<'_>) {
-        if let Message::HelloAck { version, .. } = message {
-            tracing::debug!(version, "a supervisor has acknowledged");
-        }
-    }
-
-    /// Handles to be sent are places in the list of listeners that are kept.
-    fn descriptor(&self, handle: u32) -> Option<BorrowedFd<'_>> {
-        let kept = self.kept.get(usize::try_from(handle).ok()?)?;
-        Some(kept.fd.as_fd())
-    }
-
-    fn cancel(&mut self, op: OpId) {
-        if let Some((_, context)) = self.running.as_ref().filter(|(running, _)| *running == op) {
-            context.cancel();
-        }
-    }
-
-    fn observe(&mut self, seen: IncumbentEvent) {
-        log(&seen);
-        self.observer.tell(&seen);
-    }
-
-    fn listener(&self) -> Option<BorrowedFd<'_>> {
-        self.listener.as_ref().map(ControlListener::as_fd)
-    }
-
-    fn accept(&mut self, links: &mut Links) -> Accepted {
-        let Some(listener) = &mut self.listener else {
-            return Accepted::Nothing;
-        };
-        match listener.accept(&self.allowed) {
-            Accept::Accepted(stream, peer) => {
-                Accepted::Link(links.adopt(stream), peer.pid.unwrap_or_default())
-            }
-            Accept::WouldBlock | Accept::Retry => Accepted::Nothing,
-            Accept::Refused { uid } => {
-                tracing::warn!(uid, "a peer of a foreign user was turned away");
-                Accepted::Nothing
-            }
-            Accept::BackOff(error) => {
-                tracing::warn!(%error, "cannot accept for now");
-                Accepted::BackOff
-            }
-            Accept::Broken(error) => {
-                tracing::error!(%error, "the control socket is broken; binding it again");
-                self.listener = None;
-                Accepted::Unbound
-            }
-        }
-    }
-}
-
-fn log(seen: &IncumbentEvent) {
-    match seen {
-        Observation::Phase(Phase::Draining) => {
-            tracing::info!(target: "handoff.prepare", "draining");
-        }
-        Observation::Phase(Phase::Drained) => tracing::info!(target: "handoff.drained", "drained"),
-        Observation::Phase(Phase::Sealing) => tracing::info!(target: "handoff.seal", "sealing"),
-        Observation::Phase(Phase::Sealed) => {
-            tracing::info!(target: "handoff.seal_complete", "sealed, lock released");
-        }
-        Observation::Phase(Phase::Retired) => tracing::info!(target: "handoff.commit", "committed"),
-        Observation::Phase(phase) => tracing::debug!(%phase, "incumbent"),
-        Observation::Lost(link, loss) => tracing::debug!(link = link.0, %loss, "session ended"),
-        Observation::Trouble(cause) => tracing::warn!(target: "handoff.abort", %cause, "trouble"),
-    }
-}
-
-/// Ends an operation that has nothing to report but that it worked.
-pub(crate) fn plain<K>(ticket: Ticket<K>, result: Result<(), String>) -> Ended
-where
-    K: for<'b> op::Operation<Done<'b> = ()> + 'static,
-{
-    Box::new(move |feed| match result {
-        Ok(()) => feed(ticket.done(())),
-        Err(why) => feed(ticket.failed(&why)),
-    })
-}
-
-pub(crate) fn try_lock(lock: &LockKeeper, ticket: Ticket<op::TryLock>) -> Ended {
-    let tried: Result<LockReport, String> = lock.try_lock().map_err(|e| e.to_string());
-    Box::new(move |feed| match tried {
-        Ok(report) => feed(ticket.done(report)),
-        Err(why) => feed(ticket.failed(&why)),
-    })
-}
-
-fn end_drain(ticket: Ticket<op::Drain>, drained: Result<DrainReport, String>) -> Ended {
-    Box::new(move |feed| match drained {
-        Ok(DrainReport {
-            open_connections,
-            accept_closed,
-        }) => {
-            feed(ticket.done(op::DrainReport {
-                open_connections,
-                accept_closed,
-            }));
-        }
-        Err(why) => feed(ticket.failed(&why)),
-    })
-}
-
-fn end_snapshot(ticket: Ticket<op::Snapshot>, taken: Result<Snapshot, String>) -> Ended {
-    Box::new(move |feed| match taken {
-        Ok(Snapshot {
-            open_connections,
-            revisions,
-            ..
-        }) => {
-            let revisions = Revisions::from(&*revisions);
-            feed(ticket.done(op::SnapshotReport {
-                open_connections,
-                revisions,
-            }));
-        }
-        Err(why) => feed(ticket.failed(&why)),
-    })
-}
-
-fn end_seal(ticket: Ticket<op::Seal>, sealed: Result<SealReport, String>) -> Ended {
-    Box::new(move |feed| match sealed {
-        Ok(SealReport {
-            revisions,
-            fingerprint,
-        }) => {
-            let revisions = Revisions::from(&*revisions);
-            feed(ticket.done(op::SealReport {
-                revisions,
-                fingerprint,
-            }));
-        }
-        Err(why) => feed(ticket.failed(&why)),
-    })
 }

@@ -34,17 +34,17 @@ mod driver;
 mod hook_thread;
 pub mod hooks;
 pub mod host;
-mod identity;
 mod incumbent;
-mod lock_keeper;
-mod observer;
 mod role;
-mod room;
 mod successor;
 mod supervisor;
 
 pub use handoff_core as core;
 pub use hooks::{DrainReport, Drainable, HookContext, HookError, Progress, SealReport, Snapshot};
+pub use host::engine::ServerRoom;
+pub use host::supervise::{
+    HandoffSpec, HealthCheck, Report, RollbackHandle, SupervisorError, SupervisorEvent,
+};
 pub use host::{
     DataDirLock, InheritedListeners, LockError, Process, SpawnError, SpawnSpec, Spawned,
 };
@@ -52,10 +52,7 @@ pub use incumbent::{
     BindError, Incumbent, IncumbentEvent, IncumbentHandle, Retirement, SESSIONS, ServeError,
 };
 pub use role::{Role, detect_role};
-pub use room::ServerRoom;
 pub use successor::{
     Begun, Readiness, StandingBy, Successor, SuccessorError, SuccessorSetup, Warming,
 };
-pub use supervisor::{
-    HandoffSpec, HealthCheck, Report, RollbackHandle, Supervisor, SupervisorError, SupervisorEvent,
-};
+pub use supervisor::Supervisor;

@@ -18,10 +18,8 @@ use handoff_core::{Cause, SuccessorConfig};
 pub(crate) use self::control::Control;
 use self::control::{Awaited, Milestone};
 use crate::driver::Driver;
-use crate::host::{InheritError, InheritedListeners};
-use crate::identity;
+use crate::host::{InheritError, InheritedListeners, LockKeeper, identity};
 use crate::incumbent::Incumbent;
-use crate::lock_keeper::LockKeeper;
 
 /// What a daemon says of itself when it is ready to serve.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -110,7 +108,7 @@ impl Successor {
         let mut driver: Driver<handoff_core::Successor, 1> = Driver::new(config)?;
         self.channel.set_nonblocking(true)?;
         // The first link that a driver adopts is the machine's one link.
-        driver.links.adopt(self.channel);
+        driver.engine.links().adopt(self.channel);
 
         let lock = LockKeeper::new(&setup.data_dir);
         // Now, not after Ready: what could fail then would leave nobody to serve.

@@ -43,8 +43,8 @@ fn staged_under_another_name_and_renamed_into_place() {
 
     let mut listener = staged.publish().unwrap();
     assert_eq!(names(dir.path()), ["p"]);
-    assert_eq!(listener.path(), path);
-    assert_eq!(listener.owner().unwrap(), PathOwner::Ours);
+    assert_eq!(listener.file().path(), path);
+    assert_eq!(listener.file().owner().unwrap(), PathOwner::Ours);
     assert!(matches!(listener.accept(&[]), Accept::WouldBlock));
 
     let (mut client, server) = control::connect(&path).unwrap();
@@ -89,17 +89,17 @@ fn a_successor_takes_over_and_the_incumbent_leaves_it_alone() {
     let path = dir.path().join("p");
     let incumbent = ControlListener::bind(&path).unwrap();
     let mut successor = ControlListener::bind(&path).unwrap();
-    assert_eq!(incumbent.owner().unwrap(), PathOwner::Theirs);
+    assert_eq!(incumbent.file().owner().unwrap(), PathOwner::Theirs);
     assert_eq!(knock(&path).unwrap(), PathOwner::Theirs);
-    assert_eq!(successor.owner().unwrap(), PathOwner::Ours);
-    assert!(!incumbent.unlink_if_ours().unwrap());
+    assert_eq!(successor.file().owner().unwrap(), PathOwner::Ours);
+    assert!(!incumbent.file().unlink_if_ours().unwrap());
     drop(incumbent);
     let _client = control::connect(&path).unwrap();
     assert!(matches!(successor.accept(&[]), Accept::Accepted(..)));
-    assert!(successor.unlink_if_ours().unwrap());
-    assert_eq!(successor.owner().unwrap(), PathOwner::Nobody);
+    assert!(successor.file().unlink_if_ours().unwrap());
+    assert_eq!(successor.file().owner().unwrap(), PathOwner::Nobody);
     assert_eq!(knock(&path).unwrap(), PathOwner::Nobody);
-    assert!(!successor.unlink_if_ours().unwrap());
+    assert!(!successor.file().unlink_if_ours().unwrap());
     assert!(names(dir.path()).is_empty());
 }
 
@@ -114,7 +114,7 @@ fn only_sockets_are_replaced() {
     let staged = ControlListener::stage(&path).unwrap();
     fs::remove_file(&path).unwrap();
     fs::write(&path, "precious").unwrap();
-    assert_eq!(listener.owner().unwrap(), PathOwner::Nobody);
+    assert_eq!(listener.file().owner().unwrap(), PathOwner::Nobody);
     let error = ControlListener::stage(&path).unwrap_err();
     assert!(matches!(error, ControlError::NotASocket { .. }), "{error}");
     // The file came after the staging: the staged socket is given back, and good for another try.
@@ -123,7 +123,7 @@ fn only_sockets_are_replaced() {
     assert_eq!(fs::read(&path).unwrap(), b"precious");
     fs::remove_file(&path).unwrap();
     let listener = staged.publish().unwrap();
-    assert_eq!(listener.owner().unwrap(), PathOwner::Ours);
+    assert_eq!(listener.file().owner().unwrap(), PathOwner::Ours);
     assert_eq!(names(dir.path()), ["p"]);
 }
 

@@ -57,6 +57,10 @@ pub static SUCCESSOR: &[SuccessorRow] = &[
                          &[Lost, HelloLate, BeginLate],
                                            &[StartLock, ArmGrace],        Locking,      "C3"),
 
+    // It may come late to one that did not wait any longer: that is no reason to end the session.
+    stay(&[Locking, LockPause, Opening, Announcing, Publishing, Probation],
+                         &[Begin],         &[],                                         "C3"),
+
     // The lock decides.
     row(&[Locking],      &[LockFree],      &[StartOpen],                  Opening,      "5"),
     row(&[Locking],      &[LockHeld],      &[ArmRetry],                   LockPause,    "C4"),

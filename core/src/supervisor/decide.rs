@@ -36,7 +36,12 @@ impl<B: Room> Step<'_, '_, B> {
             ) {
                 self.state.incumbent_lost = true;
             }
-            if spent {
+            // One whose session we ended has not left by that.
+            let ended_by_us =
+                self.state.phase == Phase::Committing && !matches!(loss, Loss::Closed);
+            if ended_by_us {
+                Cue::IncumbentUnfit
+            } else if spent {
                 Cue::IncumbentLostSpent
             } else {
                 Cue::IncumbentLost

@@ -32,7 +32,7 @@ impl<B: Room> Step<'_, '_, B> {
                 Phase::Adopting => Cue::AdoptDone,
                 Phase::KillingIncumbent => {
                     self.state.incumbent_lost = true;
-                    Cue::KillAlone
+                    self.killed_incumbent()
                 }
                 _ if self.state.incumbent_lost => Cue::KillAlone,
                 _ => Cue::KillDone,
@@ -56,6 +56,15 @@ impl<B: Room> Step<'_, '_, B> {
             _ => return,
         };
         self.cue(cue);
+    }
+
+    /// The incumbent is dead. Is the successor still there to take over?
+    fn killed_incumbent(&self) -> Cue {
+        if self.out.is_lost(SUCCESSOR) {
+            Cue::KillBoth
+        } else {
+            Cue::KillAlone
+        }
     }
 
     const fn journaled(&self) -> Cue {
@@ -103,10 +112,12 @@ impl<B: Room> Step<'_, '_, B> {
             }
             Phase::Killing | Phase::KillingIncumbent | Phase::Evicting => {
                 self.out.report(Reason::KillFailed, why);
-                if self.state.incumbent_lost {
-                    Cue::KillAlone
-                } else {
+                if !self.state.incumbent_lost {
                     Cue::KillFailed
+                } else if self.state.phase == Phase::KillingIncumbent {
+                    self.killed_incumbent()
+                } else {
+                    Cue::KillAlone
                 }
             }
             // Nobody could be asked who lives, so nothing is known.

@@ -87,7 +87,7 @@ labels! {
         IncumbentHello,
         /// A Hello of the process that was retired.
         HelloRetired,
-        /// Whoever answers cannot take part: wrong role, or no version in common.
+        /// Whoever answers cannot take part: wrong role, no version in common, or it breaks the protocol.
         IncumbentUnfit,
         /// Who answers speaks version 1, which has no answer to the question.
         IncumbentOld,
@@ -149,6 +149,8 @@ labels! {
         KillDone,
         /// The same, and the incumbent is lost.
         KillAlone,
+        /// The incumbent is dead, and the successor is lost.
+        KillBoth,
         /// The process could not be killed.
         KillFailed,
         /// All that was owed to the incumbent is written.

@@ -58,7 +58,7 @@ pub enum Question {
     Status,
 }
 
-/// What a handoff had to do without, since a peer speaks version 1.
+/// What a handoff had to do without, since version 1 is spoken with a peer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Shortfall {
     /// The successor could not say when it was warm, so its warm-up may have been part of the pause.
@@ -72,11 +72,11 @@ impl fmt::Display for Shortfall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.standby, self.probation) {
             (false, false) => Ok(()),
-            (true, false) => f.write_str(" (without warm standby: the successor speaks version 1)"),
-            (false, true) => f.write_str(" (without probation: the incumbent speaks version 1)"),
-            (true, true) => f.write_str(
-                " (without warm standby and probation: successor and incumbent speak version 1)",
-            ),
+            (true, false) => f.write_str(" (without warm standby: version 1 with the successor)"),
+            (false, true) => f.write_str(" (without probation: version 1 with the incumbent)"),
+            (true, true) => {
+                f.write_str(" (without warm standby and probation: version 1 with both)")
+            }
         }
     }
 }

@@ -33,7 +33,7 @@ use Cue::{
     AdoptDone, AdoptFailed, ColdDone, ColdFailed, ConnectDone, ConnectFailed, ConnectSpent,
     Drained as GotDrained, HelloRetired, IncumbentAbort, IncumbentHello, IncumbentLate,
     IncumbentLost, IncumbentLostSpent, IncumbentOld, IncumbentStuck, IncumbentUnfit, JournalAlone,
-    JournalDone, KillAlone, KillDone, KillFailed, Listeners, Occupied, ProbationFailed,
+    JournalDone, KillAlone, KillBoth, KillDone, KillFailed, Listeners, Occupied, ProbationFailed,
     ProbationPassed, Ready, ReadyAlone, ReadyProbation, ReadyUnhealthy, RetryDue, SealComplete,
     SealFailed, Settled, SpawnAlone, SpawnDone, SpawnFailed, Standby, StartAsk, StartHandoff,
     StartRecovery, Status, SuccessorAbort, SuccessorHello, SuccessorLate, SuccessorLeft,
@@ -67,12 +67,11 @@ pub static SUPERVISOR: &[SupervisorRow] = &[
     // lock could come back, if the successor died right after it was told. What is late, or refused, the
     // end of the channel tells; then the successor waits for as long as an incumbent can take to leave.
     row(&[Committing],    &[IncumbentLost],  &[TellSuccessor, ArmTold],             Informing,  "5"),
-    row(&[Committing],    &[IncumbentAbort, WriteLate],
+    row(&[Committing],    &[IncumbentAbort, IncumbentUnfit, WriteLate],
                                              &[ClearJournal, Succeed],              Done,       "5"),
     row(&[Informing],     &[Told, WriteLate],
                                              &[ClearJournal, Succeed],              Done,       "5"),
     stay(&[Committing],   &[Written, SuccessorLost, SuccessorAbort],        &[],                "5"),
-    stay(&[Informing],    &[SuccessorAbort, IncumbentLost, IncumbentAbort], &[],                "5"),
 
     // A successor of version 1 does not say Standby.
     row(&[Welcoming],     &[SuccessorOld],   &[AckSuccessor, JournalPrepared],      Journaling, "5"),
@@ -128,11 +127,11 @@ pub static SUPERVISOR: &[SupervisorRow] = &[
                                                                                     Opening,    "C10"),
     row(&[KillingIncumbent],
                           &[KillFailed],     &[SendAbort, KillSuccessor],           Killing,    "C10"),
+    // Nobody is left then, so the daemon is looked for, and started afresh.
     row(&[KillingIncumbent],
-                          &[SuccessorLost, SuccessorAbort],
-                                             &[KillSuccessor],                      Killing,    "C7"),
+                          &[KillBoth],       &[CloseIncumbent, KillSuccessor],      Killing,    "C10"),
     stay(&[KillingIncumbent],
-                          &[GotDrained, SealComplete, SealFailed, IncumbentAbort],  &[],        "C10"),
+                          &[SuccessorLost, SuccessorAbort, GotDrained, SealComplete, SealFailed, IncumbentAbort],  &[],        "C10"),
 
     // After Begin the lock decides; what the incumbent says about the handoff changes nothing.
     stay(&[Opening],      &[IncumbentAbort], &[],                                               "C2"),

@@ -7,7 +7,7 @@ use handoff_core::record::decode_input;
 use handoff_core::wire::{Hello, Message, Side, VersionRange};
 use handoff_core::{
     Action, Handles, Incumbent, IncumbentConfig, Inline, Input, Instant, LinkId, Machine, Misuse,
-    Step, Successor, SuccessorOp, Supervisor, SupervisorConfig, SupervisorOp,
+    Step, Successor, SuccessorOp, Supervisor, SupervisorOp,
 };
 
 use crate::bench::{Bench, finish, frame, frame_of};
@@ -273,23 +273,63 @@ fn a_turn_ends_with_the_earlier_of_two_waits_and_prefers_the_one_with_a_name() {
     );
 }
 
-#[test]
-fn what_a_link_owes_can_be_waited_for() {
-    let mut s = Bench::<Supervisor, 2>::new(supervisor_config());
+/// A supervisor that waits for the incumbent's Hello, on link 1.
+fn meeting() -> Bench<Supervisor, 2> {
+    let mut s = Bench::new(supervisor_config());
     let report = LinkReport {
         link: ONE,
         process: OLD,
     };
     finish!(s, SupervisorOp::Connect(ticket) => ticket.done(report));
-    let hello = Message::Hello(Hello {
+    s
+}
+
+fn hello(min: u16, max: u16) -> Message<'static> {
+    Message::Hello(Hello {
         side: Side::Incumbent,
         pid: OLD.pid,
         build_id: &[],
-        versions: VersionRange { min: 1, max: 3 },
+        versions: VersionRange { min, max },
         capabilities: 0,
-    });
+    })
+}
+
+// In version 2 a byte too many would be a violation. Hello and HelloAck are of version 1, always.
+#[test]
+fn a_message_is_shown_by_the_version_it_was_read_with() {
+    let longer = |message| {
+        let mut bytes = frame(&message);
+        bytes[0] += 1;
+        bytes.push(0);
+        bytes
+    };
+    let message = hello(1, 2);
+    let bytes = longer(message);
+    let mut s = meeting();
+    let mut turn = s.machine.handle(s.now, read(ONE, &bytes)).expect("legal");
+    assert_eq!(turn.message(), Some(message));
+    while let Step::Do(_) = turn.next() {}
+    drop(turn);
+    let beat = longer(Message::Heartbeat { ts_ms: 1 });
+    let bytes = [&beat[..4], &[2, 0], &beat[6..]].concat();
+    let mut turn = s.machine.handle(s.now, read(ONE, &bytes)).expect("legal");
+    assert_eq!(turn.message(), None, "now the link speaks version 2");
+    while let Step::Do(_) = turn.next() {}
+
+    let message = Message::HelloAck { version: 2, id: ID };
+    let bytes = longer(message);
+    let mut o = old();
+    o.input(Input::Opened { link: ONE, peer: 1 });
+    let mut turn = o.machine.handle(o.now, read(ONE, &bytes)).expect("legal");
+    assert_eq!(turn.message(), Some(message));
+    while let Step::Do(_) = turn.next() {}
+}
+
+#[test]
+fn what_a_link_owes_can_be_waited_for() {
+    let mut s = meeting();
     s.takes = false;
-    assert_eq!(s.hear(1, &hello), ["send 1 HelloAck", "start Spawn"]);
+    assert_eq!(s.hear(1, &hello(1, 3)), ["send 1 HelloAck", "start Spawn"]);
     let acts = finish!(s, SupervisorOp::Spawn(ticket) => ticket.failed("no"));
     assert!(acts.is_empty(), "the HelloAck is not yet written");
     assert_eq!(s.input(wrote(0)), ["send 1 HelloAck"]);
@@ -299,24 +339,8 @@ fn what_a_link_owes_can_be_waited_for() {
 
 #[test]
 fn the_highest_common_version_is_acknowledged_and_spoken() {
-    let versions = VersionRange { min: 1, max: 2 };
-    let mut s = Bench::<Supervisor, 2>::new(SupervisorConfig {
-        versions,
-        ..supervisor_config()
-    });
-    let report = LinkReport {
-        link: ONE,
-        process: OLD,
-    };
-    finish!(s, SupervisorOp::Connect(ticket) => ticket.done(report));
-    let hello = Message::Hello(Hello {
-        side: Side::Incumbent,
-        pid: OLD.pid,
-        build_id: &[],
-        versions: VersionRange { min: 2, max: 3 },
-        capabilities: 0,
-    });
-    assert_eq!(s.hear(1, &hello), ["send 1 HelloAck", "start Spawn"]);
+    let mut s = meeting();
+    assert_eq!(s.hear(1, &hello(2, 3)), ["send 1 HelloAck", "start Spawn"]);
     assert!(s.sent.iter().any(|text| text.contains("version: 2")));
     assert_eq!(
         s.bytes(1, &frame_of(2, &Message::Heartbeat { ts_ms: 1 })),

@@ -2,7 +2,8 @@
 //!
 //! `--kills N` alone is the whole of it: within N faults, any process may be killed, S may be frozen and
 //! thaw later or never, a killed S may be started again, and hooks and other operations may fail. As soon
-//! as one of the switches below is given, only what is asked for may happen beside kills.
+//! as one of the switches below is given, only what is asked for may happen beside kills. Who speaks which
+//! version, how long a probation lasts and how many handoffs there are is beside that.
 //!
 //! Exits with 1 and the shortest trace when a promise of the protocol is broken.
 

@@ -31,6 +31,16 @@ pub enum Victim {
     Successor,
 }
 
+/// What the daemons of a row are built on. Its supervisors are always of handoff-std.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Runtime {
+    /// handoff-std, on threads.
+    #[default]
+    Std,
+    /// handoff-tokio, on a tokio runtime.
+    Tokio,
+}
+
 /// When it is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
@@ -42,6 +52,8 @@ pub enum Place {
     Middle(Phase),
     /// So long after the supervisor entered the phase, in a handoff without delays.
     Moment(Phase, Duration),
+    /// While the incumbent, asked to drain, still waits for its own committed hook.
+    Waiting,
     /// After the handoff, in the successor's committed hook.
     Hook,
     /// After the handoff.
@@ -86,6 +98,8 @@ pub enum Hook {
     DrainPanics,
     /// Drain heeds no deadline.
     DrainHangs,
+    /// The same, and the supervisor is to kill whoever does that.
+    DrainHangsUntilKilled,
     /// The incumbent cannot seal.
     SealFails,
     /// Seal panics.
@@ -101,6 +115,8 @@ pub enum Case {
     OldFault(Victim, Fault, Victim, Place),
     /// Two processes are killed, one right after the other.
     TwoKills([Victim; 2], Place),
+    /// The supervisor is killed, and started again, while this one is frozen; it thaws later, or never.
+    KillBeside(Fault, Victim, Place),
     /// An operator wants the successor back.
     Rollback(Place),
     /// A handoff with a health check.
@@ -129,6 +145,7 @@ impl Case {
             Self::Fault(fault, victim, _) => format!("{fault} {victim}"),
             Self::OldFault(old, fault, victim, _) => format!("{fault} {victim} (v1: {old})"),
             Self::TwoKills([first, second], _) => format!("kill {first}, {second}"),
+            Self::KillBeside(fault, frozen, _) => format!("kill supervisor; {fault} {frozen}"),
             Self::Rollback(_) => "operator rolls back".into(),
             Self::Check(check) => check.to_string(),
             Self::Hook(hook) => hook.to_string(),
@@ -144,12 +161,22 @@ impl Case {
     /// Where.
     pub fn place(&self) -> String {
         match self {
+            Self::ListenerWithheld => Place::Idle.to_string(),
+            _ => self
+                .struck_at()
+                .map_or_else(|| "during a handoff".into(), |place| place.to_string()),
+        }
+    }
+
+    /// Where the handoff is struck, if it is at a certain place.
+    pub(super) const fn struck_at(&self) -> Option<Place> {
+        match self {
             Self::Fault(_, _, place)
             | Self::OldFault(_, _, _, place)
             | Self::TwoKills(_, place)
-            | Self::Rollback(place) => place.to_string(),
-            Self::ListenerWithheld => Place::Idle.to_string(),
-            _ => "during a handoff".into(),
+            | Self::KillBeside(_, _, place)
+            | Self::Rollback(place) => Some(*place),
+            _ => None,
         }
     }
 
@@ -168,20 +195,79 @@ impl Case {
         self.old().is_some() && *self != Self::ListenerWithheld
     }
 
-    /// Whether nobody has the listener open at some moment, so that connections are refused.
+    /// Whether there may be a moment at which nobody has the listener open, so that connections are
+    /// refused.
     pub(super) fn closes_listener(&self) -> bool {
-        match self {
-            Self::TwoKills(victims, place) => {
-                let holders = [Victim::Supervisor, Victim::Incumbent, Victim::Successor];
-                holders
-                    .iter()
-                    .all(|holder| victims.contains(holder) || !holder.is_there(*place))
-            }
-            // By its own doing.
-            Self::ListenerWithheld => true,
-            _ => false,
+        let holders = [Victim::Supervisor, Victim::Incumbent, Victim::Successor];
+        let all_lost = self
+            .loss()
+            .is_some_and(|(lost, place)| !is_left(&holders, &lost, place));
+        // By its own doing.
+        *self == Self::ListenerWithheld || all_lost || self.makes_incumbent_leave()
+    }
+
+    /// Whether some daemon is not struck, so that none has to be started afresh; `None` where nobody
+    /// can tell.
+    pub(super) fn spares_a_daemon(&self) -> Option<bool> {
+        let (lost, place) = self.loss()?;
+        let told = place == Place::Entry(Phase::Committing) && !lost.contains(&Victim::Supervisor);
+        match place {
+            Place::Moment(..) => None,
+            _ if self.makes_incumbent_leave() => None,
+            // The incumbent is told to leave, whatever happens to the successor meanwhile.
+            _ if told && lost.contains(&Victim::Successor) => Some(false),
+            _ => Some(is_left(
+                &[Victim::Incumbent, Victim::Successor],
+                &lost,
+                place,
+            )),
         }
     }
+
+    /// Whether the incumbent, that has lost the supervisor, may leave to the successor, which has the
+    /// control path, and is dead a moment later.
+    fn makes_incumbent_leave(&self) -> bool {
+        use Phase::{Committing, Probation};
+        matches!(
+            self,
+            Self::TwoKills(
+                [Victim::Supervisor, Victim::Successor],
+                Place::Entry(Probation | Committing) | Place::Middle(Probation),
+            )
+        )
+    }
+
+    /// Whether the successor is killed when the incumbent can still come back.
+    pub(super) fn brings_incumbent_back(&self) -> bool {
+        let kills = matches!(
+            self,
+            Self::Fault(Fault::Kill, Victim::Successor, _)
+                | Self::OldFault(_, Fault::Kill, Victim::Successor, _)
+                | Self::TwoKills([Victim::Supervisor, Victim::Successor], _)
+        );
+        kills && self.spares_a_daemon() == Some(true)
+    }
+
+    /// Who is struck, and where.
+    fn loss(&self) -> Option<(Vec<Victim>, Place)> {
+        match self {
+            Self::Fault(_, victim, place) | Self::OldFault(_, _, victim, place) => {
+                Some((vec![*victim], *place))
+            }
+            Self::TwoKills(victims, place) => Some((victims.to_vec(), *place)),
+            Self::KillBeside(Fault::FreezeForGood, frozen, place) => {
+                Some((vec![Victim::Supervisor, *frozen], *place))
+            }
+            Self::KillBeside(_, _, place) => Some((vec![Victim::Supervisor], *place)),
+            _ => None,
+        }
+    }
+}
+
+/// Whether one of them is there and not lost.
+fn is_left(them: &[Victim], lost: &[Victim], place: Place) -> bool {
+    them.iter()
+        .any(|one| one.is_there(place) && !lost.contains(one))
 }
 
 impl Victim {
@@ -224,6 +310,15 @@ impl fmt::Display for Victim {
     }
 }
 
+impl fmt::Display for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Std => "std",
+            Self::Tokio => "tokio",
+        })
+    }
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -231,6 +326,7 @@ impl fmt::Display for Place {
             Self::Entry(phase) => write!(f, "entry of {phase}"),
             Self::Middle(phase) => write!(f, "in {phase}"),
             Self::Moment(phase, after) => write!(f, "{phase} + {after:?}"),
+            Self::Waiting => f.write_str("waiting for committed"),
             Self::Hook => f.write_str("in the committed hook"),
             Self::After => f.write_str("after"),
         }
@@ -262,6 +358,7 @@ impl fmt::Display for Hook {
             Self::DrainFails => "drain fails",
             Self::DrainPanics => "drain panics",
             Self::DrainHangs => "drain hangs",
+            Self::DrainHangsUntilKilled => "drain hangs until killed",
             Self::SealFails => "seal fails",
             Self::SealPanics => "seal panics",
         })

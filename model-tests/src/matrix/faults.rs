@@ -1,6 +1,7 @@
 //! Signals at a phase or at a moment, and an operator who wants the successor back.
 
-use std::thread;
+use std::io;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -16,10 +17,12 @@ use super::world::wait_until;
 const SLOW: &str = "200";
 /// The same of the committed hook, which is to be seen before the fault.
 const COMMITTED: &str = "500";
+/// The same when the next handoff is to begin meanwhile.
+const STILL_COMMITTED: &str = "1900";
 /// A probation that is the place of a fault, in milliseconds.
 const PROBATION: &str = "250";
 /// One of which the end is a moment.
-const SHORT_PROBATION: &str = "10";
+const SHORT_PROBATION: &str = "60";
 /// How long after a phase was entered its middle is.
 const MIDDLE: Duration = Duration::from_millis(80);
 /// How long a process is frozen that must not be taken for dead.
@@ -48,6 +51,14 @@ fn order(place: Place) -> Vec<&'static str> {
     order
 }
 
+/// Thaws a process after a while. Whether it is alive still is the protocol's business.
+fn thaw(process: Process, after: Duration) -> JoinHandle<io::Result<bool>> {
+    thread::spawn(move || {
+        thread::sleep(after);
+        process.kill(Signal::CONT)
+    })
+}
+
 impl Case {
     /// What the daemon is told that is handed over in the row, if not the one that is started afresh
     /// will do.
@@ -55,6 +66,9 @@ impl Case {
         match self {
             // Its hooks are quick.
             Self::Fault(_, _, Place::Moment(..)) => Some(Vec::new()),
+            _ if self.struck_at() == Some(Place::Waiting) => {
+                Some(vec!["--committed-delay-ms", STILL_COMMITTED])
+            }
             Self::Hook(hook) => hook.of_incumbent(),
             _ => None,
         }
@@ -72,6 +86,7 @@ impl Play<'_> {
                 self.strike(fault, victim, place)
             }
             Case::TwoKills(victims, place) => self.kill_two(victims, place),
+            Case::KillBeside(fault, frozen, place) => self.kill_beside(fault, frozen, place),
             Case::Rollback(place) => self.roll_back(place),
             _ => self.trouble(),
         }
@@ -110,11 +125,7 @@ impl Play<'_> {
                 self.go_on(place)?;
             }
             (Fault::Hiccup | Fault::Freeze, _) => {
-                let thaw = thread::spawn(move || {
-                    thread::sleep(frozen);
-                    // Whether it is alive still is the protocol's business.
-                    process.kill(Signal::CONT)
-                });
+                let thaw = thaw(process, frozen);
                 self.go_on(place)?;
                 thaw.join().ok().context("the thaw failed")??;
             }
@@ -150,6 +161,28 @@ impl Play<'_> {
         Ok(at)
     }
 
+    /// Kills the supervisor while a daemon is frozen. The next supervisor finds it so.
+    fn kill_beside(
+        &mut self,
+        fault: Fault,
+        frozen: Victim,
+        place: Place,
+    ) -> anyhow::Result<Instant> {
+        self.come_to(place)?;
+        let process = self.process(frozen)?;
+        self.get_into(place)?;
+        let at = Instant::now();
+        ensure!(process.kill(Signal::STOP)?, "the {frozen} was dead already");
+        self.supervisor.process.kill(Signal::KILL)?;
+        let thaw = (fault != Fault::FreezeForGood).then(|| thaw(process, FREEZE));
+        self.restart_supervisor()?;
+        self.settle()?;
+        if let Some(thaw) = thaw {
+            thaw.join().ok().context("the thaw failed")??;
+        }
+        Ok(at)
+    }
+
     /// Strikes at a moment that nobody waits for: the supervisor goes on meanwhile.
     fn strike_at(
         &mut self,
@@ -161,10 +194,17 @@ impl Play<'_> {
         self.supervisor
             .order(&order(Place::Moment(phase, moment)))?;
         self.supervisor.reach(phase)?;
+        let entered = Instant::now();
         let process = self.process(victim)?;
         let at = Instant::now();
+        // A probation does not wait for anybody to go on.
+        let from = if phase == Phase::Probation {
+            entered
+        } else {
+            at
+        };
         let striking = thread::spawn(move || {
-            thread::sleep(moment);
+            thread::sleep((from + moment).saturating_duration_since(Instant::now()));
             // A process that has ended by then is not hit, and the handoff is one like others.
             if fault == Fault::Kill {
                 return process.kill(Signal::KILL);
@@ -229,6 +269,10 @@ impl Play<'_> {
         }
         match place {
             Place::Idle | Place::Moment(..) => Ok(()),
+            Place::Waiting => {
+                self.supervisor.order(&order)?;
+                self.supervisor.reach(Phase::Draining)
+            }
             Place::Entry(phase) | Place::Middle(phase) => {
                 self.supervisor.order(&order)?;
                 self.supervisor.reach(phase)
@@ -248,6 +292,11 @@ impl Play<'_> {
                 self.supervisor.go()?;
                 thread::sleep(MIDDLE);
             }
+            Place::Waiting => {
+                self.supervisor.go()?;
+                thread::sleep(MIDDLE);
+                ensure!(!self.world.is_committed(), "the hook has ended already");
+            }
             Place::Hook => {
                 let hook = (self.process(Victim::Successor)?.pid, "committed".to_owned());
                 let begun = wait_until(|| {
@@ -266,7 +315,7 @@ impl Play<'_> {
         match place {
             Place::Idle | Place::Hook | Place::After | Place::Moment(..) => return Ok(()),
             Place::Entry(_) => self.supervisor.go()?,
-            Place::Middle(_) => {}
+            Place::Middle(_) | Place::Waiting => {}
         }
         let ended = self.supervisor.finish()?;
         self.note(&ended);

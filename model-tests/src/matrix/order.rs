@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Parser;
 use handoff_std::HealthCheck;
 
-use super::case::Victim;
+use super::case::{Runtime, Victim};
 
 /// Answers a phase, which goes on.
 pub(super) const GO: &str = "go";
@@ -27,6 +27,9 @@ pub(super) struct Setup {
     pub(super) dir: PathBuf,
     /// Where the daemon is to listen.
     pub(super) address: SocketAddr,
+    /// What the daemon is built on.
+    #[arg(long)]
+    pub(super) runtime: Runtime,
     /// Who speaks version 1 alone.
     #[arg(long)]
     pub(super) old: Option<Victim>,
@@ -56,6 +59,12 @@ pub(super) struct Handoff {
     /// From `PrepareHandoff` to Ready.
     #[arg(long, default_value_t = 4000)]
     deadline_ms: u64,
+    /// How long the incumbent may drain.
+    #[arg(long, default_value_t = 2000)]
+    drain_grace_ms: u64,
+    /// Kill an incumbent that misses its deadline (`C10`).
+    #[arg(long)]
+    pub(super) kill_stuck: bool,
     /// The program of the health check.
     #[arg(long)]
     check: Option<PathBuf>,
@@ -88,6 +97,10 @@ impl Handoff {
 
     pub(super) const fn deadline(&self) -> Duration {
         Duration::from_millis(self.deadline_ms)
+    }
+
+    pub(super) const fn drain_grace(&self) -> Duration {
+        Duration::from_millis(self.drain_grace_ms)
     }
 
     pub(super) fn health(&self) -> Option<HealthCheck> {

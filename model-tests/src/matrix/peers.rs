@@ -11,6 +11,8 @@ use handoff_core::wire::{HandoffId, MAX_FRAME_LEN, Message, encode};
 
 /// How long a peer waits for a Hello.
 const HELLO: Duration = Duration::from_secs(5);
+/// How often one asks that reads no answer.
+const QUESTIONS: usize = 200;
 /// The pause between two bytes of one that drips.
 const DRIP: Duration = Duration::from_millis(20);
 
@@ -23,7 +25,7 @@ impl Peers {
     /// # Errors
     /// When it cannot do so.
     pub(super) fn silent_after_ack(control: &Path) -> anyhow::Result<Self> {
-        Ok(Self(vec![acknowledged(control, 1)?]))
+        Ok(Self(vec![acknowledged(control, 1, 1)?]))
     }
 
     /// One that asks for a drain and then is silent; it announces this deadline.
@@ -31,10 +33,11 @@ impl Peers {
     /// # Errors
     /// When it cannot do so.
     pub(super) fn silent_after_prepare(control: &Path, deadline: Duration) -> anyhow::Result<Self> {
-        let mut stream = acknowledged(control, 1)?;
+        let mut stream = acknowledged(control, 1, 1)?;
         let deadline_ms = u64::try_from(deadline.as_millis())?;
         send(
             &mut stream,
+            1,
             &Message::PrepareHandoff {
                 id: id(1),
                 successor_pid: std::process::id(),
@@ -45,7 +48,8 @@ impl Peers {
         Ok(Self(vec![stream]))
     }
 
-    /// Many: silent ones, some of which acknowledged, some that send garbage and some that drip.
+    /// Many: silent ones, some of which acknowledged, some that send garbage, some that drip, and some that
+    /// ask and ask for listeners and for the status, and read no answer.
     ///
     /// # Errors
     /// When they cannot even connect.
@@ -55,7 +59,7 @@ impl Peers {
             peers.push(UnixStream::connect(control)?);
         }
         for number in 0..10 {
-            peers.push(acknowledged(control, number)?);
+            peers.push(acknowledged(control, 1, number)?);
         }
         let oversized = header(MAX_FRAME_LEN + 1)?;
         for bytes in [
@@ -69,7 +73,7 @@ impl Peers {
             peers.push(liar);
         }
         for number in 20..24 {
-            let mut dripping = acknowledged(control, number)?;
+            let mut dripping = acknowledged(control, 1, number)?;
             peers.push(dripping.try_clone()?);
             thread::spawn(move || {
                 let mut goes_on =
@@ -79,6 +83,15 @@ impl Peers {
                     goes_on = dripping.write_all(&[0]).is_ok();
                 }
             });
+        }
+        for number in 30..34 {
+            let mut asking = acknowledged(control, 2, number)?;
+            // It may be turned away in the middle of it.
+            let _ = (0..QUESTIONS).try_for_each(|_| {
+                send(&mut asking, 2, &Message::ListenersRequest)?;
+                send(&mut asking, 2, &Message::StatusRequest)
+            });
+            peers.push(asking);
         }
         Ok(Self(peers))
     }
@@ -93,8 +106,8 @@ impl Drop for Peers {
     }
 }
 
-/// Connects, waits for Hello and acknowledges it.
-fn acknowledged(control: &Path, number: u8) -> anyhow::Result<UnixStream> {
+/// Connects, waits for Hello and acknowledges it, in this version.
+fn acknowledged(control: &Path, version: u16, number: u8) -> anyhow::Result<UnixStream> {
     let mut stream = UnixStream::connect(control)?;
     stream.set_read_timeout(Some(HELLO))?;
     let mut length = [0; 4];
@@ -104,17 +117,18 @@ fn acknowledged(control: &Path, number: u8) -> anyhow::Result<UnixStream> {
     stream.read_exact(&mut vec![0; length])?;
     send(
         &mut stream,
+        version,
         &Message::HelloAck {
-            version: 1,
+            version,
             id: id(number),
         },
     )?;
     Ok(stream)
 }
 
-fn send(stream: &mut UnixStream, message: &Message<'_>) -> anyhow::Result<()> {
+fn send(stream: &mut UnixStream, version: u16, message: &Message<'_>) -> anyhow::Result<()> {
     let mut room = [0; 256];
-    let count = encode(1, message, &mut room).map_err(|error| anyhow!("{error}"))?;
+    let count = encode(version, message, &mut room).map_err(|error| anyhow!("{error}"))?;
     stream.write_all(room.get(..count).unwrap_or_default())?;
     Ok(())
 }

@@ -18,9 +18,19 @@ const ON_PROBATION: &str = "not committed yet";
 const PAUSE: Duration = Duration::from_millis(100);
 
 impl Play<'_> {
-    /// Somebody serves, and all have their listener. No clients are connected.
+    /// The right one serves, and all have their listener. No clients are connected.
     pub(super) fn check_scene(&self) -> anyhow::Result<()> {
         let server = self.world.server()?;
+        let afresh = self.findings.outcome.contains("started afresh");
+        ensure!(
+            !afresh || self.case.spares_a_daemon() != Some(true),
+            "a daemon was started, though one was left to serve"
+        );
+        ensure!(
+            server == self.incumbent || !self.case.brings_incumbent_back(),
+            "the incumbent is not back, pid {} serves",
+            server.pid
+        );
         if server == self.incumbent {
             // Whatever the fault opened has to be closed again.
             check_descriptors(server, self.descriptors)?;
@@ -83,16 +93,24 @@ impl Play<'_> {
     }
 }
 
-/// No process has come back to serve once a younger one was told that nobody could.
+/// No process has come back to serve once a younger one was told that nobody could; and each was told once.
 fn check_hooks(hooks: &[(u32, String)]) -> anyhow::Result<()> {
     let age = |pid: u32| {
         let born = |(other, hook): &(u32, String)| *other == pid && hook == "born";
         hooks.iter().position(born)
     };
     let mut youngest = None;
-    for (pid, hook) in hooks {
+    for line in hooks {
+        let (pid, hook) = line;
         match &**hook {
-            "committed" => youngest = youngest.max(age(*pid)),
+            "committed" => {
+                let times = hooks.iter().filter(|other| *other == line).count();
+                ensure!(
+                    times == 1,
+                    "pid {pid} was committed {times} times: {hooks:?}"
+                );
+                youngest = youngest.max(age(*pid));
+            }
             "resume" => ensure!(
                 age(*pid) >= youngest,
                 "pid {pid} came back, though a younger process was committed: {hooks:?}"
@@ -117,11 +135,12 @@ mod tests {
     }
 
     #[test]
-    fn only_a_process_that_was_replaced_for_good_may_not_come_back() {
+    fn who_was_replaced_for_good_may_not_come_back() {
         let start = [(7, "born"), (7, "committed"), (5, "born")];
         let with = |more: &[(u32, &str)]| check(&[&start[..], more].concat());
         assert!(with(&[(7, "resume"), (5, "committed")]));
         assert!(with(&[(5, "committed"), (5, "resume")]));
         assert!(!with(&[(5, "committed"), (7, "resume")]));
+        assert!(!with(&[(5, "committed"), (5, "committed")]));
     }
 }

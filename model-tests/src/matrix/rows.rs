@@ -36,12 +36,12 @@ const LONG: [Phase; 5] = [
 const STRETCHES: [(Phase, Duration, Duration, u32); 3] = [
     // From the seal to the commit.
     (Phase::Sealing, Duration::ZERO, Duration::from_millis(1), 14),
-    // The end of a probation of 10 ms, and what follows it.
+    // The end of a probation of 60 ms, and what follows it.
     (
         Phase::Probation,
-        Duration::from_millis(9),
-        Duration::from_micros(500),
-        8,
+        Duration::from_micros(57_600),
+        Duration::from_micros(300),
+        14,
     ),
     // Commit to both.
     (
@@ -77,6 +77,22 @@ impl Case {
                 !alone && first.is_there(**place) && second.is_there(**place)
             });
             cases.extend(there.map(|place| Self::TwoKills([first, second], *place)));
+        }
+        for frozen in [Victim::Incumbent, Victim::Successor] {
+            let there = places.iter().filter(|place| frozen.is_there(**place));
+            cases.extend(there.map(|place| Self::KillBeside(Fault::Freeze, frozen, *place)));
+        }
+        // Somebody has to be left who can take over, once the next supervisor has killed it.
+        for place in [
+            Place::Middle(Phase::Sealing),
+            Place::Entry(Phase::Opening),
+            Place::Middle(Phase::Opening),
+        ] {
+            cases.push(Self::KillBeside(
+                Fault::FreezeForGood,
+                Victim::Successor,
+                place,
+            ));
         }
         for (phase, first, step, count) in STRETCHES {
             for number in 0..count {
@@ -121,6 +137,7 @@ impl Case {
             Self::Fault(Kill, Successor, Middle(Opening)),
             Self::Fault(Kill, Successor, Middle(Probation)),
             Self::Fault(Kill, Successor, Entry(Committing)),
+            Self::Fault(Kill, Successor, Place::Waiting),
             Self::Fault(Kill, Successor, Place::Hook),
             Self::Fault(Kill, Successor, After),
             Self::Fault(Hiccup, Supervisor, Entry(Opening)),
@@ -135,6 +152,7 @@ impl Case {
             Self::TwoKills([Supervisor, Incumbent], Middle(Draining)),
             Self::TwoKills([Supervisor, Successor], Middle(Probation)),
             Self::TwoKills([Incumbent, Successor], Entry(Opening)),
+            Self::KillBeside(Freeze, Successor, Middle(Opening)),
             Self::Rollback(Middle(Probation)),
             Self::Check(Check::Sick),
             Self::Check(Check::Hangs),
@@ -142,6 +160,24 @@ impl Case {
             Self::FullDisk,
             Self::SilentAfterPrepare,
             Self::Hostile,
+        ]
+    }
+
+    /// A few, each of which takes a daemon another way: to see that a second adapter goes there, too.
+    pub fn few() -> Vec<Self> {
+        use Fault::{Freeze, Kill};
+        use Phase::{Committing, Draining, Opening, Probation, Sealing};
+        use Place::{Entry, Middle};
+        use Victim::{Incumbent, Successor, Supervisor};
+        vec![
+            Self::Fault(Kill, Supervisor, Middle(Opening)),
+            Self::Fault(Kill, Supervisor, Entry(Committing)),
+            Self::Fault(Kill, Incumbent, Middle(Sealing)),
+            Self::Fault(Kill, Successor, Middle(Probation)),
+            Self::Fault(Freeze, Incumbent, Middle(Draining)),
+            Self::OldFault(Successor, Kill, Successor, Middle(Opening)),
+            Self::Hook(Hook::DrainHangs),
+            Self::Hook(Hook::SealPanics),
         ]
     }
 }
@@ -163,7 +199,7 @@ fn places() -> Vec<Place> {
             places.push(Place::Middle(phase));
         }
     }
-    places.extend([Place::Hook, Place::After]);
+    places.extend([Place::Waiting, Place::Hook, Place::After]);
     places
 }
 
@@ -231,7 +267,7 @@ impl Check {
 }
 
 impl Hook {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::WarmUpFails,
         Self::WarmUpHangs,
         Self::WarmUpDies,
@@ -240,6 +276,7 @@ impl Hook {
         Self::DrainFails,
         Self::DrainPanics,
         Self::DrainHangs,
+        Self::DrainHangsUntilKilled,
         Self::SealFails,
         Self::SealPanics,
     ];

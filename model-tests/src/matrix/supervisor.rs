@@ -49,8 +49,6 @@ pub(super) const SUPERVISOR: &str = "supervise-row";
 pub(super) const RESP: &str = "resp";
 /// The protocol's times in a row, in percent of the real ones.
 pub(super) const TIMES_PERCENT: u32 = 10;
-/// How long the incumbent may drain.
-const DRAIN_GRACE: Duration = Duration::from_secs(2);
 
 /// Is the supervisor of a row, until standard input ends. The arguments begin with [`SUPERVISOR`].
 pub(super) fn supervise(args: &[OsString]) -> ExitCode {
@@ -168,10 +166,11 @@ impl Row {
     fn hand_over(&mut self, order: Handoff) -> anyhow::Result<(&'static str, String)> {
         let report = self.supervisor.handoff(&HandoffSpec {
             deadline: order.deadline(),
-            drain_grace: DRAIN_GRACE,
+            drain_grace: order.drain_grace(),
             warmup_deadline: order.warm_up(),
             probation: order.probation(),
             health: order.health(),
+            kill_stuck_incumbent: order.kill_stuck,
             ..HandoffSpec::new(daemon(&self.setup, &order.version, order.args)?)
         });
         match report {
@@ -209,15 +208,15 @@ impl Row {
             address: ListenAddress::Tcp(self.setup.address),
             options: ListenOptions::default(),
         };
-        let kept = match ask::listeners_with(&self.files.control, &times(&self.setup)) {
-            Ok(kept) => kept.into_iter().find(|kept| wanted.matches(kept)),
-            Err(error) => {
-                self.missing = Some(error.to_string());
-                None
-            }
+        let kept = ask::listeners_with(&self.files.control, &times(&self.setup));
+        let kept = kept.map(|kept| kept.into_iter().find(|kept| wanted.matches(kept)));
+        let (listener, why) = match kept {
+            Ok(listener) => (listener, "the daemon does not have it".into()),
+            Err(error) => (None, error.to_string()),
         };
-        if let Some(listener) = kept.or_else(|| wanted.bind().ok()) {
-            self.listen(listener.fd);
+        match listener.map_or_else(|| wanted.bind(), Ok) {
+            Ok(listener) => self.listen(listener.fd),
+            Err(error) => self.missing = Some(format!("{why}; {error}")),
         }
     }
 
@@ -282,6 +281,8 @@ fn daemon(setup: &Setup, version: &str, more: Vec<OsString>) -> anyhow::Result<S
         files.hooks.into(),
         "--listen".into(),
         setup.address.to_string().into(),
+        "--runtime".into(),
+        setup.runtime.to_string().into(),
         "--tag".into(),
         version.into(),
         "--times-percent".into(),

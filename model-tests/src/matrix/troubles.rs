@@ -38,7 +38,9 @@ impl Hook {
             Self::WarmUpDies => &["--", "--die-in-warm-up"],
             Self::OpenFails => &["--", "--fail", "open"],
             Self::OpenHangs => &["--deadline-ms", "800", "--", "--open-delay-ms", FOREVER_MS],
-            Self::DrainHangs => &["--deadline-ms", "800"],
+            // Sooner than the deadline of it all, at which the incumbent gives up by itself.
+            Self::DrainHangs => &["--drain-grace-ms", "800"],
+            Self::DrainHangsUntilKilled => &["--drain-grace-ms", "800", "--kill-stuck"],
             Self::DrainFails | Self::DrainPanics | Self::SealFails | Self::SealPanics => &[],
         }
     }
@@ -53,7 +55,7 @@ impl Hook {
             | Self::OpenHangs => None,
             Self::DrainFails => Some(vec!["--fail", "drain"]),
             Self::DrainPanics => Some(vec!["--panic", "drain"]),
-            Self::DrainHangs => Some(vec!["--ignore-drain-deadline"]),
+            Self::DrainHangs | Self::DrainHangsUntilKilled => Some(vec!["--ignore-drain-deadline"]),
             Self::SealFails => Some(vec!["--fail", "seal"]),
             Self::SealPanics => Some(vec!["--panic", "seal"]),
         }
@@ -87,9 +89,11 @@ impl Play<'_> {
                 drop(peers);
                 Ok(at)
             }
-            Case::Fault(..) | Case::OldFault(..) | Case::TwoKills(..) | Case::Rollback(_) => {
-                bail!("not a trouble of its own")
-            }
+            Case::Fault(..)
+            | Case::OldFault(..)
+            | Case::TwoKills(..)
+            | Case::KillBeside(..)
+            | Case::Rollback(_) => bail!("not a trouble of its own"),
         }
     }
 
@@ -143,7 +147,7 @@ impl Play<'_> {
         Ok(at)
     }
 
-    /// A handoff in which a hook goes wrong is rolled back. An incumbent whose hook it is, is not to be
+    /// A handoff in which a hook goes wrong is rolled back, or the incumbent killed. An incumbent whose hook it is, is not to be
     /// handed over ever, so it is replaced otherwise.
     fn break_hook(&mut self, hook: Hook) -> anyhow::Result<Instant> {
         let at = Instant::now();
@@ -151,6 +155,10 @@ impl Play<'_> {
         order.extend(hook.of_successor());
         let ended = self.supervisor.perform(&order)?;
         self.note(&ended);
+        if hook == Hook::DrainHangsUntilKilled {
+            ensure!(ended.kind == "committed", "not committed: {}", ended.text());
+            return Ok(at);
+        }
         self.check_rolled_back()?;
         if hook.of_incumbent().is_some() {
             self.await_write()?;

@@ -28,7 +28,7 @@ impl World {
             identity: self.identity(at),
             versions: self.versions(at),
             bound,
-            on_probation: on_probation && !self.without(Mutation::OnProbation),
+            on_probation,
             hello: seconds(2),
             heartbeat: seconds(2),
             wire_slack: if waits { NEVER } else { seconds(1) },
@@ -69,7 +69,6 @@ impl World {
             patience: seconds(8),
             host_limit: seconds(8),
             table: self.tables(at).successor,
-            ..SuccessorConfig::default()
         };
         let process = &mut self.processes[at];
         process.body = Body::Successor(Arc::new(SuccessorMachine::new(config)));

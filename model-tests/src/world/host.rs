@@ -84,7 +84,6 @@ impl World {
             Call::ColdStart if self.lock.is_none() && self.can_listen(at) => {
                 Result::Started(self.next_pid())
             }
-            Call::ColdStart => Result::Failed,
             Call::Probe(entry) => Result::Scene(Scene {
                 incumbent_alive: entry.is_some_and(|entry| self.pid_lives(entry.incumbent.pid)),
                 successor_alive: entry.is_some_and(|entry| self.pid_lives(entry.successor.pid)),
@@ -97,7 +96,7 @@ impl World {
             {
                 Result::Listeners
             }
-            Call::ListListeners => Result::Failed,
+            Call::ColdStart | Call::ListListeners => Result::Failed,
             Call::Snapshot => Result::Snapshot,
             Call::Resume
             | Call::WarmUp

@@ -30,7 +30,7 @@ pub(crate) enum End {
 const PUBLISHED_PATIENCE: Duration = Duration::from_secs(2);
 
 impl World {
-    pub(crate) fn end(&mut self, at: usize, end: End) {
+    pub(crate) fn end(&mut self, at: usize, end: &End) {
         match end {
             End::Commit => self.exit(at),
             End::Leave => {
@@ -52,8 +52,8 @@ impl World {
                 self.faults += 1;
                 self.exit(at);
             }
-            End::Settled(verdict) => self.judge(at, verdict),
-            End::Task(outcome) => self.task_ended(at, &outcome),
+            End::Settled(verdict) => self.judge(at, *verdict),
+            End::Task(outcome) => self.task_ended(at, outcome),
         }
     }
 

@@ -140,6 +140,7 @@ pub(crate) enum Result {
 
 /// An operation that was started and is not reported yet.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct Pending {
     pub(crate) op: u32,
     pub(crate) call: Call,

@@ -237,7 +237,7 @@ impl World {
                 let at = usize::from(at);
                 let process = &self.processes[at];
                 if self.gives_up(at) {
-                    self.end(at, End::Leave);
+                    self.end(at, &End::Leave);
                 } else if process.due.is_some_and(|due| due <= self.now) {
                     self.input(at, Input::Deadline);
                 } else {
@@ -307,7 +307,7 @@ impl World {
         let pending = self.processes[at].pending.remove(op);
         let result = pending.result.expect("it took effect");
         if pending.call == Call::Open && self.cannot_say_ready(at) {
-            return self.end(at, End::Leave);
+            return self.end(at, &End::Leave);
         }
         // A process that decides to leave on what it hears now may do so: its own part failed or took too long, or it has
         // seen that another lives, and it cannot know that that one dies in this very moment.

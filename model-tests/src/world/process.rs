@@ -108,7 +108,7 @@ impl World {
             }
             Err((words, end)) => {
                 self.note(|world| Event::Ended(world.called(at), words));
-                self.end(at, end);
+                self.end(at, &end);
             }
         }
     }

@@ -56,9 +56,8 @@ impl World {
             conn.is_some_and(|conn| conn.open[0] && self.is_handing_over(conn.ends[0]))
         };
         let cold = |process: &Process| {
-            let machine = match &process.body {
-                Body::Successor(machine) => machine,
-                _ => return false,
+            let Body::Successor(machine) = &process.body else {
+                return false;
             };
             let warming = [Phase::Greeting, Phase::Warming].contains(&machine.state().phase());
             warming && !process.old && driven(process)

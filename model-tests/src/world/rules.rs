@@ -63,8 +63,6 @@ pub enum Mutation {
     CommitsEarly,
     /// A supervisor says Commit to the successor as soon as that to the incumbent is written.
     CommitsAtOnce,
-    /// An incumbent on probation does not refuse a handoff.
-    OnProbation,
     /// A sealed incumbent does not look for the lock when the deadline has passed.
     Checking,
     /// An incumbent does not mind a supervisor of version 2 that is silent, as long as the deadline has
@@ -92,7 +90,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 35] = [
         Self::C1,
         Self::C2,
         Self::C2GivesUp,
@@ -117,7 +115,6 @@ impl Mutation {
         Self::C6Probation,
         Self::CommitsEarly,
         Self::CommitsAtOnce,
-        Self::OnProbation,
         Self::Checking,
         Self::C11Silence,
         Self::SilentSupervisor,

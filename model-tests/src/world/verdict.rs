@@ -61,6 +61,12 @@ impl World {
         self.serves() && self.equipped() && self.rests() || self.daemon(Life::Frozen)
     }
 
+    /// Whether there is nothing to wait for: all is well, or it is a process of the published version that
+    /// keeps it from being so.
+    pub fn is_settled(&self) -> bool {
+        self.is_well() || self.is_the_published_versions_fault()
+    }
+
     /// Whether no supervisor that could go on is at work.
     fn rests(&self) -> bool {
         let works = |process: &Process| {

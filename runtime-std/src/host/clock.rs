@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// clock after that do not move it.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
+    now: fn() -> Instant,
     started: Instant,
     unix_nanos: u64,
 }
@@ -14,19 +15,27 @@ pub struct Clock {
 impl Clock {
     /// A clock that starts now.
     pub fn new() -> Self {
+        Self::of(Instant::now)
+    }
+
+    /// A clock that starts now and goes as `now` says: for a runtime whose time can be stopped in
+    /// tests.
+    pub fn of(now: fn() -> Instant) -> Self {
         // A system clock before 1970 is broken, and a clock that starts at zero serves as well.
         let since_epoch = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         Self {
-            started: Instant::now(),
+            now,
+            started: now(),
             unix_nanos: u64::try_from(since_epoch.as_nanos()).unwrap_or(0),
         }
     }
 
     /// Nanoseconds since the Unix epoch, as this clock counts them. Never goes back.
     pub fn now_nanos(&self) -> u64 {
-        let elapsed = u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let elapsed = (self.now)().saturating_duration_since(self.started);
+        let elapsed = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
         self.unix_nanos.saturating_add(elapsed)
     }
 

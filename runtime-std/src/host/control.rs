@@ -89,7 +89,7 @@ impl StagedControl {
     /// # Errors
     /// With the staged socket, so that it can be tried again.
     pub fn publish(mut self) -> Result<ControlListener, Box<(Self, ControlError)>> {
-        let path = &self.listener.path;
+        let path = &self.listener.file.path;
         let renamed = refuse_other_files(path).and_then(|()| {
             fs::rename(&self.temp.path, path)
                 .map_err(|e| ControlError::new(path, "rename a socket to", e))
@@ -104,15 +104,60 @@ impl StagedControl {
     }
 }
 
+/// The file of a control socket: its path, and how it is told from the socket of another process
+/// that has been renamed over it.
+#[derive(Debug, Clone)]
+pub struct ControlFile {
+    path: PathBuf,
+    /// Device and inode.
+    node: (u64, u64),
+}
+
+impl ControlFile {
+    /// The control path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whose socket the control path leads to now.
+    ///
+    /// # Errors
+    /// See [`knock`].
+    pub fn owner(&self) -> io::Result<PathOwner> {
+        if self.is_in_place() {
+            Ok(PathOwner::Ours)
+        } else {
+            knock(&self.path)
+        }
+    }
+
+    /// Remove the control path if it still leads here, and say whether it did.
+    ///
+    /// Between the look and the removal another process could rename its own socket into place. Only
+    /// a process with a claim to L does, so call this while L is held.
+    ///
+    /// # Errors
+    /// Whatever the system says to the removal.
+    pub fn unlink_if_ours(&self) -> io::Result<bool> {
+        let ours = self.is_in_place();
+        if ours {
+            fs::remove_file(&self.path)?;
+        }
+        Ok(ours)
+    }
+
+    fn is_in_place(&self) -> bool {
+        fs::symlink_metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == self.node)
+    }
+}
+
 /// The control socket, in place. Dropping it closes it and leaves the file where it is: it may be a
 /// successor's by now. A daemon that stops for good calls
-/// [`unlink_if_ours`](Self::unlink_if_ours).
+/// [`ControlFile::unlink_if_ours`].
 #[derive(Debug)]
 pub struct ControlListener {
     socket: UnixListener,
-    path: PathBuf,
-    /// Device and inode of the socket's file.
-    file: (u64, u64),
+    file: ControlFile,
     /// A descriptor kept for bad times: given up so that a supervisor can be let in although the
     /// daemon's clients use up all others.
     spare: Option<OwnedFd>,
@@ -135,8 +180,10 @@ impl ControlListener {
         let listener = Self {
             spare: reserve(&socket),
             socket,
-            path: path.to_path_buf(),
-            file: (file.dev(), file.ino()),
+            file: ControlFile {
+                path: path.to_path_buf(),
+                node: (file.dev(), file.ino()),
+            },
         };
         Ok(StagedControl { listener, temp })
     }
@@ -149,36 +196,9 @@ impl ControlListener {
         Self::stage(path)?.publish().map_err(|failed| failed.1)
     }
 
-    /// The control path.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Whose socket the control path leads to now.
-    ///
-    /// # Errors
-    /// See [`knock`].
-    pub fn owner(&self) -> io::Result<PathOwner> {
-        match fs::symlink_metadata(&self.path) {
-            Ok(found) if (found.dev(), found.ino()) == self.file => Ok(PathOwner::Ours),
-            _ => knock(&self.path),
-        }
-    }
-
-    /// Remove the control path if it still leads here, and say whether it did.
-    ///
-    /// Between the look and the removal another process could rename its own socket into place. Only
-    /// a process with a claim to L does, so call this while L is held.
-    ///
-    /// # Errors
-    /// Whatever the system says to the removal.
-    pub fn unlink_if_ours(&self) -> io::Result<bool> {
-        let ours = fs::symlink_metadata(&self.path)
-            .is_ok_and(|found| (found.dev(), found.ino()) == self.file);
-        if ours {
-            fs::remove_file(&self.path)?;
-        }
-        Ok(ours)
+    /// The file that it was bound to.
+    pub const fn file(&self) -> &ControlFile {
+        &self.file
     }
 
     /// Accept one connection, without waiting. `also_allowed` are the user ids that may talk to us

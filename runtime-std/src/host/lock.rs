@@ -16,6 +16,10 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
+mod keeper;
+
+pub use keeper::LockKeeper;
+
 const LOCK_FILE: &str = ".handoff.lock";
 const PID_FILE: &str = ".handoff.pidfile";
 

@@ -1,5 +1,5 @@
-//! The Unix things that every adapter needs, once: nothing here knows the protocol's messages or an
-//! event loop, and nothing here waits unless its name says so.
+//! What every adapter needs, once: the Unix things, and the [`engine`] that a loop is built around.
+//! Nothing here knows an event loop, and nothing here waits unless its name says so.
 //!
 //! | file | what it holds |
 //! |---|---|
@@ -14,6 +14,10 @@
 //! | [`journal`] | the file that lets a restarted supervisor know what was in flight |
 //! | [`user`] | the user that a daemon runs as |
 //! | [`clock`] | monotonic time that reads as Unix time |
+//! | [`engine`] | a machine with its sockets: all of a loop but the waiting |
+//! | [`identity`] | what a process says in its Hello |
+//! | [`observer`] | calls the user's observer |
+//! | [`supervise`] | a supervisor's operations, its report and its watch over a probation |
 //!
 //! Linux is where all of it runs and is tested. What only Linux has (pidfds, `/proc`) sits in
 //! [`process`] and [`journal::boot_id`], each with a portable second side.
@@ -21,22 +25,29 @@
 pub mod clock;
 pub mod control;
 pub mod descriptors;
+pub mod engine;
+pub mod identity;
 pub mod inherit;
 pub mod journal;
 pub mod listen;
 pub mod lock;
+pub mod observer;
+mod panic;
 pub mod peer;
 pub mod process;
 mod socket;
 pub mod spawn;
+pub mod supervise;
 pub mod user;
 
 pub use clock::Clock;
-pub use control::{Accept, ControlError, ControlListener, StagedControl};
+pub use control::{Accept, ControlError, ControlFile, ControlListener, StagedControl};
 pub use inherit::{InheritError, Inherited, InheritedListeners, KeptListener, kept_listeners};
 pub use journal::{JournalFile, boot_id};
 pub use listen::{ListenAddress, ListenError, ListenOptions, ListenSpec, NamedListener};
-pub use lock::{DataDirLock, LockError};
+pub use lock::{DataDirLock, LockError, LockKeeper};
+pub use observer::Observer;
+pub use panic::panic_text;
 pub use peer::{PeerCredentials, uid_allowed};
 pub use process::{Process, Signal, Watch, Watching};
 pub use spawn::{SpawnError, SpawnSpec, Spawned};

@@ -7,6 +7,8 @@
 use std::io;
 use std::os::fd::AsFd;
 
+use super::Process;
+
 /// The process at the other end of a Unix socket, as it was when it connected (or listened).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PeerCredentials {
@@ -23,6 +25,12 @@ impl PeerCredentials {
     /// Whatever the system says when `socket` is not a connected Unix socket.
     pub fn of(socket: &impl AsFd) -> io::Result<Self> {
         read(socket)
+    }
+
+    /// Which process it is, as far as that can be found out.
+    pub fn process(&self) -> handoff_core::op::Process {
+        let process = self.pid.and_then(Process::of);
+        process.map(Into::into).unwrap_or_default()
     }
 }
 

@@ -7,16 +7,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
 use std::thread::{self, JoinHandle};
 
-use handoff_core::op::{self, OpId, OpenReport, Operation, Ticket, Verdict};
+use handoff_core::op::{self, OpId, Operation, Ticket, Verdict};
 use handoff_core::successor::Phase;
-use handoff_core::wire::{Message, Names, Revisions};
+use handoff_core::wire::Message;
 use handoff_core::{Observation, SuccessorOp, SuccessorOutcome};
 
 use super::{Readiness, SuccessorError};
 use crate::driver::{Call, Caller, Driver, Ended, Flow, Host, Links};
-use crate::host::{ControlListener, StagedControl};
-use crate::incumbent::{plain, try_lock};
-use crate::lock_keeper::LockKeeper;
+use crate::host::engine::{failed, opened, successor_heard, successor_saw, tried_lock, value};
+use crate::host::{ControlListener, LockKeeper, StagedControl};
 
 /// What the control thread has reached.
 pub(super) enum Milestone {
@@ -169,11 +168,11 @@ impl<K: Operation + 'static> Awaited<K> {
             return;
         };
         if let Some(ticket) = self.ticket.take() {
-            control.caller.call(Call::Ended(failure(ticket, why)));
+            control.caller.call(Call::Ended(failed(ticket, why)));
         }
         loop {
             if let Some(ticket) = self.begun.take() {
-                control.caller.call(Call::Ended(failure(ticket, why)));
+                control.caller.call(Call::Ended(failed(ticket, why)));
             }
             match control.milestones.recv() {
                 Ok(Milestone::Begun(ticket)) => self.begun = Some(ticket),
@@ -188,7 +187,7 @@ impl Awaited<op::WarmUp> {
     /// The daemon is warm.
     pub(super) fn warm(mut self) -> Result<(Control, Option<Ticket<op::Open>>), SuccessorError> {
         let begun = self.begun.take();
-        let control = self.end(|ticket| plain(ticket, Ok(())))?;
+        let control = self.end(|ticket| value(ticket, Ok(())))?;
         match begun {
             Some(ticket) => Ok((control, Some(ticket))),
             None => control.begun_already().map(|begun| (control, begun)),
@@ -199,16 +198,7 @@ impl Awaited<op::WarmUp> {
 impl Awaited<op::Open> {
     /// The daemon is ready.
     pub(super) fn ready(self, readiness: Readiness) -> Result<Control, SuccessorError> {
-        self.end(|ticket| {
-            Box::new(move |feed| {
-                let names: Vec<&str> = readiness.listening_on.iter().map(String::as_str).collect();
-                feed(ticket.done(OpenReport {
-                    listening_on: Names::from(&*names),
-                    healthy: readiness.healthy,
-                    revisions: Revisions::from(&*readiness.revisions),
-                }));
-            })
-        })
+        self.end(|ticket| opened(ticket, readiness))
     }
 }
 
@@ -216,11 +206,6 @@ impl<K: Operation + 'static> Drop for Awaited<K> {
     fn drop(&mut self) {
         self.fail(self.words);
     }
-}
-
-fn failure<K: Operation + 'static>(ticket: Ticket<K>, why: &str) -> Ended {
-    let why = why.to_owned();
-    Box::new(move |feed| feed(ticket.failed(&why)))
 }
 
 struct SuccessorHost {
@@ -239,6 +224,10 @@ impl SuccessorHost {
     }
 
     fn publish(&mut self) -> Result<(), String> {
+        // A rename that comes too late must not take the path from whoever holds the lock by now.
+        if self.lock.generation() == 0 {
+            return Err("the writer lock is not ours any more".into());
+        }
         let staged = self.staged.take().ok_or("no control socket was staged")?;
         self.listener = Some(staged.publish().map_err(|failed| failed.1.to_string())?);
         Ok(())
@@ -250,19 +239,19 @@ impl Host<handoff_core::Successor, 1> for SuccessorHost {
         match op {
             SuccessorOp::StagePath(ticket) => {
                 let staged = self.stage();
-                links.end(plain(ticket, staged));
+                links.end(value(ticket, staged));
             }
             // The daemon warms up and opens its data on its own thread.
             SuccessorOp::WarmUp(ticket) => drop(self.report.send(Milestone::Warming(ticket))),
-            SuccessorOp::TryLock(ticket) => links.end(try_lock(&self.lock, ticket)),
+            SuccessorOp::TryLock(ticket) => links.end(tried_lock(ticket, self.lock.try_lock())),
             SuccessorOp::Open(ticket) => drop(self.report.send(Milestone::Begun(ticket))),
             SuccessorOp::PublishPath(ticket) => {
                 let published = self.publish();
-                links.end(plain(ticket, published));
+                links.end(value(ticket, published));
             }
             SuccessorOp::Serve { ticket, .. } => {
                 drop(self.report.send(Milestone::Serving(self.listener.take())));
-                links.end(plain(ticket, Ok(())));
+                links.end(value(ticket, Ok(())));
             }
         }
     }
@@ -272,25 +261,10 @@ impl Host<handoff_core::Successor, 1> for SuccessorHost {
     }
 
     fn message(&mut self, message: &Message<'_>) {
-        match message {
-            Message::HelloAck { version: 1, .. } => tracing::info!(
-                "the supervisor speaks version 1: it may not wait until this process is warm, and does \
-                 not say when the handoff is committed"
-            ),
-            Message::HelloAck { version, .. } => tracing::debug!(version, "acknowledged"),
-            _ => {}
-        }
+        successor_heard(message);
     }
 
     fn observe(&mut self, seen: Observation<Phase>) {
-        match seen {
-            Observation::Phase(phase) => tracing::debug!(%phase, "successor"),
-            Observation::Lost(_, loss) => {
-                tracing::info!(%loss, "session with the supervisor ended");
-            }
-            Observation::Trouble(cause) => {
-                tracing::warn!(target: "handoff.abort", %cause, "trouble");
-            }
-        }
+        successor_saw(&seen);
     }
 }

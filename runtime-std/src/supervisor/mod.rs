@@ -1,62 +1,28 @@
 //! The supervisor on threads: [`Supervisor`] holds the listeners and drives one handoff at a time, on
 //! the thread that calls it.
 
-mod health;
 mod host;
-mod life;
-mod probation;
-mod report;
 
-use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
-use handoff_core::journal::{Entry, Record};
-use handoff_core::wire::HandoffId;
-use handoff_core::{SupervisorConfig, SupervisorOutcome, Task};
+use handoff_core::{SupervisorConfig, Task};
 
-pub use self::health::HealthCheck;
 use self::host::SupervisorHost;
-pub(crate) use self::host::{linked, reach};
-pub use self::probation::RollbackHandle;
-pub use self::report::{HandoffSpec, Report, SupervisorEvent};
 use crate::driver::{Driver, Flow};
-use crate::host::control::{check_path, remove_stale};
-use crate::host::process::kill_and_reap;
-use crate::host::{ControlError, JournalFile, Process, SpawnError, SpawnSpec, Spawned, boot_id};
-use crate::observer::Observer;
-
-/// How long a killed process may take to be gone.
-const DEATH: Duration = Duration::from_secs(5);
-
-/// Why a supervisor could not even begin.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SupervisorError {
-    /// The control path cannot be used.
-    #[error(transparent)]
-    Control(#[from] ControlError),
-    /// The successor's binary cannot be run. Nothing was touched.
-    #[error(transparent)]
-    Spawn(#[from] SpawnError),
-    /// The health check of a probation cannot be run. Nothing was touched.
-    #[error("the health check: {0}")]
-    HealthCheck(SpawnError),
-    /// The control loop could not be set up.
-    #[error("the control loop cannot be set up: {0}")]
-    Setup(#[from] io::Error),
-}
+use crate::host::control::check_path;
+use crate::host::supervise::{
+    HandoffSpec, Household, Report, RollbackHandle, SupervisorError, SupervisorEvent, Transcript,
+    Works,
+};
+use crate::host::{JournalFile, Observer, Process, SpawnError, SpawnSpec, Spawned};
 
 /// Holds a daemon's listeners and replaces its binary.
 ///
 /// One handoff at a time: the methods that perform one take `&mut self`.
 pub struct Supervisor {
-    control: PathBuf,
-    data_dir: PathBuf,
-    daemon: SpawnSpec,
-    listeners: Vec<(String, OwnedFd)>,
-    journal: Option<JournalFile>,
+    home: Household,
     observer: Observer<SupervisorEvent>,
     times: SupervisorConfig,
     /// The incumbent of the last handoff that committed. It may still answer for a moment.
@@ -78,11 +44,13 @@ impl Supervisor {
     ) -> Result<Self, SupervisorError> {
         check_path(control.as_ref())?;
         Ok(Self {
-            control: control.as_ref().to_path_buf(),
-            data_dir: data_dir.as_ref().to_path_buf(),
-            daemon,
-            listeners: Vec::new(),
-            journal: None,
+            home: Household {
+                control: control.as_ref().to_path_buf(),
+                data_dir: data_dir.as_ref().to_path_buf(),
+                daemon,
+                listeners: Vec::new(),
+                journal: None,
+            },
             observer: Observer::none(),
             times: SupervisorConfig::new(Task::Recover(None)),
             retired: None,
@@ -103,14 +71,15 @@ impl Supervisor {
     /// It comes after those that are there, and replaces none of them: several may share a name, and a
     /// daemon takes them in order. So no listener is closed here that somebody may be connecting to.
     pub fn add_listener(&mut self, name: impl Into<String>, listener: impl Into<OwnedFd>) {
-        self.listeners.push((name.into(), listener.into()));
+        let listener = Arc::new(listener.into());
+        self.home.listeners.push((name.into(), listener));
     }
 
     /// Keep a journal in this file, so that a restarted supervisor knows what was in flight. A tmpfs
     /// is the best place. Give every daemon a file of its own.
     #[must_use]
     pub fn with_journal(mut self, path: impl Into<PathBuf>) -> Self {
-        self.journal = Some(JournalFile::new(path));
+        self.home.journal = Some(JournalFile::new(path));
         self
     }
 
@@ -135,12 +104,12 @@ impl Supervisor {
 
     /// The binary that is started when nobody serves.
     pub const fn daemon(&self) -> &SpawnSpec {
-        &self.daemon
+        &self.home.daemon
     }
 
     /// Start this one instead when nobody serves. Nothing happens to a daemon that runs.
     pub fn set_daemon(&mut self, daemon: SpawnSpec) {
-        self.daemon = daemon;
+        self.home.daemon = daemon;
     }
 
     /// Start the daemon afresh. It fails by itself if another process holds the writer lock.
@@ -148,7 +117,7 @@ impl Supervisor {
     /// # Errors
     /// [`SpawnError`]; no process is left behind.
     pub fn cold_start(&self) -> Result<Spawned, SpawnError> {
-        self.daemon.cold_start(&self.borrow_listeners())
+        self.home.cold_start()
     }
 
     /// After a start or restart of the supervisor: find out who serves, let a handoff that was in
@@ -157,12 +126,12 @@ impl Supervisor {
     /// # Errors
     /// [`SupervisorError`]. What was found is in the report's outcome.
     pub fn recover(&mut self) -> Result<Report, SupervisorError> {
-        let entry = self.journaled();
+        let entry = self.home.journaled();
         let config = SupervisorConfig {
             task: Task::Recover(entry),
             ..self.times.clone()
         };
-        self.run(config, None)
+        self.run(&config, None)
     }
 
     /// A handle to send a successor on probation back with, from any thread. It is good for every
@@ -176,164 +145,51 @@ impl Supervisor {
     /// # Errors
     /// [`SupervisorError`] when nothing was begun. How a handoff ended is in the report's outcome.
     pub fn handoff(&mut self, spec: &HandoffSpec) -> Result<Report, SupervisorError> {
-        spec.successor.check()?;
-        let health = spec.health.as_ref().filter(|_| !spec.probation.is_zero());
-        if let Some(health) = health {
-            health.check().map_err(SupervisorError::HealthCheck)?;
-        }
-        // A run that is under way when the probation ends has all of its time.
-        let last_run = health.map_or(Duration::ZERO, |health| {
-            health.timeout.saturating_add(DEATH)
-        });
-        let mut random = [0; 16];
-        getrandom::fill(&mut random).map_err(io::Error::other)?;
-        let config = SupervisorConfig {
-            task: Task::Handoff(HandoffId::from_random(random)),
-            deadline: spec.deadline,
-            drain_grace: spec.drain_grace,
-            warmup: spec.warmup_deadline,
-            probation: spec.probation,
-            kill_stuck_incumbent: spec.kill_stuck_incumbent,
-            host_limit: self.times.host_limit.max(last_run),
-            // Once it is dead its pid may become anybody's.
-            retired: self
-                .retired
-                .filter(|process| process.is_alive())
-                .map(|process| process.pid),
-            ..self.times.clone()
-        };
-        let report = self.run(config, Some(spec))?;
+        let config = spec.configure(&self.times, self.retired)?;
+        let report = self.run(&config, Some(spec))?;
         if report.committed() {
-            self.daemon = spec.successor.clone();
+            self.home.daemon = spec.successor.clone();
         }
         Ok(report)
     }
 
     fn run(
         &mut self,
-        config: SupervisorConfig,
+        config: &SupervisorConfig,
         spec: Option<&HandoffSpec>,
     ) -> Result<Report, SupervisorError> {
-        let id = match config.task {
-            Task::Handoff(id) => Some(id),
-            Task::Recover(_) | Task::Ask(..) => None,
-        };
-        let versions = config.versions;
-        let mut driver: Driver<handoff_core::Supervisor, 2> = Driver::new(config)?;
-        let started = Instant::now();
+        let successor = spec.map(|spec| spec.successor.clone());
+        let mut driver: Driver<handoff_core::Supervisor, 2> = Driver::new(config.clone())?;
         let mut host = SupervisorHost {
-            control: &self.control,
-            data_dir: &self.data_dir,
-            daemon: &self.daemon,
-            successor: spec.map(|spec| &spec.successor),
-            listeners: self
-                .listeners
-                .iter()
-                .map(|(name, fd)| (&**name, fd.as_fd()))
-                .collect(),
-            journal: self.journal.as_ref(),
-            boot: boot_id(),
-            observer: &mut self.observer,
-            started,
-            child: None,
-            ended: None,
-            incumbent: None,
-            timeline: Vec::new(),
-            drained: None,
-            sealed: None,
-            ready: None,
-            versions,
-            incumbent_version: None,
-            successor_version: None,
+            works: Works::new(self.home.clone(), successor),
+            transcript: Transcript::new(config, &mut self.observer, &self.rollback),
             health: spec.and_then(|spec| spec.health.as_ref()),
             rollback: &self.rollback,
             watch: None,
             caller: driver.caller(),
-            clock: driver.clock(),
+            clock: driver.engine.clock(),
         };
         let flow = driver.run(&mut host);
         host.stop_watching();
         let outcome = match flow {
             Flow::Done(outcome) => outcome,
-            Flow::Stopped => return Err(io::Error::other("the control loop was stopped").into()),
+            Flow::Stopped => {
+                return Err(std::io::Error::other("the control loop was stopped").into());
+            }
         };
-        let took = started.elapsed();
-        let SupervisorHost {
-            mut child,
-            ended,
-            incumbent,
-            timeline,
-            drained,
-            sealed,
-            ready,
-            incumbent_version,
-            successor_version,
-            ..
-        } = host;
-        match outcome {
-            SupervisorOutcome::Committed { .. } => self.retired = incumbent,
-            SupervisorOutcome::ColdStarted { .. } => {}
-            // A process that was started for nothing does not stay.
-            _ => {
-                if let Some(mut child) = child.take()
-                    && let Err(error) = kill_and_reap(&mut child, DEATH)
-                {
-                    tracing::error!(pid = child.id(), %error, "a successor could not be killed");
-                }
-            }
+        let (child, ended) = host.works.finish(outcome);
+        let incumbent = host.transcript.incumbent();
+        let report = host.transcript.report(outcome, child, ended);
+        if report.committed() {
+            self.retired = incumbent;
         }
-        // What a killed successor has left beside the control path. Now, since it is no hurry.
-        if !matches!(outcome, SupervisorOutcome::Committed { .. }) {
-            remove_stale(&self.control);
-        }
-        tracing::info!(target: "handoff.outcome", %outcome, ?took);
-        Ok(Report {
-            id,
-            outcome,
-            child,
-            ended,
-            timeline,
-            took,
-            drained,
-            sealed,
-            ready,
-            incumbent_version,
-            successor_version,
-        })
-    }
-
-    fn borrow_listeners(&self) -> Vec<(&str, BorrowedFd<'_>)> {
-        self.listeners
-            .iter()
-            .map(|(name, fd)| (&**name, fd.as_fd()))
-            .collect()
-    }
-
-    /// What the journal says was in flight, in this boot.
-    fn journaled(&self) -> Option<Entry> {
-        let journal = self.journal.as_ref()?;
-        match journal.read() {
-            Ok(bytes) => {
-                let bytes = bytes?;
-                let record = Record::decode(&bytes);
-                if record.is_none() {
-                    tracing::warn!(path = %journal.path().display(), "not a journal; ignored");
-                }
-                record
-                    .filter(|record| record.boot == boot_id())
-                    .map(|record| record.entry)
-            }
-            Err(error) => {
-                tracing::warn!(path = %journal.path().display(), %error, "cannot be read");
-                None
-            }
-        }
+        Ok(report)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use handoff_core::Reason;
+    use handoff_core::{Reason, SupervisorOutcome};
 
     use super::*;
     use crate::{

@@ -63,10 +63,24 @@ fn read_json(path: &Path) -> Value {
 
 #[test]
 fn it_ends_well_and_says_so() {
+    ends_well(&[], "std");
+}
+
+#[test]
+fn with_a_daemon_on_tokio_it_ends_the_same() {
+    ends_well(&["--runtime", "tokio", "--seconds", "0.1"], "tokio");
+}
+
+fn ends_well(args: &[&str], runtime: &str) {
     let temp = tempfile::tempdir().unwrap();
     let elsewhere = tempfile::tempdir().unwrap();
     let file = elsewhere.path().join("report.json");
-    let output = demo(&temp).arg("--report").arg(&file).output().unwrap();
+    let output = demo(&temp)
+        .args(args)
+        .arg("--report")
+        .arg(&file)
+        .output()
+        .unwrap();
     let stdout = String::from_utf8(output.stdout).unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{stdout}\n{stderr}");
@@ -75,33 +89,76 @@ fn it_ends_well_and_says_so() {
 
     let report = read_json(&file);
     assert_eq!(report["ok"], true);
+    assert_eq!(report["runtime"], runtime);
     assert_eq!(report["problems"], Value::Array(Vec::new()));
-    let handoffs = report["handoffs"].as_array().unwrap();
-    let outcomes: Vec<_> = handoffs.iter().map(|it| &it["outcome"]).collect();
-    assert_eq!(outcomes[..2], ["committed", "rolled back"]);
-    assert!(
-        ["taken over", "reclaimed"].contains(&outcomes[2].as_str().unwrap()),
-        "{outcomes:?}"
-    );
-    assert_eq!(outcomes[3..], ["committed"]);
-    for handoff in handoffs {
+    assert_eq!(report["handoffs"], 5);
+    let steps = report["steps"].as_array().unwrap();
+    for step in steps {
         for count in ["refused", "failed", "lost"] {
-            assert_eq!(handoff[count], 0, "{handoff:#}");
+            assert_eq!(step[count], 0, "{step:#}");
         }
-        assert!(handoff["acknowledged"].as_u64().unwrap() > 0, "{handoff:#}");
-        assert!(
-            handoff["write_pause_ms"].as_f64().unwrap() > 0.0,
-            "{handoff:#}"
-        );
-        for phase in ["Draining", "Sealing", "Opening"] {
-            let time = handoff["phases"][phase].as_f64();
-            assert!(time.is_some_and(|time| time > 0.0), "{handoff:#}");
-        }
-        let name = handoff["name"].as_str().unwrap();
+        assert!(count(step, "acknowledged") > 0, "{step:#}");
+        assert!(millis(&step["write_pause_ms"]) > 0.0, "{step:#}");
+        let name = step["name"].as_str().unwrap();
         assert!(stdout.contains(name), "{stdout}");
     }
-    assert_eq!(handoffs[1]["version"], "B");
-    assert_eq!(handoffs[3]["version"], "D");
+    let [start, restart, good, broken, turns_bad, orphaned, last] = &steps[..] else {
+        panic!("{report:#}");
+    };
+    for (step, outcomes, version) in [
+        (start, &["started"][..], "A"),
+        (restart, &["adopted"], "A"),
+        (good, &["committed"], "B"),
+        (broken, &["rolled back"], "B"),
+        (turns_bad, &["rolled back"], "B"),
+        (last, &["committed"], "F"),
+    ] {
+        let outcome = step["outcome"].as_str().unwrap();
+        assert!(outcomes.contains(&outcome), "{step:#}");
+        assert_eq!(step["version"], version, "{step:#}");
+    }
+    assert_restarts(start, restart, orphaned);
+    for handoff in [good, broken, turns_bad, orphaned, last] {
+        for phase in ["Warming", "Draining", "Sealing", "Opening"] {
+            assert!(millis(&handoff["phases"][phase]) > 0.0, "{handoff:#}");
+        }
+        assert_eq!(handoff["warmup_ms"], handoff["phases"]["Warming"]);
+        assert!(millis(&handoff["warmup_ms"]) >= 1000.0, "{handoff:#}");
+    }
+    for handoff in [good, broken, turns_bad, last] {
+        let (pause, warm_up) = (&handoff["write_pause_ms"], &handoff["warmup_ms"]);
+        assert!(millis(pause) < millis(warm_up), "{handoff:#}");
+    }
+    for handoff in [turns_bad, last] {
+        assert!(count(handoff, "acknowledged_on_probation") > 0);
+        assert!(millis(&handoff["phases"]["Probation"]) >= 500.0);
+    }
+    let cause = turns_bad["cause"].as_str().unwrap();
+    assert!(cause.contains("health check"), "{cause}");
+}
+
+/// Whoever was started again found the daemon and has its listener.
+fn assert_restarts(start: &Value, restart: &Value, orphaned: &Value) {
+    for same in ["pid", "generation"] {
+        assert_eq!(start[same], restart[same]);
+    }
+    let outcome = orphaned["outcome"].as_str().unwrap();
+    assert!(["taken over", "reclaimed"].contains(&outcome), "{outcome}");
+    assert!(start["restarted_supervisor"].is_null());
+    let (first, second) = (
+        count(restart, "restarted_supervisor"),
+        count(orphaned, "restarted_supervisor"),
+    );
+    assert_ne!(first, second);
+}
+
+fn count(step: &Value, key: &str) -> u64 {
+    let count = step[key].as_u64();
+    count.unwrap_or_else(|| panic!("{key}: {step:#}"))
+}
+
+fn millis(value: &Value) -> f64 {
+    value.as_f64().unwrap()
 }
 
 /// Has the demo say a line that holds `until`, and ends it with `signal`.
@@ -139,7 +196,12 @@ fn interrupted_at_its_start_it_leaves_nothing() {
 
 #[test]
 fn interrupted_in_a_handoff_it_leaves_nothing() {
-    interrupt("2. handoff", Signal::INT);
+    interrupt("3. handoff", Signal::INT);
+}
+
+#[test]
+fn interrupted_in_a_probation_it_leaves_nothing() {
+    interrupt("D serves on probation", Signal::HUP);
 }
 
 #[test]
@@ -153,7 +215,7 @@ fn what_it_cannot_do_is_said_before_it_begins() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = taken.local_addr().unwrap().to_string();
     let cases = [
-        (["--listen", &*addr], "cannot listen"),
+        (["--listen", &*addr], "port in use"),
         (["--listen", "0.0.0.0:0"], "loopback"),
         (["--report", "/nowhere/report.json"], "/nowhere"),
     ];

@@ -7,6 +7,7 @@ use handoff_core::wire::{Message, Names, Revisions};
 use handoff_core::{Handles, IncumbentConfig, IncumbentOp};
 
 use super::version_2::{acknowledge, acknowledged, drained, draining, releasing, sealed, sealing};
+use super::waiting::waiting;
 use super::{
     ABORT, COMMIT, Old, PREPARE, TAKEN, drain_ends, lock_answers, opened, release_ends, serving,
     unexpected,
@@ -72,6 +73,7 @@ type Make = fn() -> Old;
 /// Every phase that a test can stay in, with its number in Status.
 const PHASES: &[(Make, u8)] = &[
     (acknowledged, 0),
+    (waiting, 0),
     (draining, 1),
     (undraining, 1),
     (drained, 2),
@@ -262,12 +264,14 @@ fn a_status_with_too_many_revisions_goes_without_them() {
 #[test]
 fn listeners_that_cannot_be_handed_over_are_refused_and_the_session_goes_on() {
     const LONG: &[&str] = &["a name that is longer than most"; 40];
+    const MANY: &[&str] = &["a"; 254];
     let report = |names: &'static [&'static str], count| ListenersReport {
         names: Names::from(names),
         handles: Handles { first: 1, count },
     };
     for (kept, why) in [
         (report(LONG, 40), "do not fit into a frame"),
+        (report(MANY, 254), "more than one frame can carry"),
         (report(&["http"], 2), "not as many"),
         (report(&["http"], 0), "not as many"),
         (
@@ -297,6 +301,20 @@ fn listeners_that_cannot_be_handed_over_are_refused_and_the_session_goes_on() {
     assert_eq!(o.waits_for(), ("Answer".into(), Duration::from_secs(30)));
     assert_eq!(o.sleep(), ["send 1 Abort"]);
     assert!(o.has_seen("no answer in time"));
+}
+
+#[test]
+fn as_many_listeners_as_one_frame_can_carry_are_handed_over() {
+    const MANY: &[&str] = &["a"; 253];
+    let mut o = acknowledged();
+    o.hear(1, &LISTENERS);
+    let count = Handles::MAX;
+    let kept = ListenersReport {
+        names: Names::from(MANY),
+        handles: Handles { first: 1, count },
+    };
+    let acts = finish!(o, IncumbentOp::ListListeners(ticket) => ticket.done(kept));
+    assert_eq!(acts, ["send 1 Listeners and 253 descriptors"]);
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod probation;
 mod reclaim;
 mod sessions;
 mod version_2;
+mod waiting;
 
 use std::time::Duration;
 
@@ -255,6 +256,24 @@ fn c1_a_lock_that_cannot_be_released_is_kept() {
     let acts = finish!(o, IncumbentOp::ReleaseLock(ticket) => ticket.failed("why not"));
     assert_eq!(acts, ["send 1 SealFailed", "start Resume"]);
     comes_back(&mut o);
+}
+
+#[test]
+fn c1_a_lock_that_cannot_be_released_is_kept_also_when_nobody_wants_that_any_more() {
+    let mut o = releasing();
+    assert!(o.hear(1, &ABORT).is_empty());
+    let acts = finish!(o, IncumbentOp::ReleaseLock(ticket) => ticket.failed("why not"));
+    assert_eq!(acts, ["start Resume"]);
+    comes_back(&mut o);
+}
+
+#[test]
+fn a_seal_that_was_aborted_and_does_not_return_ends_the_process() {
+    let mut o = sealing();
+    assert!(o.hear(1, &ABORT).is_empty());
+    assert_eq!(o.waits_for(), ("Operation".into(), Duration::from_mins(10)));
+    assert_eq!(o.sleep(), ["done"]);
+    assert_eq!(o.end(), "cannot serve: a hook did not return: Unsealing");
 }
 
 #[test]

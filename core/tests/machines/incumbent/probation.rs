@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use handoff_core::op::Verdict;
+use handoff_core::op::{SnapshotReport, Verdict};
+use handoff_core::wire::Message;
 use handoff_core::{IncumbentConfig, IncumbentOp, Input};
 
 use super::version_2::acknowledge;
@@ -10,19 +11,19 @@ use super::{ABORT, ACK, COMMIT, Old, PREPARE, SEAL, comes_back, drain_ends, open
 use crate::bench::finish;
 use crate::world::incumbent_config;
 
-fn on_probation() -> Old {
+pub(super) fn on_probation() -> Old {
     Old::new(IncumbentConfig {
         on_probation: true,
         ..incumbent_config()
     })
 }
 
-fn judged(o: &mut Old, verdict: Verdict) -> Vec<String> {
+pub(super) fn judged(o: &mut Old, verdict: Verdict) -> Vec<String> {
     o.input(Input::Probation(verdict))
 }
 
 /// A new session asks for a handoff.
-fn asked(o: &mut Old, link: u32) -> Vec<String> {
+pub(super) fn asked(o: &mut Old, link: u32) -> Vec<String> {
     acknowledge(o, link);
     o.hear(link, &PREPARE)
 }
@@ -33,7 +34,7 @@ fn refuses(o: &mut Old, link: u32) {
     assert!(abort.contains("not committed yet"), "{abort}");
 }
 
-fn confirm_ends(o: &mut Old) -> Vec<String> {
+pub(super) fn confirm_ends(o: &mut Old) -> Vec<String> {
     finish!(o, IncumbentOp::Confirm(ticket) => ticket.done(()))
 }
 
@@ -56,10 +57,9 @@ fn a_daemon_on_probation_serves_and_refuses_handoffs() {
 fn commit_runs_the_committed_hook_and_handoffs_are_possible_when_it_has_ended() {
     let mut o = on_probation();
     assert_eq!(judged(&mut o, Verdict::Committed), ["start Confirm"]);
-    refuses(&mut o, 1);
     assert!(confirm_ends(&mut o).is_empty());
     assert_eq!(o.wait.and_then(|wait| wait.deadline), None);
-    assert_eq!(o.hear(1, &PREPARE), ["start Drain"]);
+    assert_eq!(asked(&mut o, 1), ["start Drain"]);
 }
 
 #[test]
@@ -72,15 +72,90 @@ fn a_committed_hook_that_fails_is_reported_and_the_daemon_serves_on() {
     assert_eq!(asked(&mut o, 1), ["start Drain"]);
 }
 
+// It may be at work on the data, so drain waits for it, and the supervisor sees that somebody lives.
 #[test]
-fn a_committed_hook_that_does_not_end_is_waited_for_as_long_as_any_hook() {
+fn a_handoff_asked_for_while_the_committed_hook_runs_waits_for_it() {
+    let mut o = on_probation();
+    judged(&mut o, Verdict::Committed);
+    assert!(asked(&mut o, 1).is_empty());
+    assert!(o.has_seen("Waiting"));
+    assert_eq!(o.hear(1, &Message::StatusRequest), ["start Snapshot"]);
+    let acts = finish!(o, IncumbentOp::Snapshot(ticket) => ticket.done(SnapshotReport::default()));
+    assert_eq!(acts, ["send 1 Status"]);
+    assert!(
+        o.sent
+            .last()
+            .is_some_and(|status| status.contains("phase: 0"))
+    );
+    assert_eq!(o.sleep(), ["send 1 Heartbeat"]);
+    acknowledge(&mut o, 2);
+    assert_eq!(o.hear(2, &PREPARE), ["send 2 Abort"], "one at a time");
+    assert_eq!(confirm_ends(&mut o), ["start Drain"]);
+    assert_eq!(drain_ends(&mut o), ["send 1 Drained"]);
+}
+
+#[test]
+fn c1_a_handoff_given_up_while_it_waits_has_changed_nothing() {
+    for gives_up in [
+        (|o| o.hear(1, &ABORT)) as fn(&mut Old) -> Vec<String>,
+        |o| o.hear(1, &super::RESUME),
+        |o| o.lose(1),
+    ] {
+        let mut o = on_probation();
+        judged(&mut o, Verdict::Committed);
+        asked(&mut o, 1);
+        let acts = gives_up(&mut o);
+        assert!(acts.is_empty() || acts == ["close 1"], "{acts:?}");
+        assert!(confirm_ends(&mut o).is_empty());
+        assert_eq!(asked(&mut o, 2), ["start Drain"]);
+    }
+}
+
+#[test]
+fn c11_a_supervisor_that_is_silent_while_its_handoff_waits_is_given_up() {
+    let mut o = on_probation();
+    judged(&mut o, Verdict::Committed);
+    asked(&mut o, 1);
+    let acts = o.pass(Duration::from_secs(11));
+    assert_eq!(acts.last().map(String::as_str), Some("send 1 Abort"));
+    assert!(confirm_ends(&mut o).is_empty());
+}
+
+// It may still write, so the lock must stay.
+#[test]
+fn a_committed_hook_that_does_not_come_back_keeps_handoffs_away() {
     let mut o = on_probation();
     judged(&mut o, Verdict::Committed);
     assert_eq!(o.waits_for(), ("Confirm".into(), Duration::from_mins(10)));
     assert!(o.sleep().is_empty());
     assert!(o.has_seen("trouble: a hook did not return: committed"));
-    assert!(confirm_ends(&mut o).is_empty(), "too late to matter");
-    assert_eq!(asked(&mut o, 1), ["start Drain"]);
+    assert_eq!(asked(&mut o, 1), ["send 1 Abort"]);
+    assert!(
+        o.sent
+            .last()
+            .is_some_and(|abort| abort.contains("has not come back"))
+    );
+    assert!(confirm_ends(&mut o).is_empty());
+    assert_eq!(o.hear(1, &PREPARE), ["start Drain"]);
+}
+
+#[test]
+fn a_handoff_that_waits_for_a_committed_hook_that_does_not_come_back_is_refused() {
+    let mut o = Old::new(IncumbentConfig {
+        on_probation: true,
+        patience: Duration::from_secs(5),
+        ..incumbent_config()
+    });
+    judged(&mut o, Verdict::Committed);
+    asked(&mut o, 1);
+    let acts = o.pass(Duration::from_secs(5));
+    assert_eq!(acts.last().map(String::as_str), Some("send 1 Abort"));
+    assert!(
+        o.sent
+            .last()
+            .is_some_and(|abort| abort.contains("did not return"))
+    );
+    assert!(o.has_seen("Serving"));
 }
 
 #[test]
@@ -89,9 +164,8 @@ fn an_orphan_runs_its_committed_hook_when_nobody_older_can_come_back() {
     assert!(judged(&mut o, Verdict::Orphaned).is_empty());
     assert_eq!(o.waits_for(), ("Confirm".into(), Duration::from_secs(11)));
     assert_eq!(o.sleep(), ["start Confirm"]);
-    refuses(&mut o, 1);
     assert!(confirm_ends(&mut o).is_empty());
-    assert_eq!(o.hear(1, &PREPARE), ["start Drain"]);
+    assert_eq!(asked(&mut o, 1), ["start Drain"]);
 }
 
 #[test]

@@ -73,9 +73,28 @@ fn open_ends(n: &mut New, healthy: bool) -> Vec<String> {
     finish!(n, SuccessorOp::Open(ticket) => ticket.done(report))
 }
 
-fn published(n: &mut New) {
-    let acts = finish!(n, SuccessorOp::PublishPath(ticket) => ticket.done(()));
-    assert_eq!(acts, ["start Serve", "done"]);
+fn publish_ends(n: &mut New) -> Vec<String> {
+    finish!(n, SuccessorOp::PublishPath(ticket) => ticket.done(()))
+}
+
+/// The path is published, and the session has not ended: it serves on probation until then.
+fn serves_until_released(n: &mut New) {
+    assert_eq!(publish_ends(n), ["start Serve"]);
+    released(n);
+}
+
+/// The session ends, and so does the probation.
+fn released(n: &mut New) {
+    assert!(n.has_seen("Probation"), "{:?}", n.seen);
+    assert_eq!(n.wait.and_then(|wait| wait.deadline), None);
+    let acts = n.lose(0);
+    assert_eq!(acts.last().map(String::as_str), Some("done"), "{acts:?}");
+    assert_eq!(n.end(), SERVING);
+}
+
+/// The path is published, and the session has ended before: there is nobody to wait for.
+fn serves_alone(n: &mut New) {
+    assert_eq!(publish_ends(n), ["start Serve", "done"]);
     assert_eq!(n.end(), SERVING);
 }
 
@@ -99,7 +118,7 @@ fn a_handoff_goes_step_by_step_and_the_path_is_published_after_ready() {
         ["send 0 Ready", "start PublishPath"]
     );
     assert!(n.sent.last().is_some_and(|text| text.contains("[4, 5]")));
-    published(&mut n);
+    serves_until_released(&mut n);
 }
 
 #[test]
@@ -117,7 +136,7 @@ fn c3_a_session_lost_before_begin_with_the_lock_free_leads_to_serving() {
         assert_eq!(n.lose(0), ["close 0", "start TryLock"]);
         assert_eq!(lock_answers(&mut n, TAKEN), ["start Open"]);
         assert_eq!(open_ends(&mut n, true), ["start PublishPath"]);
-        published(&mut n);
+        serves_alone(&mut n);
     }
 }
 
@@ -164,12 +183,12 @@ fn c5_a_session_lost_after_begin_changes_nothing_for_a_successor_that_gets_the_l
     assert_eq!(n.lose(0), ["close 0"]);
     assert_eq!(lock_answers(&mut n, TAKEN), ["start Open"]);
     assert_eq!(open_ends(&mut n, true), ["start PublishPath"]);
-    published(&mut n);
+    serves_alone(&mut n);
 
     let mut n = opening();
     assert_eq!(n.lose(0), ["close 0"]);
     assert_eq!(open_ends(&mut n, true), ["start PublishPath"]);
-    published(&mut n);
+    serves_alone(&mut n);
 }
 
 #[test]
@@ -179,7 +198,7 @@ fn c5_a_ready_that_nobody_reads_does_not_keep_the_successor_from_serving() {
     assert_eq!(open_ends(&mut n, true), ["send 0 Ready"]);
     assert_eq!(n.waits_for(), ("Write".into(), Duration::from_secs(1)));
     assert_eq!(n.sleep(), ["start PublishPath"]);
-    published(&mut n);
+    serves_until_released(&mut n);
 }
 
 #[test]
@@ -187,7 +206,8 @@ fn c5_a_path_that_cannot_be_published_is_left_to_the_incumbents_machine() {
     let mut n = opening();
     open_ends(&mut n, true);
     let acts = finish!(n, SuccessorOp::PublishPath(ticket) => ticket.failed("read-only"));
-    assert_eq!(acts, ["start Serve", "done"]);
+    assert_eq!(acts, ["start Serve"]);
+    released(&mut n);
     let outcome = format!("{:?}", n.outcome);
     assert!(outcome.contains("published: false"), "{outcome}");
 }
@@ -203,6 +223,25 @@ fn c7_an_abort_before_begin_ends_the_process() {
 fn c8_an_abort_while_the_data_is_opened_stops_it_and_ends_the_process() {
     let mut n = opening();
     assert_eq!(n.hear(0, &abort()), ["cancel", "done"]);
+}
+
+#[test]
+fn c8_an_abort_while_the_lock_is_tried_for_ends_the_process() {
+    let mut n = locking();
+    assert_eq!(n.hear(0, &abort()), ["done"]);
+    let mut n = locking();
+    assert!(lock_answers(&mut n, LockReport::Held).is_empty());
+    assert_eq!(n.hear(0, &abort()), ["done"], "between two tries");
+    assert!(n.end().contains("changed my mind"), "{}", n.end());
+}
+
+#[test]
+fn c8_an_abort_before_ready_is_known_to_be_written_ends_the_process() {
+    let mut n = opening();
+    n.takes = false;
+    assert_eq!(open_ends(&mut n, true), ["send 0 Ready"]);
+    assert_eq!(n.hear(0, &abort()), ["done"], "nothing is published");
+    assert!(n.end().contains("changed my mind"), "{}", n.end());
 }
 
 #[test]
@@ -294,7 +333,7 @@ fn c8_a_report_that_fits_into_no_frame_is_an_open_that_failed_unless_nobody_is_t
     n.lose(0);
     let acts = finish!(n, SuccessorOp::Open(ticket) => ticket.done(too_large));
     assert_eq!(acts, ["start PublishPath"]);
-    published(&mut n);
+    serves_alone(&mut n);
 }
 
 #[test]
@@ -317,8 +356,8 @@ fn a_lost_ticket_of_open_is_a_failed_handoff_and_one_of_publish_is_not() {
     let mut n = opening();
     open_ends(&mut n, true);
     n.ops.clear();
-    assert_eq!(n.sleep(), ["start Serve", "done"]);
-    assert_eq!(n.end(), SERVING);
+    assert_eq!(n.sleep(), ["start Serve"]);
+    released(&mut n);
 }
 
 #[test]

@@ -1,11 +1,11 @@
-//! Serving on probation: who ends it, and how.
+//! Serving on probation, with either version: who ends it, and how.
 
 use handoff_core::op::Verdict;
 use handoff_core::wire::Message;
 use handoff_core::{SuccessorOp, SuccessorOutcome};
 
 use super::standby::standing_v2;
-use super::{BEGIN, New, TAKEN, abort, greeting, lock_answers, open_ends};
+use super::{BEGIN, New, TAKEN, abort, lock_answers, open_ends, opening, publish_ends, released};
 use crate::bench::finish;
 use crate::world::ID;
 
@@ -25,10 +25,6 @@ fn publishing_v2() -> New {
         ["send 0 Ready", "start PublishPath"]
     );
     n
-}
-
-fn publish_ends(n: &mut New) -> Vec<String> {
-    finish!(n, SuccessorOp::PublishPath(ticket) => ticket.done(()))
 }
 
 fn on_probation() -> New {
@@ -130,7 +126,7 @@ fn c5_a_path_that_cannot_be_published_does_not_end_the_probation() {
 
 #[test]
 fn a_violation_on_probation_counts_as_a_session_lost() {
-    for message in [BEGIN, Message::ListenersRequest] {
+    for message in [Message::StatusRequest, Message::ListenersRequest] {
         let mut n = on_probation();
         assert_eq!(n.hear(0, &message), ["close 0", "done"]);
         serves(&n, Verdict::Orphaned);
@@ -148,15 +144,46 @@ fn a_commit_that_is_not_allowed_is_none() {
     serves(&n, Verdict::Orphaned);
 }
 
+/// The supervisor speaks version 1, and waits for the path to be published.
+fn publishing_v1() -> New {
+    let mut n = opening();
+    assert_eq!(
+        open_ends(&mut n, true),
+        ["send 0 Ready", "start PublishPath"]
+    );
+    n
+}
+
+// The supervisor may still change its mind. It ends the session when it has done with the handoff.
+#[test]
+fn with_version_1_too_it_lasts_until_the_session_has_ended() {
+    let mut n = publishing_v1();
+    assert_eq!(publish_ends(&mut n), ["start Serve"]);
+    assert!(n.hear(0, &Message::Heartbeat { ts_ms: 1 }).is_empty());
+    assert!(finish!(n, SuccessorOp::Serve { ticket, .. } => ticket.done(())).is_empty());
+    released(&mut n);
+    serves(&n, Verdict::Orphaned);
+}
+
+#[test]
+fn c8_with_version_1_too_an_abort_ends_the_process() {
+    let mut n = publishing_v1();
+    publish_ends(&mut n);
+    assert_eq!(n.hear(0, &abort()), ["done"]);
+    assert!(matches!(n.outcome, Some(SuccessorOutcome::Failed(_))));
+}
+
 #[test]
 fn version_1_has_no_commit_for_a_successor() {
-    let mut n = greeting();
-    n.hear(0, &Message::HelloAck { version: 1, id: ID });
-    n.hear(0, &BEGIN);
-    lock_answers(&mut n, TAKEN);
-    open_ends(&mut n, true);
+    let mut n = publishing_v1();
     assert_eq!(n.hear(0, &COMMIT), ["close 0"]);
     assert!(n.has_seen("Commit is not allowed while Publishing"));
     assert_eq!(publish_ends(&mut n), ["start Serve", "done"]);
+    serves(&n, Verdict::Orphaned);
+
+    let mut n = publishing_v1();
+    publish_ends(&mut n);
+    assert_eq!(n.hear(0, &COMMIT), ["close 0", "done"]);
+    assert!(n.has_seen("Commit is not allowed while Probation"));
     serves(&n, Verdict::Orphaned);
 }

@@ -7,8 +7,8 @@ use handoff_core::wire::Message;
 use handoff_core::{Input, SuccessorConfig, SuccessorOp};
 
 use super::{
-    BEGIN, New, SERVING, TAKEN, abort, greeting, lock_answers, open_ends, published, tries_in_vain,
-    warming,
+    BEGIN, New, TAKEN, abort, greeting, lock_answers, open_ends, serves_alone,
+    serves_until_released, tries_in_vain, warming,
 };
 use crate::bench::{finish, frame_of};
 use crate::world::{ID, successor_config};
@@ -106,7 +106,7 @@ fn c3_a_session_lost_while_the_daemon_warms_up_is_decided_by_the_lock() {
     assert_eq!(lock_answers(&mut n, TAKEN), ["start Open"]);
     assert!(warm_up_ends(&mut n).is_empty(), "nobody waits for it");
     assert_eq!(open_ends(&mut n, true), ["start PublishPath"]);
-    published(&mut n);
+    serves_alone(&mut n);
 
     let mut n = warming_v2();
     n.lose(0);
@@ -121,7 +121,7 @@ fn c3_a_session_lost_while_standing_by_is_decided_by_the_lock() {
     assert_eq!(n.lose(0), ["close 0", "start TryLock"]);
     assert_eq!(lock_answers(&mut n, TAKEN), ["start Open"]);
     assert_eq!(open_ends(&mut n, true), ["start PublishPath"]);
-    published(&mut n);
+    serves_alone(&mut n);
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn version_1_may_say_begin_while_the_daemon_still_warms_up() {
         open_ends(&mut n, true),
         ["send 0 Ready", "start PublishPath"]
     );
-    published(&mut n);
+    serves_until_released(&mut n);
 }
 
 #[test]
@@ -235,16 +235,4 @@ fn messages_of_version_2_end_a_session_of_version_1() {
         ["close 0", "start TryLock"]
     );
     assert!(n.has_seen("StatusRequest is not allowed while Standing"));
-}
-
-#[test]
-fn a_supervisor_of_version_1_leaves_nobody_to_wait_for() {
-    let mut n = warming();
-    warm_up_ends(&mut n);
-    n.hear(0, &BEGIN);
-    lock_answers(&mut n, TAKEN);
-    open_ends(&mut n, true);
-    published(&mut n);
-    assert_eq!(n.end(), SERVING);
-    assert!(!n.has_seen("Probation"), "{:?}", n.seen);
 }

@@ -93,3 +93,53 @@ pub(super) fn seen(ended: &Ended, seen: &Seen) -> Vec<String> {
     }
     wrong
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAN: Plan = Plan {
+        name: "test",
+        tag: "N",
+        wanted: &[Outcome::TakenOver, Outcome::Reclaimed],
+        has_probation: false,
+    };
+
+    fn server(version: &str, pid: u32, generation: u64) -> Server {
+        Server {
+            version: version.into(),
+            runtime: "std".into(),
+            pid,
+            generation,
+        }
+    }
+
+    fn found(pid: u32) -> Ending {
+        let listener = ([127, 0, 0, 1], 1).into();
+        Ending::Found { pid, listener }
+    }
+
+    #[test]
+    fn who_is_found_is_told_by_pid_and_generation() {
+        let before = server("O", 1, 5);
+        for (now, outcome, complaints) in [
+            (server("N", 2, 6), Outcome::TakenOver, 0),
+            (server("O", 1, 6), Outcome::Reclaimed, 0),
+            (server("O", 1, 5), Outcome::Adopted, 1),
+            (server("N", 2, 5), Outcome::TakenOver, 1),
+            (server("O", 2, 6), Outcome::TakenOver, 1),
+        ] {
+            let verdict = ending(&PLAN, found(now.pid), Some(&before), &now);
+            assert_eq!(verdict.outcome, outcome, "{now:?}");
+            assert_eq!(verdict.wrong.len(), complaints, "{:?}", verdict.wrong);
+        }
+    }
+
+    #[test]
+    fn another_process_than_the_one_that_was_reported_is_wrong() {
+        let before = server("O", 1, 5);
+        let now = server("N", 3, 6);
+        let verdict = ending(&PLAN, found(2), Some(&before), &now);
+        assert_eq!(verdict.wrong, ["pid 3 serves, not 2"]);
+    }
+}

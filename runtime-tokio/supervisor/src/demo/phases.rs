@@ -77,3 +77,24 @@ impl Serialize for Phases {
 pub(super) fn millis(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e6).round() / 1e3
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_added_up_by_phase_and_end_when_the_supervisor_does() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut phases = Phases::default();
+        phases.enter("Probing".into(), at(0));
+        phases.enter("Settling".into(), at(2));
+        phases.enter("Probing".into(), at(5));
+        phases.enter("Done".into(), at(9));
+        phases.leave(at(20));
+        let ms = Duration::from_millis;
+        assert_eq!(phases.times(), [("Probing", ms(6)), ("Settling", ms(3))]);
+        assert_eq!(phases.first(Phase::Probing).unwrap().length(), ms(2));
+        assert!(phases.first(Phase::Opening).is_none());
+    }
+}

@@ -24,7 +24,8 @@ mod worker;
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::path::Path;
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use handoff_std::core::supervisor::Phase;
@@ -32,7 +33,7 @@ use handoff_std::host::{Inherited, JournalFile, NamedListener, SpawnSpec, contro
 use handoff_std::{Supervisor, SupervisorEvent};
 
 use args::SuperviseArgs;
-use binary::BinaryRecord;
+use binary::{BinaryRecord, Candidate};
 use listeners::Listeners;
 use overseer::{Missing, Overseer};
 use signals::Signals;
@@ -54,6 +55,12 @@ pub(crate) fn run(args: &SuperviseArgs) -> anyhow::Result<()> {
             "the trigger socket and the control socket are both {}; the daemon needs the latter for \
              itself, choose another path for the former",
             args.control_socket.display()
+        );
+    }
+    if args.health_check.is_some() && args.probation_secs == 0 {
+        bail!(
+            "--health-check is for a probation, and --probation-secs is 0: give it the seconds that a new \
+             version is to be watched for, or leave the check out"
         );
     }
     let signals = Signals::register().context("cannot catch signals")?;
@@ -78,9 +85,10 @@ pub(crate) fn run(args: &SuperviseArgs) -> anyhow::Result<()> {
     }
 
     let journal = args.journal();
+    let candidate = Candidate::new(record.clone());
     let mut supervisor = Supervisor::new(&args.control_socket, &args.data_dir, daemon)?
         .with_journal(&journal)
-        .with_observer(observer(args));
+        .with_observer(observer(args, candidate.clone()));
     for NamedListener { name, fd, .. } in listeners.held.drain(..) {
         supervisor.add_listener(name, fd);
     }
@@ -89,11 +97,15 @@ pub(crate) fn run(args: &SuperviseArgs) -> anyhow::Result<()> {
         None => None,
     };
     let control = args.control_socket.clone();
-    let worker = Worker::start(control, JournalFile::new(journal), record)
+    let worker = Worker::start(control, JournalFile::new(journal), record, candidate)
         .context("cannot start the handoff thread")?;
     let missing = Missing::after(listeners, Instant::now());
     Overseer::new(args, supervisor, worker, signals, trigger, missing).run()
 }
+
+/// How long the lock of a supervisor may outlive it: a killed process needs a moment to end, and so
+/// does a child that it was just starting, which has a copy of the lock until it runs its own program.
+const LAST_BREATH: Duration = Duration::from_secs(1);
 
 /// Keeps a second supervisor away from the same daemon, for as long as the file is open.
 fn take_charge(data_dir: &Path) -> anyhow::Result<File> {
@@ -104,15 +116,21 @@ fn take_charge(data_dir: &Path) -> anyhow::Result<File> {
         .truncate(false)
         .open(&path)
         .with_context(|| format!("cannot open {}", path.display()))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => bail!(
-            "another supervisor is in charge of {}; stop it first, with --keep-daemon in its \
-             arguments the daemon goes on meanwhile",
-            data_dir.display()
-        ),
-        Err(TryLockError::Error(error)) => {
-            Err(error).with_context(|| format!("cannot lock {}", path.display()))
+    let patience = Instant::now() + LAST_BREATH;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if Instant::now() < patience => {
+                thread::sleep(Duration::from_millis(10));
+            }
+            Err(TryLockError::WouldBlock) => bail!(
+                "another supervisor is in charge of {}; stop it first, with --keep-daemon in its \
+                 arguments the daemon goes on meanwhile",
+                data_dir.display()
+            ),
+            Err(TryLockError::Error(error)) => {
+                return Err(error).with_context(|| format!("cannot lock {}", path.display()));
+            }
         }
     }
 }
@@ -156,12 +174,16 @@ fn daemon_to_start(args: &SuperviseArgs) -> anyhow::Result<(SpawnSpec, BinaryRec
     Ok((current, record))
 }
 
-/// Logs what comes by, and once why a look at who serves takes its time.
-fn observer(args: &SuperviseArgs) -> impl FnMut(&SupervisorEvent) + Send + 'static {
+/// Logs what comes by, and once why a look at who serves takes its time. Remembers what is committed.
+fn observer(
+    args: &SuperviseArgs,
+    candidate: Candidate,
+) -> impl FnMut(&SupervisorEvent) + Send + 'static {
     let (control, data_dir) = (args.control_socket.clone(), args.data_dir.clone());
-    let mut settling = false;
+    let (mut settling, mut follow) = (false, candidate.follow());
     move |event| {
         if let SupervisorEvent::Phase(phase) = event {
+            follow(*phase);
             let waits = *phase == Phase::Settling;
             if waits && !settling {
                 tracing::warn!(

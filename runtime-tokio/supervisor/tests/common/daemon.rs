@@ -21,8 +21,10 @@ use super::{RESP, ms};
 
 /// How long a daemon with the flag `short-times` lets a supervisor be silent.
 pub(crate) const SHORT_SILENCE: Duration = ms(1000);
+/// What it gives the wire besides.
+const SHORT_SLACK: Duration = ms(100);
 /// How long it waits for its committed hook when nobody can say Commit, and no less.
-pub(crate) const SHORT_ORPHANAGE: Duration = ms(1100);
+pub(crate) const SHORT_ORPHANAGE: Duration = SHORT_SILENCE.saturating_add(SHORT_SLACK);
 
 /// What a daemon's snapshot says.
 pub(crate) const REVISIONS: [u64; 2] = [3, 1 << 40];
@@ -121,7 +123,6 @@ impl Drainable for Hooks {
         Snapshot {
             open_connections: 7,
             revisions: REVISIONS.into(),
-            ..Snapshot::default()
         }
     }
 }
@@ -156,12 +157,13 @@ pub(crate) fn daemon() -> i32 {
     let incumbent = incumbent.with_times(if has("short-times") {
         IncumbentConfig {
             dead_peer: SHORT_SILENCE,
-            wire_slack: SHORT_ORPHANAGE - SHORT_SILENCE,
+            wire_slack: SHORT_SLACK,
             ..times
         }
     } else {
         times
     });
+    let incumbent = incumbent.with_observer(|event| note(&format!("{event:?}")));
     i32::from(incumbent.serve(hooks).is_err())
 }
 

@@ -41,14 +41,17 @@ fn flood(stream: &UnixStream, bytes: &[u8]) {
     }
 }
 
-/// Floods a control path before or after HelloAck, with messages or with garbage, and waits until the
-/// session is ended.
+/// Floods a control path before or after `HelloAck`, with messages or with garbage, and waits until the
+/// session is ended. Does nothing when nobody has room for a session.
 pub(crate) fn flood_control(control: &Path, acknowledge: bool, garbage: bool) {
     let peer = if acknowledge {
-        Peer::speaking(2, control, 9)
+        Peer::try_speaking(2, control, 9)
     } else {
-        Peer::new(UnixStream::connect(control).unwrap(), 9)
+        UnixStream::connect(control)
+            .ok()
+            .map(|stream| Peer::new(stream, 9))
     };
+    let Some(peer) = peer else { return };
     let (version, id) = (2, peer.id);
     let bytes = match (garbage, acknowledge) {
         (true, _) => vec![0xff; 64],
@@ -95,7 +98,7 @@ pub(crate) fn successor(how: &str) -> i32 {
     }
 }
 
-/// Waits for HelloAck, and speaks its version from then on.
+/// Waits for `HelloAck`, and speaks its version from then on.
 fn acknowledgement(peer: &mut Peer) -> HandoffId {
     let answer = peer.receive().unwrap();
     let Message::HelloAck { version, id } = answer.message() else {

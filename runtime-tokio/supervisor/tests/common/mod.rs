@@ -58,6 +58,10 @@ impl World {
         }
     }
 
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
@@ -318,14 +322,16 @@ pub(crate) fn quick(successor: SpawnSpec) -> HandoffSpec {
     HandoffSpec {
         deadline: Duration::from_secs(10),
         drain_grace: Duration::from_secs(5),
+        warmup_deadline: Duration::from_secs(10),
         ..HandoffSpec::new(successor)
     }
 }
 
-/// The same with a probation that lasts until something happens.
+/// The same with a probation in which something is to happen. It ends all the same, so that a test in
+/// which nothing does fails.
 pub(crate) fn on_probation(successor: SpawnSpec) -> HandoffSpec {
     HandoffSpec {
-        probation: Duration::from_mins(10),
+        probation: 2 * PATIENCE,
         ..quick(successor)
     }
 }

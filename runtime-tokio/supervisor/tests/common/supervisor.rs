@@ -49,7 +49,6 @@ pub(crate) fn supervisor() -> i32 {
         assert!(wait_until(PATIENCE, || {
             client::set(address, "k", "v").is_ok() && wire::who_answers(&world("p/c")).is_some()
         }));
-        tell("started");
     }
     if has("fill") {
         let fill = std::fs::File::create(world("d/fill"));

@@ -46,17 +46,17 @@ impl Peer {
 
     /// The same in this version.
     pub(crate) fn speaking(version: u16, control: &Path, id: u8) -> Self {
-        let mut peer = Self::new(UnixStream::connect(control).unwrap(), id);
-        assert!(matches!(
-            peer.receive().unwrap().message(),
-            Message::Hello(_)
-        ));
-        peer.send(&Message::HelloAck {
-            version,
-            id: peer.id,
-        });
+        Self::try_speaking(version, control, id).expect("a session")
+    }
+
+    /// The same, if anybody is there who has room for a session.
+    pub(crate) fn try_speaking(version: u16, control: &Path, id: u8) -> Option<Self> {
+        let mut peer = Self::new(UnixStream::connect(control).ok()?, id);
+        assert!(matches!(peer.receive().ok()?.message(), Message::Hello(_)));
+        let id = peer.id;
+        peer.try_send(&Message::HelloAck { version, id }).ok()?;
         peer.version = version;
-        peer
+        Some(peer)
     }
 
     /// The same, and asks for a drain. It has not been answered yet.

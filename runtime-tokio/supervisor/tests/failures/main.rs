@@ -4,10 +4,18 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod commits;
+mod counts;
+mod flood;
 mod hostile;
 mod incumbent;
 mod input;
+mod listeners;
+mod orphans;
+mod probation;
 mod quiet;
+mod status;
 mod successor;
 mod supervisor;
 mod twice;
+mod warmup;

@@ -3,7 +3,7 @@
 use std::fs;
 
 use handoff_std::core::supervisor::Phase;
-use handoff_std::{Process, Report, SupervisorEvent};
+use handoff_std::{Report, SupervisorEvent};
 use rustix::fs::{OFlags, fcntl_getfl};
 
 use crate::common::{
@@ -151,21 +151,4 @@ fn a_standing_successor_makes_the_incumbents_listener_blocking() {
     assert!(phases.contains(&(Phase::Sealing, true)), "{phases:?}");
     let blocking: Vec<_> = phases.iter().filter(|(_, nonblock)| !nonblock).collect();
     assert!(blocking.is_empty(), "{phases:?}");
-}
-
-// Section 6: asked for at once after a commit, whether N has renamed yet or O has left.
-#[test]
-fn a_handoff_right_after_a_commit_is_refused() {
-    let world = World::new();
-    world.start(&world.kvd(&[]));
-    client::set(world.address(), "kept", "1").unwrap();
-    let mut supervisor = world.supervisor();
-    let mut last = 0;
-    for _ in 0..20 {
-        let report = world.handoff(&mut supervisor, &quick(world.kvd(&[])));
-        last = committed(&report);
-    }
-    world.assert_serves(last);
-    assert_eq!(client::get(world.address(), "kept").as_deref(), Ok("1"));
-    world.assert_alone(Process::of(last).unwrap());
 }

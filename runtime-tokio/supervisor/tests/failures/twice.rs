@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use handoff_std::ask;
 use handoff_std::core::SupervisorOutcome;
 use handoff_std::core::supervisor::Phase;
 use handoff_std::host::Signal;
@@ -136,6 +137,8 @@ fn handoffs_that_fail_wear_the_incumbent_out() {
     let mut fail = |spec: SpawnSpec| {
         rolled_back(&world.handoff(&mut supervisor, &quick(spec)));
         world.assert_serves(old.pid);
+        ask::status(world.control()).unwrap();
+        ask::listeners(world.control()).unwrap();
     };
     fail(world.kvd(&["--fail", "open"]));
     let before = (count("fd"), count("task"));

@@ -107,7 +107,7 @@ impl Trigger {
                 }
                 Accept::Broken(error) => {
                     tracing::error!(%error, "the trigger socket is broken; binding it again");
-                    match ControlListener::bind(self.listener.path()) {
+                    match ControlListener::bind(self.listener.file().path()) {
                         Ok(listener) => self.listener = listener,
                         Err(error) => tracing::error!(%error, "it cannot be bound"),
                     }
@@ -157,7 +157,7 @@ impl Trigger {
 
 impl Drop for Trigger {
     fn drop(&mut self) {
-        if let Err(error) = self.listener.unlink_if_ours() {
+        if let Err(error) = self.listener.file().unlink_if_ours() {
             tracing::warn!(%error, "the trigger socket cannot be removed");
         }
     }

@@ -5,26 +5,32 @@
 //! writing (protocol, promise 5). Short of a release, the kernel frees it when the process ends.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use handoff_core::op::LockReport;
 
-use crate::host::{DataDirLock, LockError};
+use super::{DataDirLock, LockError};
 
-#[derive(Clone)]
-pub(crate) struct LockKeeper(Arc<Kept>);
+/// The writer lock of a data directory, once there is one to keep. Clones keep the same one.
+#[derive(Debug, Clone)]
+pub struct LockKeeper(Arc<Kept>);
 
+#[derive(Debug)]
 struct Kept {
     data_dir: PathBuf,
     lock: Mutex<Option<DataDirLock>>,
+    /// That of the lock, and 0 without one; to be read without waiting.
+    generation: AtomicU64,
 }
 
 impl LockKeeper {
     /// Keeps the lock of this directory, once there is one to keep.
-    pub(crate) fn new(data_dir: &Path) -> Self {
+    pub fn new(data_dir: &Path) -> Self {
         let kept = Arc::new(Kept {
             data_dir: data_dir.to_path_buf(),
             lock: Mutex::new(None),
+            generation: AtomicU64::new(0),
         });
         // One owner never goes away, so nothing is ever dropped.
         std::mem::forget(Arc::clone(&kept));
@@ -32,14 +38,21 @@ impl LockKeeper {
     }
 
     /// Keeps this lock of the directory, which was taken elsewhere.
-    pub(crate) fn keep(&self, lock: DataDirLock) {
-        let mut kept = self.0.lock.lock().unwrap_or_else(PoisonError::into_inner);
+    pub fn keep(&self, lock: DataDirLock) {
+        let mut kept = self.lock();
+        self.0
+            .generation
+            .store(lock.generation(), Ordering::Release);
         *kept = Some(lock);
     }
 
-    /// One try for the lock. Answers the same again when it is ours already.
-    pub(crate) fn try_lock(&self) -> Result<LockReport, LockError> {
-        let mut kept = self.0.lock.lock().unwrap_or_else(PoisonError::into_inner);
+    /// One try for the lock. Answers the same again when it is ours already. A lock that is taken when
+    /// nobody waits for it any more stays here.
+    ///
+    /// # Errors
+    /// [`LockError`], but for a lock that is held.
+    pub fn try_lock(&self) -> Result<LockReport, LockError> {
+        let mut kept = self.lock();
         let generation = match &*kept {
             Some(lock) => lock.generation(),
             None => match DataDirLock::acquire(&self.0.data_dir) {
@@ -48,25 +61,44 @@ impl LockKeeper {
                 Err(error) => return Err(error),
             },
         };
+        self.0.generation.store(generation, Ordering::Release);
         Ok(LockReport::Taken { generation })
     }
 
-    pub(crate) fn release(&self) {
-        let lock = self
-            .0
-            .lock
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(lock) = lock {
+    /// Gives the lock back. Only after a seal.
+    pub fn release(&self) {
+        let mut kept = self.lock();
+        self.0.generation.store(0, Ordering::Release);
+        // Before anybody else here may look: there is no moment in which it is neither ours nor free.
+        if let Some(lock) = kept.take() {
             lock.release();
         }
     }
 
-    /// The generation under which the lock is held; 0 while it is not.
-    pub(crate) fn generation(&self) -> u64 {
-        let kept = self.0.lock.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.as_ref().map_or(0, DataDirLock::generation)
+    /// The generation under which the lock is held; 0 while it is not. Never waits.
+    pub fn generation(&self) -> u64 {
+        self.0.generation.load(Ordering::Acquire)
+    }
+
+    /// Does something that only the holder of the lock may, and that must not come too late: the lock
+    /// is not given back meanwhile. `None` when it is not ours.
+    pub fn while_held<T>(&self, work: impl FnOnce() -> T) -> Option<T> {
+        let kept = self.lock();
+        kept.is_some().then(work)
+    }
+
+    /// The same, unless somebody is about the lock at this moment: never waits. `None` then as well.
+    pub fn try_while_held<T>(&self, work: impl FnOnce() -> T) -> Option<T> {
+        let kept = match self.0.lock.try_lock() {
+            Ok(kept) => kept,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        kept.is_some().then(work)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<DataDirLock>> {
+        self.0.lock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -18,15 +18,14 @@ use rustix::io::Errno;
 
 use super::health::{HealthCheck, Runs};
 use super::life::Life;
-use crate::driver::{Call, Caller};
 use crate::host::Process;
-use crate::incumbent::plain;
+use crate::host::engine::{Ended, value};
 
 /// How often it is asked whether a process lives that cannot be watched.
 const ASK_EVERY: Duration = Duration::from_millis(100);
 
 /// Sends a successor on probation back, from any thread. Made by
-/// [`Supervisor::rollback_handle`](super::Supervisor::rollback_handle).
+/// [`Supervisor::rollback_handle`](crate::Supervisor::rollback_handle).
 #[derive(Clone, Default)]
 pub struct RollbackHandle {
     current: Arc<Mutex<Option<Current>>>,
@@ -64,7 +63,7 @@ impl RollbackHandle {
     }
 
     /// It is over, or not wanted any more. Its thread, if there is one, ends soon.
-    pub(super) fn close(&self) {
+    pub fn close(&self) {
         *self.lock() = None;
     }
 
@@ -99,23 +98,23 @@ impl RollbackHandle {
 }
 
 /// The thread that watches, from the loop's side.
-pub(super) struct WatchThread {
+pub struct WatchThread {
     op: OpId,
     thread: JoinHandle<()>,
 }
 
 impl WatchThread {
-    /// Watch `process` until then. The caller hears of the end.
-    pub(super) fn start(
+    /// Watch `process` until then, and `report` the end.
+    pub fn start(
         ticket: Ticket<op::WatchProbation>,
         process: Process,
         until: Option<Instant>,
         health: Option<HealthCheck>,
         handle: &RollbackHandle,
-        caller: &Caller,
+        report: impl Fn(Ended) + Clone + Send + 'static,
     ) -> Option<Self> {
         let op = ticket.id();
-        match spawn(process, until, health, handle.clone(), caller.clone()) {
+        match spawn(process, until, health, handle.clone(), report.clone()) {
             Ok((give, thread)) => {
                 // The thread waits for it.
                 let _ = give.send(ticket);
@@ -124,18 +123,19 @@ impl WatchThread {
             Err(error) => {
                 handle.close();
                 let why = Err(format!("cannot be watched: {error}"));
-                caller.call(Call::Ended(plain(ticket, why)));
+                report(value(ticket, why));
                 None
             }
         }
     }
 
-    pub(super) const fn op(&self) -> OpId {
+    /// The operation that it carries out.
+    pub const fn op(&self) -> OpId {
         self.op
     }
 
     /// Wait for its end, which was asked for.
-    pub(super) fn join(self) {
+    pub fn join(self) {
         if self.thread.join().is_err() {
             tracing::error!("the thread that watches a probation has panicked");
         }
@@ -148,7 +148,7 @@ fn spawn(
     until: Option<Instant>,
     health: Option<HealthCheck>,
     handle: RollbackHandle,
-    caller: Caller,
+    report: impl Fn(Ended) + Send + 'static,
 ) -> io::Result<(Sender<Ticket<op::WatchProbation>>, JoinHandle<()>)> {
     let (give, tickets) = mpsc::channel();
     let wake = handle.wake()?;
@@ -165,7 +165,7 @@ fn spawn(
                 wake,
             };
             let result = handle.conclude(watcher.watch());
-            caller.call(Call::Ended(plain(ticket, result)));
+            report(value(ticket, result));
         })?;
     Ok((give, thread))
 }

@@ -8,18 +8,21 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 type Callback<E> = Box<dyn FnMut(&E) + Send>;
 
 /// An observer, for as long as it behaves.
-pub(crate) struct Observer<E>(Option<Callback<E>>);
+pub struct Observer<E>(Option<Callback<E>>);
 
 impl<E> Observer<E> {
-    pub(crate) const fn none() -> Self {
+    /// Nobody observes.
+    pub const fn none() -> Self {
         Self(None)
     }
 
-    pub(crate) fn new(observer: impl FnMut(&E) + Send + 'static) -> Self {
+    /// This one observes.
+    pub fn new(observer: impl FnMut(&E) + Send + 'static) -> Self {
         Self(Some(Box::new(observer)))
     }
 
-    pub(crate) fn tell(&mut self, event: &E) {
+    /// Tell what happened.
+    pub fn tell(&mut self, event: &E) {
         if let Some(observer) = &mut self.0
             && catch_unwind(AssertUnwindSafe(|| observer(event))).is_err()
         {

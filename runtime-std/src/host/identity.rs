@@ -3,7 +3,7 @@
 use handoff_core::Identity;
 
 /// This process, with the front of `build_id` that fits.
-pub(crate) fn this_process(build_id: &[u8]) -> Identity {
+pub fn this_process(build_id: &[u8]) -> Identity {
     let mut identity = Identity {
         pid: std::process::id(),
         ..Identity::default()

@@ -7,13 +7,11 @@ use std::os::unix::net::UnixStream;
 
 use handoff_core::{Handles, LinkId};
 
-use super::caller::Ended;
-use crate::host::descriptors;
+use super::{Ended, Socket};
 
 /// The open links, and what has ended since the machine was last asked.
-#[derive(Default)]
-pub(crate) struct Links {
-    pub(super) open: BTreeMap<LinkId, Stream>,
+pub struct Links<S: Socket = UnixStream> {
+    open: BTreeMap<LinkId, Stream<S>>,
     next: u32,
     /// The number of the next descriptor that arrives.
     next_handle: u32,
@@ -21,17 +19,29 @@ pub(crate) struct Links {
     pub(super) wrote: VecDeque<(LinkId, usize)>,
 }
 
-pub(super) struct Stream {
-    pub(super) socket: UnixStream,
+struct Stream<S> {
+    socket: S,
     /// It took nothing the last time; wait until it does again.
-    pub(super) blocked: bool,
+    blocked: bool,
     /// Descriptors that arrived on it and that nobody has taken.
-    pub(super) descriptors: Vec<(u32, OwnedFd)>,
+    descriptors: Vec<(u32, OwnedFd)>,
 }
 
-impl Links {
+impl<S: Socket> Default for Links<S> {
+    fn default() -> Self {
+        Self {
+            open: BTreeMap::new(),
+            next: 0,
+            next_handle: 0,
+            ended: VecDeque::new(),
+            wrote: VecDeque::new(),
+        }
+    }
+}
+
+impl<S: Socket> Links<S> {
     /// Adopt a non-blocking stream and name it.
-    pub(crate) fn adopt(&mut self, socket: UnixStream) -> LinkId {
+    pub fn adopt(&mut self, socket: S) -> LinkId {
         let link = LinkId(self.next);
         self.next = self.next.wrapping_add(1);
         self.open.insert(
@@ -46,8 +56,46 @@ impl Links {
     }
 
     /// An operation has ended.
-    pub(crate) fn end(&mut self, ended: Ended) {
+    pub fn end(&mut self, ended: Ended) {
         self.ended.push_back(ended);
+    }
+
+    /// Every open link: its name, its socket, and whether it is waited for until it takes bytes again.
+    pub fn iter(&self) -> impl Iterator<Item = (LinkId, &S, bool)> {
+        let all = self.open.iter();
+        all.map(|(link, stream)| (*link, &stream.socket, stream.blocked))
+    }
+
+    /// The socket of an open link.
+    pub fn socket(&self, link: LinkId) -> Option<&S> {
+        self.open.get(&link).map(|stream| &stream.socket)
+    }
+
+    /// Take descriptors that arrived, in order, from the link that they came on.
+    pub fn take(&mut self, handles: Handles) -> Vec<OwnedFd> {
+        let mut taken = Vec::new();
+        for stream in self.open.values_mut() {
+            let wanted = |(number, _): &mut (u32, OwnedFd)| handles.numbers().contains(number);
+            taken.extend(stream.descriptors.extract_if(.., wanted));
+        }
+        taken
+            .into_iter()
+            .map(|(_, descriptor)| descriptor)
+            .collect()
+    }
+
+    pub(super) fn names(&self) -> Vec<LinkId> {
+        self.open.keys().copied().collect()
+    }
+
+    pub(super) fn close(&mut self, link: LinkId) {
+        self.open.remove(&link);
+    }
+
+    /// Returns whether it was blocked.
+    pub(super) fn unblock(&mut self, link: LinkId) -> bool {
+        let stream = self.open.get_mut(&link);
+        stream.is_some_and(|stream| std::mem::take(&mut stream.blocked))
     }
 
     /// Names descriptors that arrived.
@@ -67,25 +115,12 @@ impl Links {
         }
     }
 
-    /// Take descriptors that arrived, in order, from the link that they came on.
-    pub(crate) fn take(&mut self, handles: Handles) -> Vec<OwnedFd> {
-        let mut taken = Vec::new();
-        for stream in self.open.values_mut() {
-            let wanted = |(number, _): &mut (u32, OwnedFd)| handles.numbers().contains(number);
-            taken.extend(stream.descriptors.extract_if(.., wanted));
-        }
-        taken
-            .into_iter()
-            .map(|(_, descriptor)| descriptor)
-            .collect()
-    }
-
     /// Write what the link takes now, and the descriptors with the first byte.
     pub(super) fn write(&mut self, link: LinkId, bytes: &[u8], with: &[BorrowedFd<'_>]) {
         let Some(stream) = self.open.get_mut(&link) else {
             return;
         };
-        match descriptors::send(&stream.socket, bytes, with) {
+        match stream.socket.send(bytes, with) {
             Ok(count) => self.wrote.push_back((link, count)),
             Err(e) if e.kind() == ErrorKind::WouldBlock => stream.blocked = true,
             Err(e) if e.kind() == ErrorKind::Interrupted => self.wrote.push_back((link, 0)),

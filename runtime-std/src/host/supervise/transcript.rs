@@ -1,0 +1,195 @@
+//! What a supervisor sees and hears during one task, for its observer, its log and its report.
+
+use std::process::{Child, ExitStatus};
+use std::time::{Duration, Instant};
+
+use handoff_core::supervisor::Phase;
+use handoff_core::wire::{Hello, Message, Side, VersionRange};
+use handoff_core::{Observation, Reason, SupervisorConfig, SupervisorOutcome, Task};
+
+use super::{Report, RollbackHandle, SupervisorEvent};
+use crate::hooks::{DrainReport, Progress, SealReport};
+use crate::host::{Observer, Process};
+use crate::successor::Readiness;
+
+/// What was seen and heard so far.
+pub struct Transcript<'a> {
+    observer: &'a mut Observer<SupervisorEvent>,
+    rollback: &'a RollbackHandle,
+    task: Task,
+    versions: VersionRange,
+    started: Instant,
+    incumbent: Option<Process>,
+    timeline: Vec<(Phase, Duration)>,
+    drained: Option<DrainReport>,
+    sealed: Option<SealReport>,
+    ready: Option<Readiness>,
+    incumbent_version: Option<u16>,
+    successor_version: Option<u16>,
+}
+
+impl<'a> Transcript<'a> {
+    /// Of a task that starts now.
+    pub fn new(
+        config: &SupervisorConfig,
+        observer: &'a mut Observer<SupervisorEvent>,
+        rollback: &'a RollbackHandle,
+    ) -> Self {
+        Self {
+            observer,
+            rollback,
+            task: config.task,
+            versions: config.versions,
+            started: Instant::now(),
+            incumbent: None,
+            timeline: Vec::new(),
+            drained: None,
+            sealed: None,
+            ready: None,
+            incumbent_version: None,
+            successor_version: None,
+        }
+    }
+
+    /// Who the incumbent's Hello says it is.
+    pub const fn incumbent(&self) -> Option<Process> {
+        self.incumbent
+    }
+
+    /// The phase that was entered last.
+    pub fn phase(&self) -> Option<Phase> {
+        self.timeline.last().map(|(phase, _)| *phase)
+    }
+
+    /// Something was let be seen.
+    pub fn saw(&mut self, seen: Observation<Phase>) {
+        let event = match seen {
+            Observation::Phase(phase) => {
+                tracing::debug!(%phase, "supervisor");
+                self.timeline.push((phase, self.started.elapsed()));
+                if phase == Phase::Probation {
+                    // Before anybody hears of it, so that whoever does can end it.
+                    self.rollback.open();
+                }
+                SupervisorEvent::Phase(phase)
+            }
+            Observation::Lost(_, loss) => {
+                tracing::info!(%loss, "session ended");
+                SupervisorEvent::Lost(loss)
+            }
+            Observation::Trouble(cause) => {
+                match cause.reason {
+                    Reason::NoStandby => {
+                        tracing::info!("{cause}, so it may warm up while nobody serves");
+                    }
+                    Reason::NoProbation => tracing::warn!("{cause}"),
+                    _ => tracing::warn!(target: "handoff.abort", %cause, "trouble"),
+                }
+                SupervisorEvent::Trouble(cause)
+            }
+        };
+        self.observer.tell(&event);
+    }
+
+    /// A message came.
+    pub fn heard(&mut self, message: &Message<'_>) {
+        let event = match *message {
+            Message::Hello(hello) => return self.hello(&hello),
+            Message::Drained {
+                open_connections,
+                accept_closed,
+            } => {
+                let report = DrainReport {
+                    open_connections,
+                    accept_closed,
+                };
+                self.drained = Some(report);
+                SupervisorEvent::Drained(report)
+            }
+            Message::SealProgress {
+                sealed,
+                total,
+                revision,
+            } => SupervisorEvent::Progress(Progress {
+                sealed,
+                total,
+                revision,
+            }),
+            Message::SealComplete {
+                revisions,
+                fingerprint,
+                ..
+            } => {
+                let report = SealReport {
+                    revisions: revisions.iter().collect(),
+                    fingerprint,
+                };
+                self.sealed = Some(report.clone());
+                SupervisorEvent::Sealed(report)
+            }
+            Message::Ready {
+                listening_on,
+                healthz_ok,
+                revisions,
+                ..
+            } => {
+                let readiness = Readiness {
+                    listening_on: listening_on.iter().map(str::to_owned).collect(),
+                    healthy: healthz_ok,
+                    revisions: revisions.iter().collect(),
+                };
+                self.ready = Some(readiness.clone());
+                SupervisorEvent::Ready(readiness)
+            }
+            _ => return,
+        };
+        self.observer.tell(&event);
+    }
+
+    /// A peer has said which versions it speaks.
+    fn hello(&mut self, hello: &Hello<'_>) {
+        let version = self.versions.highest_common(hello.versions);
+        match hello.side {
+            Side::Incumbent => {
+                self.incumbent = Process::of(hello.pid);
+                self.incumbent_version = version;
+            }
+            Side::Successor => {
+                self.successor_version = version;
+                tracing::info!(
+                    target: "handoff.versions",
+                    incumbent = self.incumbent_version,
+                    successor = self.successor_version,
+                    "protocol versions"
+                );
+            }
+        }
+    }
+
+    /// The report of a task that has ended.
+    pub fn report(
+        self,
+        outcome: SupervisorOutcome,
+        child: Option<Child>,
+        ended: Option<ExitStatus>,
+    ) -> Report {
+        let took = self.started.elapsed();
+        tracing::info!(target: "handoff.outcome", %outcome, ?took);
+        Report {
+            id: match self.task {
+                Task::Handoff(id) => Some(id),
+                Task::Recover(_) | Task::Ask(..) => None,
+            },
+            outcome,
+            child,
+            ended,
+            timeline: self.timeline,
+            took,
+            drained: self.drained,
+            sealed: self.sealed,
+            ready: self.ready,
+            incumbent_version: self.incumbent_version,
+            successor_version: self.successor_version,
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! A supervisor's operations, each a call that blocks.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{Child, ExitStatus};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use handoff_core::SupervisorOutcome;
+use handoff_core::journal::{Entry, Record};
+use handoff_core::op::{self, Scene};
+
+use super::DEATH;
+use crate::host::control::{connect, remove_stale};
+use crate::host::lock::lock_is_free;
+use crate::host::process::kill_and_reap;
+use crate::host::{JournalFile, Process, Signal, SpawnError, SpawnSpec, Spawned, boot_id};
+
+/// The daemon that a supervisor looks after.
+#[derive(Debug, Clone)]
+pub struct Household {
+    /// Its control path.
+    pub control: PathBuf,
+    /// Its data directory.
+    pub data_dir: PathBuf,
+    /// What is started when nobody serves.
+    pub daemon: SpawnSpec,
+    /// The listeners that every daemon is given.
+    pub listeners: Vec<(String, Arc<OwnedFd>)>,
+    /// Where it is written what is in flight.
+    pub journal: Option<JournalFile>,
+}
+
+impl Household {
+    /// Start the daemon afresh.
+    ///
+    /// # Errors
+    /// [`SpawnError`]; no process is left behind.
+    pub fn cold_start(&self) -> Result<Spawned, SpawnError> {
+        self.daemon.cold_start(&self.borrow_listeners())
+    }
+
+    /// What the journal says was in flight, in this boot.
+    pub fn journaled(&self) -> Option<Entry> {
+        let journal = self.journal.as_ref()?;
+        match journal.read() {
+            Ok(bytes) => {
+                let bytes = bytes?;
+                let record = Record::decode(&bytes);
+                if record.is_none() {
+                    tracing::warn!(path = %journal.path().display(), "not a journal; ignored");
+                }
+                record
+                    .filter(|record| record.boot == boot_id())
+                    .map(|record| record.entry)
+            }
+            Err(error) => {
+                tracing::warn!(path = %journal.path().display(), %error, "cannot be read");
+                None
+            }
+        }
+    }
+
+    fn borrow_listeners(&self) -> Vec<(&str, BorrowedFd<'_>)> {
+        let all = self.listeners.iter();
+        all.map(|(name, fd)| (&**name, fd.as_fd())).collect()
+    }
+}
+
+/// The operations of one task of a supervisor. They may run beside each other, and end when nobody
+/// waits for them any more.
+#[derive(Debug)]
+pub struct Works {
+    home: Household,
+    successor: Option<SpawnSpec>,
+    boot: [u8; 16],
+    started: Mutex<Started>,
+}
+
+/// The processes that were started and are ours to reap.
+#[derive(Debug, Default)]
+struct Started {
+    children: Vec<Child>,
+    /// How the successor ended, if it was not we who killed it.
+    ended: Option<ExitStatus>,
+    /// The task is over: what is started now is not wanted.
+    over: bool,
+}
+
+impl Works {
+    /// Nothing is started yet.
+    pub fn new(home: Household, successor: Option<SpawnSpec>) -> Self {
+        Self {
+            home,
+            successor,
+            boot: boot_id(),
+            started: Mutex::default(),
+        }
+    }
+
+    /// Connect to the control path. The only one that never blocks.
+    ///
+    /// # Errors
+    /// Whatever came of it, with the path.
+    pub fn connect(&self) -> Result<(UnixStream, op::Process), String> {
+        let path = self.home.control.display();
+        let (stream, peer) = connect(&self.home.control).map_err(|e| format!("{path}: {e}"))?;
+        Ok((stream, peer.process()))
+    }
+
+    /// Start the successor.
+    ///
+    /// # Errors
+    /// Why it could not be started, or that the task is over; no process is left behind.
+    pub fn spawn(&self) -> Result<(UnixStream, op::Process), String> {
+        let spec = self.successor.as_ref();
+        let spec = spec.ok_or("there is no successor to start")?;
+        let spawned = spec.successor(&self.home.borrow_listeners());
+        let (spawned, channel) = spawned.map_err(|e| e.to_string())?;
+        Ok((channel, self.take_in(spawned)?))
+    }
+
+    /// Start the daemon afresh.
+    ///
+    /// # Errors
+    /// Why it could not be started, or that the task is over; no process is left behind.
+    pub fn cold_start(&self) -> Result<op::Process, String> {
+        let spawned = self.home.cold_start().map_err(|e| e.to_string())?;
+        self.take_in(spawned)
+    }
+
+    fn take_in(&self, spawned: Spawned) -> Result<op::Process, String> {
+        let Spawned { mut child, process } = spawned;
+        let mut started = self.started();
+        if started.over {
+            drop(started);
+            bury(&mut child);
+            return Err("it came too late".into());
+        }
+        started.children.push(child);
+        Ok(process.into())
+    }
+
+    /// Kill a process, and reap it if it is ours.
+    ///
+    /// # Errors
+    /// Why it lives on.
+    pub fn kill(&self, process: Process) -> Result<(), String> {
+        let ours = {
+            let mut started = self.started();
+            let at = started
+                .children
+                .iter()
+                .position(|child| child.id() == process.pid);
+            at.map(|at| started.children.swap_remove(at))
+        };
+        if let Some(mut child) = ours {
+            let reaped = match kill_and_reap(&mut child, DEATH) {
+                Ok(Some(status)) => Ok(status),
+                Ok(None) => Err(format!("pid {} does not die", process.pid)),
+                Err(error) => Err(error.to_string()),
+            };
+            let status = reaped.inspect_err(|_| self.started().children.push(child))?;
+            if status.signal() != Some(Signal::KILL.as_raw()) {
+                tracing::warn!(pid = process.pid, %status, "the successor had ended by itself");
+                self.started().ended = Some(status);
+            }
+            return Ok(());
+        }
+        process.kill(Signal::KILL).map_err(|e| e.to_string())?;
+        if process.wait_dead(DEATH) {
+            Ok(())
+        } else {
+            Err(format!("pid {} does not die", process.pid))
+        }
+    }
+
+    /// Write the journal.
+    ///
+    /// # Errors
+    /// The system's, with the path.
+    pub fn write_journal(&self, entry: Entry) -> Result<(), String> {
+        let Some(journal) = &self.home.journal else {
+            return Ok(());
+        };
+        let binary = self
+            .successor
+            .as_ref()
+            .map(|spec| spec.binary.as_os_str().as_encoded_bytes());
+        let record = Record::new(self.boot, entry, binary.unwrap_or_default());
+        let mut room = vec![0; record.binary.len() + 96];
+        let bytes = record.encode(&mut room).ok_or("the record does not fit")?;
+        journal
+            .write(bytes)
+            .map_err(|e| format!("{}: {e}", journal.path().display()))
+    }
+
+    /// Remove the journal.
+    ///
+    /// # Errors
+    /// The system's, with the path. It is logged.
+    pub fn clear_journal(&self) -> Result<(), String> {
+        let Some(journal) = &self.home.journal else {
+            return Ok(());
+        };
+        journal
+            .clear()
+            .map_err(|e| format!("{}: {e}", journal.path().display()))
+            .inspect_err(|error| tracing::warn!(error, "the journal cannot be removed"))
+    }
+
+    /// Look who lives, and whether the lock is free.
+    ///
+    /// # Errors
+    /// The system's, with the path.
+    pub fn probe(&self, entry: Option<Entry>) -> Result<Scene, String> {
+        let alive = |process: op::Process| Process::from(process).is_alive();
+        let data_dir = &self.home.data_dir;
+        let lock_free = lock_is_free(data_dir)
+            .map_err(|e: io::Error| format!("{}: {e}", data_dir.display()))?;
+        Ok(Scene {
+            incumbent_alive: entry.is_some_and(|entry| alive(entry.incumbent)),
+            successor_alive: entry.is_some_and(|entry| alive(entry.successor)),
+            lock_free,
+        })
+    }
+
+    /// The task is over, with this outcome. Every process that was started and is not the new
+    /// incumbent is killed and reaped, also one whose start ends later. Returns the new incumbent's,
+    /// and how the successor ended, if it did so by itself.
+    pub fn finish(&self, outcome: SupervisorOutcome) -> (Option<Child>, Option<ExitStatus>) {
+        let stays = match outcome {
+            SupervisorOutcome::Committed { successor, .. } => Some(successor.pid),
+            SupervisorOutcome::ColdStarted { process, .. } => Some(process.pid),
+            SupervisorOutcome::RolledBack { .. }
+            | SupervisorOutcome::Found { .. }
+            | SupervisorOutcome::Answered { .. }
+            | SupervisorOutcome::Failed(_) => None,
+        };
+        let left = self.clean_up(stays);
+        // What a killed successor has left beside the control path. Now, since it is no hurry.
+        if !matches!(outcome, SupervisorOutcome::Committed { .. }) {
+            remove_stale(&self.home.control);
+        }
+        left
+    }
+
+    /// The task was given up half-way: as [`finish`](Self::finish), with nobody who stays.
+    pub fn abandon(&self) {
+        self.clean_up(None);
+        remove_stale(&self.home.control);
+    }
+
+    fn clean_up(&self, stays: Option<u32>) -> (Option<Child>, Option<ExitStatus>) {
+        let (children, ended) = {
+            let mut started = self.started();
+            started.over = true;
+            (std::mem::take(&mut started.children), started.ended)
+        };
+        let mut kept = None;
+        for mut child in children {
+            if Some(child.id()) == stays {
+                kept = Some(child);
+            } else {
+                bury(&mut child);
+            }
+        }
+        (kept, ended)
+    }
+
+    fn started(&self) -> MutexGuard<'_, Started> {
+        self.started.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn bury(child: &mut Child) {
+    if let Err(error) = kill_and_reap(child, DEATH) {
+        tracing::error!(pid = child.id(), %error, "a process could not be killed");
+    }
+}
