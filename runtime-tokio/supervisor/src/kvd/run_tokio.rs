@@ -170,11 +170,9 @@ impl Drainable for Hooks {
         blocking(move || daemon.committed()).await
     }
 
+    /// It waits for nothing.
     async fn snapshot(&self) -> Snapshot {
-        let daemon = self.0.clone();
-        // It may wait for a resume that opens the data. Nothing else can be wrong with it.
-        let looked = blocking(move || Ok(daemon.snapshot())).await;
-        looked.unwrap_or_default()
+        self.0.snapshot()
     }
 }
 
