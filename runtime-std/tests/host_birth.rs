@@ -15,7 +15,7 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use handoff_std::host::process::kill_and_reap;
-use handoff_std::host::{Inherited, Process, SpawnError, SpawnSpec, kept_listeners};
+use handoff_std::host::{Inherited, Process, SpawnError, SpawnSpec, User, kept_listeners};
 use rustix::fs::OFlags;
 use rustix::io::FdFlags;
 
@@ -129,8 +129,8 @@ fn spec(part: &str) -> SpawnSpec {
             .map(Into::into)
             .into(),
         env: vec![(PART.into(), part.into())],
-        current_dir: None,
         own_group: true,
+        ..SpawnSpec::default()
     }
 }
 
@@ -222,6 +222,64 @@ fn a_cold_start_gets_its_listeners_and_no_role() {
     let place = dir.path().canonicalize().unwrap();
     assert_eq!(Path::new(&answer), place);
     assert!(spawned.child.wait().unwrap().success());
+}
+
+/// What a shell command says that is started from this.
+fn said(command: &str, spec: SpawnSpec) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    // The other user writes there, too.
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let out = dir.path().join("out");
+    let spec = SpawnSpec {
+        binary: "/bin/sh".into(),
+        args: vec![
+            "-c".into(),
+            format!("({command}) > \"$0\"").into(),
+            out.clone().into(),
+        ],
+        ..spec
+    };
+    let mut spawned = spec.cold_start(&[]).unwrap();
+    assert!(spawned.child.wait().unwrap().success());
+    fs::read_to_string(out).unwrap()
+}
+
+#[test]
+fn an_environment_is_kept_or_cleared() {
+    let kept = said("env", SpawnSpec::default());
+    assert!(kept.contains("PATH="), "{kept}");
+    let spec = SpawnSpec {
+        env: vec![("HOST_BIRTH_ADDED".into(), "yes".into())],
+        clear_env: true,
+        ..SpawnSpec::default()
+    };
+    let cleared = said("/usr/bin/env", spec);
+    assert!(cleared.contains("HOST_BIRTH_ADDED=yes\n"), "{cleared}");
+    assert!(cleared.contains("LISTEN_FDS=0\n"), "{cleared}");
+    for name in ["HOME=", "CARGO"] {
+        assert!(!cleared.contains(name), "{cleared}");
+    }
+}
+
+#[test]
+fn another_user_takes_root() {
+    let spec = SpawnSpec {
+        user: Some(User {
+            uid: 4242,
+            gid: 4343,
+        }),
+        ..SpawnSpec::default()
+    };
+    if rustix::process::geteuid().is_root() {
+        assert_eq!(said("id -u; id -g; id -G", spec), "4242\n4343\n4343\n");
+    } else {
+        let spec = SpawnSpec {
+            binary: "/bin/true".into(),
+            ..spec
+        };
+        let error = spec.cold_start(&[]).unwrap_err().to_string();
+        assert!(error.contains("only root"), "{error}");
+    }
 }
 
 #[test]

@@ -33,7 +33,7 @@ use handoff_core::wire::VersionRange;
 use handoff_core::{SupervisorConfig, SupervisorOutcome, Task};
 use handoff_std::ask;
 use handoff_std::host::listen::ListenAddress;
-use handoff_std::host::{Inherited, ListenSpec};
+use handoff_std::host::{Inherited, ListenOptions, ListenSpec};
 use handoff_std::{
     HandoffSpec, Report, RollbackHandle, SpawnSpec, Supervisor, SupervisorError, SupervisorEvent,
 };
@@ -206,6 +206,7 @@ impl Row {
         let wanted = ListenSpec {
             name: RESP.into(),
             address: ListenAddress::Tcp(self.setup.address),
+            options: ListenOptions::default(),
         };
         let kept = ask::listeners_with(&self.files.control, &times(&self.setup));
         let kept = kept.map(|kept| kept.into_iter().find(|kept| wanted.matches(kept)));

@@ -1,13 +1,12 @@
 //! The listeners that a supervisor holds, by name: `NAME=ADDRESS` in a configuration, bound once,
 //! and handed to one daemon after the other.
 
-use std::fs;
+mod bind;
+
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::FileTypeExt;
-use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::socket::{self, BACKLOG};
@@ -89,6 +88,36 @@ pub struct ListenSpec {
     pub name: String,
     /// Where it listens.
     pub address: ListenAddress,
+    /// How. `NAME=ADDRESS` as text leaves it at the default.
+    pub options: ListenOptions,
+}
+
+/// How a listener is bound. What does not fit the address, such as a mode for a TCP port, is ignored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenOptions {
+    /// Connections that may wait in its queue; the system cuts it down to its own limit
+    /// (`net.core.somaxconn`). Default: 1024, for a listener that is handed over must hold a pause's
+    /// worth of connections.
+    pub backlog: u32,
+    /// TCP: let other sockets of the same user that ask for it as well listen on the same port.
+    /// Default: no.
+    pub reuse_port: bool,
+    /// TCP over IPv6: whether IPv4 connections are left to others. `None`, the default: as the system
+    /// has it.
+    pub ipv6_only: Option<bool>,
+    /// Unix: the mode of the socket's file, such as `0o660`. `None`, the default: what the umask leaves.
+    pub mode: Option<u32>,
+}
+
+impl Default for ListenOptions {
+    fn default() -> Self {
+        Self {
+            backlog: BACKLOG.unsigned_abs(),
+            reuse_port: false,
+            ipv6_only: None,
+            mode: None,
+        }
+    }
 }
 
 /// A bound listener: in blocking mode, close-on-exec.
@@ -103,6 +132,25 @@ pub struct NamedListener {
 }
 
 impl ListenAddress {
+    /// Understand `IP:PORT` or `unix:PATH`.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words that go on from its name.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        match text.strip_prefix("unix:") {
+            Some("") => Err("the path is empty"),
+            Some(path) if path.len() > socket::PATH_LIMIT => {
+                Err("the path is too long for a Unix socket")
+            }
+            Some(path) if path.contains('\0') => Err("the path has a zero byte in it"),
+            Some(path) => Ok(Self::Unix(path.into())),
+            None => text
+                .parse()
+                .map(Self::Tcp)
+                .map_err(|_| "its address is neither IP:PORT nor unix:PATH"),
+        }
+    }
+
     /// Whether a listener whose [`address_of`] is `found` listens here.
     fn matches(&self, found: &str) -> bool {
         match self {
@@ -132,28 +180,18 @@ impl FromStr for ListenSpec {
             .split_once('=')
             .ok_or_else(|| malformed("it has no equals sign"))?;
         check_name(name)?;
-        let address = match address.strip_prefix("unix:") {
-            Some("") => return Err(malformed("the path is empty")),
-            Some(path) if path.len() > socket::PATH_LIMIT => {
-                return Err(malformed("the path is too long for a Unix socket"));
-            }
-            Some(path) => ListenAddress::Unix(path.into()),
-            None => ListenAddress::Tcp(
-                address
-                    .parse()
-                    .map_err(|_| malformed("its address is neither IP:PORT nor unix:PATH"))?,
-            ),
-        };
+        let address = ListenAddress::parse(address).map_err(malformed)?;
         Ok(Self {
             name: name.into(),
             address,
+            options: ListenOptions::default(),
         })
     }
 }
 
 impl ListenSpec {
     /// Whether this is the listener that is meant: the name is the same, and so is the address. Port 0
-    /// stands for any port of its IP address.
+    /// stands for any port of its IP address. The options are not looked at: they cannot be read back.
     pub fn matches(&self, listener: &NamedListener) -> bool {
         self.name == listener.name && self.address.matches(&listener.address)
     }
@@ -163,15 +201,11 @@ impl ListenSpec {
     /// # Errors
     /// [`ListenError`]; nothing is left behind.
     pub fn bind(&self) -> Result<NamedListener, ListenError> {
-        let fd: OwnedFd = match &self.address {
-            ListenAddress::Tcp(address) => bind_tcp(*address)?.into(),
-            ListenAddress::Unix(path) => bind_unix(path)?.into(),
+        let fd = match &self.address {
+            ListenAddress::Tcp(address) => bind::tcp(*address, &self.options)?,
+            ListenAddress::Unix(path) => bind::unix(path, &self.options)?,
         };
-        // std's queue is short, and a listener that is handed over must hold a pause's worth of
-        // connections.
-        let failed = |source| io_error(&self.address, source);
-        rustix::net::listen(&fd, BACKLOG).map_err(|e| failed(e.into()))?;
-        let address = address_of(&fd).map_err(failed)?;
+        let address = address_of(&fd).map_err(|source| io_error(&self.address, source))?;
         Ok(NamedListener {
             name: self.name.clone(),
             fd,
@@ -225,39 +259,6 @@ pub fn check_name(name: &str) -> Result<(), ListenError> {
     }
 }
 
-fn bind_tcp(address: SocketAddr) -> Result<TcpListener, ListenError> {
-    TcpListener::bind(address).map_err(|source| match source.kind() {
-        io::ErrorKind::AddrInUse => ListenError::InUse {
-            address: address.to_string(),
-            find: format!("ss -ltnp 'sport = :{}'", address.port()),
-        },
-        _ => io_error(&ListenAddress::Tcp(address), source),
-    })
-}
-
-fn bind_unix(path: &Path) -> Result<UnixListener, ListenError> {
-    let failed = |source| io_error(&ListenAddress::Unix(path.into()), source);
-    match UnixListener::bind(path) {
-        Err(e) if e.kind() == io::ErrorKind::AddrInUse => {}
-        bound => return bound.map_err(failed),
-    }
-    let found = fs::symlink_metadata(path).map_err(failed)?;
-    if !found.file_type().is_socket() {
-        return Err(ListenError::NotASocket { path: path.into() });
-    }
-    match socket::connect(path) {
-        Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => {
-            fs::remove_file(path).map_err(failed)?;
-            UnixListener::bind(path).map_err(failed)
-        }
-        // Whatever else came of it, somebody may be there.
-        _ => Err(ListenError::InUse {
-            address: format!("unix:{}", path.display()),
-            find: format!("ss -lxp src {}", path.display()),
-        }),
-    }
-}
-
 fn io_error(address: &ListenAddress, source: io::Error) -> ListenError {
     let address = match address {
         ListenAddress::Tcp(address) => address.to_string(),
@@ -268,6 +269,8 @@ fn io_error(address: &ListenAddress, source: io::Error) -> ListenError {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn spec(text: &str) -> ListenSpec {

@@ -12,6 +12,7 @@
 //! | [`listen`] | the named listeners that a supervisor holds |
 //! | [`process`] | a process that cannot be mistaken for a later one with the same pid |
 //! | [`journal`] | the file that lets a restarted supervisor know what was in flight |
+//! | [`user`] | the user that a daemon runs as |
 //! | [`clock`] | monotonic time that reads as Unix time |
 //! | [`engine`] | a machine with its sockets: all of a loop but the waiting |
 //! | [`identity`] | what a process says in its Hello |
@@ -37,15 +38,17 @@ pub mod process;
 mod socket;
 pub mod spawn;
 pub mod supervise;
+pub mod user;
 
 pub use clock::Clock;
 pub use control::{Accept, ControlError, ControlFile, ControlListener, StagedControl};
 pub use inherit::{InheritError, Inherited, InheritedListeners, KeptListener, kept_listeners};
 pub use journal::{JournalFile, boot_id};
-pub use listen::{ListenError, ListenSpec, NamedListener};
+pub use listen::{ListenAddress, ListenError, ListenOptions, ListenSpec, NamedListener};
 pub use lock::{DataDirLock, LockError, LockKeeper};
 pub use observer::Observer;
 pub use panic::panic_text;
 pub use peer::{PeerCredentials, uid_allowed};
 pub use process::{Process, Signal, Watch, Watching};
 pub use spawn::{SpawnError, SpawnSpec, Spawned};
+pub use user::User;

@@ -17,21 +17,27 @@ pub(super) const PATH_LIMIT: usize = 103;
 /// Connections that may wait in a listener's queue.
 pub(super) const BACKLOG: i32 = 1024;
 
-/// A new Unix stream socket, close-on-exec and non-blocking.
-pub(super) fn unix_stream() -> io::Result<OwnedFd> {
+/// A new stream socket, close-on-exec and in blocking mode.
+pub(super) fn stream(family: AddressFamily) -> io::Result<OwnedFd> {
     #[cfg(not(target_vendor = "apple"))]
     let socket = rustix::net::socket_with(
-        AddressFamily::UNIX,
+        family,
         SocketType::STREAM,
         rustix::net::SocketFlags::CLOEXEC,
         None,
     )?;
     #[cfg(target_vendor = "apple")]
     let socket = {
-        let socket = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
+        let socket = rustix::net::socket(family, SocketType::STREAM, None)?;
         rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
         socket
     };
+    Ok(socket)
+}
+
+/// A new Unix stream socket, close-on-exec and non-blocking.
+pub(super) fn unix_stream() -> io::Result<OwnedFd> {
+    let socket = stream(AddressFamily::UNIX)?;
     rustix::io::ioctl_fionbio(&socket, true)?;
     Ok(socket)
 }

@@ -20,6 +20,7 @@ use super::inherit::variables::{
 use super::inherit::{FIRST_FD, MAX_LISTENERS};
 use super::listen::{ListenError, check_name};
 use super::process::Process;
+use super::user::User;
 
 /// Why a daemon could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +84,7 @@ fn advice(binary: &Path, source: &io::Error) -> &'static str {
         Some(Errno::TXTBSY) => "; it is still being written: install by renaming it into place",
         Some(Errno::ACCESS) => "; its directory or filesystem (noexec) forbids running it",
         Some(Errno::AGAIN) => "; the limit of processes is reached",
+        Some(Errno::PERM) => "; only root can run it as another user",
         _ => "",
     }
 }
@@ -96,6 +98,12 @@ pub struct SpawnSpec {
     pub args: Vec<OsString>,
     /// Variables set besides the inherited environment.
     pub env: Vec<(OsString, OsString)>,
+    /// Whether nothing is inherited of the environment: it then has `env` alone, beside what tells it
+    /// of its listeners.
+    pub clear_env: bool,
+    /// The user it runs as, with that user's own group and no further ones; ours if `None`. Another
+    /// one takes root.
+    pub user: Option<User>,
     /// The directory it starts in; ours if `None`.
     pub current_dir: Option<PathBuf>,
     /// Whether it gets a process group of its own. A Ctrl-C at the terminal then reaches its
@@ -193,12 +201,19 @@ impl SpawnSpec {
             check_binary(&program)?;
         }
         let mut command = Command::new(program);
+        if self.clear_env {
+            command.env_clear();
+        }
         command
             .args(&self.args)
             .envs(self.env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null());
         if self.own_group {
             command.process_group(0);
+        }
+        if let Some(User { uid, gid }) = self.user {
+            // std gives up our further groups with that.
+            command.uid(uid).gid(gid);
         }
         if let Some(path) = &self.current_dir {
             if !path.is_dir() {

@@ -1,10 +1,12 @@
 //! All of the `handoff` binary, so that other programs can be it, too: `supervise` replaces a daemon's
-//! binary while it runs, `status` asks how it is, `demo` shows it all, and `kvd` is the daemon of the demo. Of use by itself is
-//! [`load`].
+//! binary while it runs, `check` looks at a configuration file, `status` asks how a daemon is, `demo`
+//! shows it all, and `kvd` is the daemon of the demo. Of use by themselves are [`config`] and [`load`].
 
+pub mod config;
 mod demo;
 mod kvd;
 pub mod load;
+mod probe;
 mod status;
 mod supervise;
 
@@ -16,8 +18,10 @@ use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
+use config::check::{self, CheckArgs};
 use demo::{DemoArgs, SupervisorArgs};
 use kvd::args::KvdArgs;
+use probe::ProbeArgs;
 use status::StatusArgs;
 use supervise::args::SuperviseArgs;
 
@@ -39,6 +43,10 @@ enum Command {
     DemoSupervisor(SupervisorArgs),
     Supervise(SuperviseArgs),
     Status(StatusArgs),
+    Check(CheckArgs),
+    /// Look once whether a service is well, as a health check does.
+    #[command(hide = true, subcommand)]
+    Probe(ProbeArgs),
 }
 
 /// Runs the binary with these arguments, the first of which is its name. Ends the process if they
@@ -62,6 +70,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let result = match command {
         Command::Supervise(args) => supervise::run(&args).map(done),
         Command::Status(args) => status::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Probe(args) => probe::run(&args).map(done),
         Command::Kvd(args) => kvd::run(&args).map(done),
         Command::Demo(args) => demo::run(&args).map(done),
         Command::DemoSupervisor(args) => demo::run_supervisor(&args).map(done),
