@@ -1,7 +1,7 @@
-//! Which binary is the current one, remembered across restarts in `<data_dir>/.handoff.binary`.
+//! Which binary is the current one, remembered across restarts in a file.
 //!
-//! Two lines, each a path: the binary that the command line named, and the one that a committed
-//! handoff replaced it with. If a later command line names another binary, the operator has decided
+//! Two lines, each a path: the binary that the configuration named, and the one that a committed
+//! handoff replaced it with. If a later configuration names another binary, the operator has decided
 //! anew, and the record is void.
 
 use std::ffi::OsStr;
@@ -12,9 +12,10 @@ use std::path::{Path, PathBuf};
 
 use atomic_write_file::AtomicWriteFile;
 
+/// Its name in a data directory.
 const NAME: &str = ".handoff.binary";
 
-/// The record and the command line's own binary.
+/// The record and the configuration's own binary.
 #[derive(Debug, Clone)]
 pub(super) struct BinaryRecord {
     path: PathBuf,
@@ -31,18 +32,20 @@ impl BinaryRecord {
         } else {
             named
         };
-        Self {
-            path: data_dir.join(NAME),
-            named,
-        }
+        Self::at(data_dir.join(NAME), named)
     }
 
-    /// The binary that the command line names; absolute, unless it is to be looked up in PATH.
+    /// The record in the file `path`, for a configuration that names the binary `named`.
+    pub(super) const fn at(path: PathBuf, named: PathBuf) -> Self {
+        Self { path, named }
+    }
+
+    /// The binary that the configuration names; absolute, unless it is to be looked up in PATH.
     pub(super) fn named(&self) -> &Path {
         &self.named
     }
 
-    /// The binary to start with: the remembered one if the command line is still the same. A record
+    /// The binary to start with: the remembered one if the configuration is still the same. A record
     /// that is void is removed.
     pub(super) fn current(&self) -> PathBuf {
         match self.read() {
@@ -51,7 +54,7 @@ impl BinaryRecord {
                     tracing::info!(
                         binary = %current.display(),
                         named = %named.display(),
-                        "an earlier handoff has replaced the command line's binary"
+                        "an earlier handoff has replaced the configured binary"
                     );
                 }
                 return current;
@@ -61,7 +64,7 @@ impl BinaryRecord {
                     binary = %self.named.display(),
                     named_before = %named.display(),
                     forgotten = %current.display(),
-                    "the command line names another binary than before, and it wins"
+                    "another binary is configured than before, and it wins"
                 );
                 self.remove();
             }

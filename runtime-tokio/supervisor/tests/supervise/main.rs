@@ -5,7 +5,9 @@
 mod common;
 
 mod daily;
+mod fleet;
 mod probation;
 mod restarts;
 mod status;
+mod talk;
 mod world;
