@@ -3,28 +3,24 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use handoff_std::Process;
 use handoff_std::host::Signal;
 use serde_json::Value;
 
 use super::talk::{Info, assert_kept, assert_set, info, info_of_another};
-use super::world::{
-    HANDOFF, Supervised, World, assert_committed, kill, run, run_command, start, wait_for,
-};
+use super::world::{Supervised, World, assert_committed, kill, run, start, wait_for};
 
 /// Two services, `a` and `b`, of two binaries, and what one may be replaced by.
-struct Fleet {
-    world: World,
+pub(crate) struct Fleet {
+    pub(crate) world: World,
 }
 
 impl Fleet {
     /// `more` are further keys of each service, and `tables` further tables.
-    fn new(more: &str, tables: &str) -> Self {
+    pub(crate) fn new(more: &str, tables: &str) -> Self {
         let world = World::new();
         let mut text = String::from("[supervisor]\nstate_dir = \"state\"\nsocket = \"s\"\n");
         for name in ["a", "b"] {
@@ -56,20 +52,20 @@ impl Fleet {
         Self { world }
     }
 
-    fn start(&self, options: &[&str]) -> Supervised {
+    pub(crate) fn start(&self, options: &[&str]) -> Supervised {
         let config = self.world.path("handoff.toml");
         let mut args = vec!["--config".into(), config.into_os_string()];
         args.extend(options.iter().map(Into::into));
         start(self.world.log(), args, &[])
     }
 
-    fn binary(&self, name: &str) -> String {
+    pub(crate) fn binary(&self, name: &str) -> String {
         let path = self.world.path("bin").join(name);
         path.to_str().unwrap().into()
     }
 
     /// Runs a command against the supervisor.
-    fn command(&self, words: &[&str]) -> Output {
+    pub(crate) fn command(&self, words: &[&str]) -> Output {
         let config = self.world.path("handoff.toml");
         let config = config.to_str().unwrap();
         let (command, rest) = words.split_first().unwrap();
@@ -77,7 +73,7 @@ impl Fleet {
     }
 
     /// The same once it answers, and its exit status and its answer.
-    fn answer(&self, words: &[&str]) -> (i32, Value) {
+    pub(crate) fn answer(&self, words: &[&str]) -> (i32, Value) {
         wait_for("an answer", || {
             let output = self.command(words);
             let answer: Value = serde_json::from_slice(&output.stdout).ok()?;
@@ -88,7 +84,7 @@ impl Fleet {
     }
 
     /// How this service is, once it serves.
-    fn status(&self, name: &str) -> Value {
+    pub(crate) fn status(&self, name: &str) -> Value {
         wait_for("a service that serves", || {
             let output = self.command(&["status", name]);
             let answer: Value = serde_json::from_slice(&output.stdout).ok()?;
@@ -97,18 +93,18 @@ impl Fleet {
     }
 
     /// The port of this service, once it serves.
-    fn port(&self, name: &str) -> u16 {
+    pub(crate) fn port(&self, name: &str) -> u16 {
         let status = self.status(name);
         let address = status["listeners"][0]["address"].as_str().unwrap();
         address.rsplit(':').next().unwrap().parse().unwrap()
     }
 
-    fn info(&self, name: &str) -> Info {
+    pub(crate) fn info(&self, name: &str) -> Info {
         info(self.port(name))
     }
 
     /// A line to the trigger socket of a service, and the answer.
-    fn trigger(&self, name: &str, line: &str) -> String {
+    pub(crate) fn trigger(&self, name: &str, line: &str) -> String {
         let path = self.world.path(&format!("{name}.t"));
         wait_for("an answer on the trigger socket", || {
             let mut client = UnixStream::connect(&path).ok()?;
@@ -306,111 +302,4 @@ fn daemons_are_kept_if_that_is_wanted_and_a_second_supervisor_is_kept_away() {
     for daemon in [a, b] {
         assert!(Process::of(daemon.pid).is_some());
     }
-}
-
-#[test]
-fn a_crash_loop_is_given_up_until_someone_asks() {
-    let restart = "[service.NAME.restart]\nbackoff = \"1ms\"\nbackoff_max = \"1ms\"\nmax_starts = 2\nwithin = \"1h\"\n";
-    let fleet = Fleet::new("", restart);
-    let supervisor = fleet.start(&[]);
-    let port = fleet.port("a");
-    let first = info(port);
-    kill(first.process());
-    let second = info_of_another(port, first.pid);
-    wait_for("the supervisor's own look", || {
-        (fleet.status("a")["pid"] == second.pid).then_some(())
-    });
-    kill(second.process());
-    supervisor.wait_log("the service is down and stays so");
-    let output = fleet.command(&["status", "a"]);
-    assert_eq!(output.status.code(), Some(3));
-    let status: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(status[0]["state"], "down");
-    assert!(
-        status[0]["trouble"]
-            .as_str()
-            .unwrap()
-            .contains("2 times within 1h"),
-        "{status}"
-    );
-    assert!(
-        fleet
-            .trigger("a", "handoff")
-            .contains("`handoff restart a`")
-    );
-    let (code, ended) = fleet.answer(&["restart", "a"]);
-    assert_eq!((code, &ended["outcome"]), (0, &"started".into()), "{ended}");
-    assert_eq!(ended["pid"], fleet.info("a").pid);
-    assert_eq!(fleet.info("b").version, "b1");
-}
-
-#[test]
-fn what_is_wrong_is_said_before_anything_is_touched() {
-    let fleet = Fleet::new("probaton = \"1s\"", "");
-    let mut supervisor = fleet.start(&[]);
-    assert!(!supervisor.wait().success());
-    let log = supervisor.log();
-    assert!(
-        log.contains("handoff.toml:") && log.contains("probaton"),
-        "{log}"
-    );
-    assert!(!fleet.world.path("state").exists());
-    let output = run(&[
-        "status",
-        "--socket",
-        fleet.world.path("s").to_str().unwrap(),
-    ]);
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
-    for arguments in [
-        &["supervise", "--config", "x", "--data-dir", "d"][..],
-        &["supervise", "--keep-daemon"],
-        &["upgrade"],
-        &["status"],
-    ] {
-        assert_eq!(run(arguments).status.code(), Some(2), "{arguments:?}");
-    }
-}
-
-#[test]
-fn users_ask_for_what_they_may() {
-    const FRIEND: u32 = 65534;
-    if !rustix::process::geteuid().is_root() {
-        // Nobody else can be asked to try.
-        return;
-    }
-    let fleet = Fleet::new("", "");
-    let config = fleet.world.path("handoff.toml");
-    let text = fs::read_to_string(&config).unwrap();
-    let table = "[service.a]\n";
-    let allowed = format!("{table}allowed_uids = [{FRIEND}]\n");
-    fs::write(&config, text.replacen(table, &allowed, 1)).unwrap();
-    let dir = config.parent().unwrap();
-    fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).unwrap();
-    let supervisor = fleet.start(&[]);
-    let a = fleet.info("a");
-    fleet.info("b");
-
-    let socket = fleet.world.path("s");
-    let ask = |uid: u32, words: &[&str]| {
-        let mut command = Command::new(HANDOFF);
-        command
-            .args(words)
-            .arg("--json")
-            .arg("--socket")
-            .arg(&socket);
-        run_command(command.uid(uid).gid(uid))
-    };
-    let output = ask(FRIEND, &["status"]);
-    assert_eq!(output.status.code(), Some(0), "{output:?}");
-    let all: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(
-        (all.as_array().unwrap().len(), &all[0]["name"]),
-        (1, &"a".into())
-    );
-    assert_eq!(ask(FRIEND, &["restart", "b"]).status.code(), Some(3));
-    assert_eq!(ask(FRIEND, &["restart"]).status.code(), Some(0));
-    assert_ne!(fleet.info("a").pid, a.pid);
-    let output = ask(FRIEND - 1, &["status"]);
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
-    supervisor.wait_log("may not ask for anything");
 }

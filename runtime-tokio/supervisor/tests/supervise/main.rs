@@ -10,4 +10,5 @@ mod probation;
 mod restarts;
 mod status;
 mod talk;
+mod trouble;
 mod world;

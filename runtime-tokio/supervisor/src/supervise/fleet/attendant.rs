@@ -1,6 +1,6 @@
 //! The task of one service: it waits for whatever comes first, then looks at everything once.
 //!
-//! Nothing in a look waits. What takes its time is a future beside it ([`work`]).
+//! Nothing in a look waits. What takes its time is a future beside it ([`mod@work`]).
 
 mod daemons;
 mod ending;
