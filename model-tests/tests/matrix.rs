@@ -4,7 +4,9 @@
 use std::path::Path;
 
 use handoff_core::supervisor::Phase;
-use handoff_model_tests::matrix::{Case, Check, Fault, Place, Verdict, Victim, play_all, table};
+use handoff_model_tests::matrix::{
+    Case, Check, Fault, Hook, Place, Runtime, Verdict, Victim, play_all, table,
+};
 
 #[test]
 fn whoever_is_hit_the_daemon_goes_on() {
@@ -50,6 +52,23 @@ fn whoever_is_hit_the_daemon_goes_on() {
         Case::Check(Check::Hangs),
         Case::Hostile,
     ];
+    let on_tokio = [
+        Case::Fault(
+            Fault::Kill,
+            Victim::Supervisor,
+            Place::Middle(Phase::Opening),
+        ),
+        Case::Fault(
+            Fault::Kill,
+            Victim::Successor,
+            Place::Middle(Phase::Probation),
+        ),
+        Case::Hook(Hook::SealPanics),
+    ];
+    let on = |runtime, case: &Case| (*case, runtime);
+    let cases: Vec<_> = (cases.iter().map(|case| on(Runtime::Std, case)))
+        .chain(on_tokio.iter().map(|case| on(Runtime::Tokio, case)))
+        .collect();
     let binary = Path::new(env!("CARGO_BIN_EXE_fault-matrix"));
     let mut played = 0;
     let mut failed = Vec::new();

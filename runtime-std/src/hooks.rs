@@ -135,8 +135,6 @@ pub struct SealReport {
 /// What [`Drainable::snapshot`] reports.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Snapshot {
-    /// How many shards the daemon has.
-    pub shards: u32,
     /// Connections open now.
     pub open_connections: u32,
     /// The last revision of each shard.

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::Context;
-use clap::{Parser, ValueEnum};
-use handoff_model_tests::matrix::{Case, Verdict, is_part, play_all, table};
+use clap::Parser;
+use handoff_model_tests::matrix::{Case, Runtime, Verdict, is_part, play_all, table};
 
 /// Break handoffs in every way and at every point, and see what comes of it.
 #[derive(Parser)]
@@ -16,21 +16,16 @@ struct Arguments {
     /// Play some rows of each kind, in less than half a minute.
     #[arg(long)]
     quick: bool,
-    /// Whose supervisor and daemon to play with.
-    #[arg(long, value_enum, default_value_t = Runtime::Std)]
-    runtime: Runtime,
+    /// What the daemons are built on. Without it that is std, and of the --quick rows a few are played
+    /// on tokio as well.
+    #[arg(long, value_enum)]
+    runtime: Option<Runtime>,
     /// Play only rows whose fault and place contain this text.
     #[arg(long, value_name = "TEXT", default_value = "")]
     only: String,
     /// How many rows to play at a time.
     #[arg(long, value_name = "N", default_value_t = 6)]
     jobs: usize,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Runtime {
-    /// Threads.
-    Std,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -40,12 +35,18 @@ fn main() -> anyhow::Result<ExitCode> {
     }
     let Arguments {
         quick,
-        runtime: Runtime::Std,
+        runtime,
         only,
         jobs,
     } = Arguments::parse_from(args);
-    let mut cases = if quick { Case::quick() } else { Case::all() };
-    cases.retain(|case| format!("{} {}", case.fault(), case.place()).contains(&only));
+    let on =
+        |runtime: Runtime, cases: Vec<Case>| cases.into_iter().map(move |case| (case, runtime));
+    let cases = if quick { Case::quick() } else { Case::all() };
+    let mut cases: Vec<_> = on(runtime.unwrap_or_default(), cases).collect();
+    if quick && runtime.is_none() {
+        cases.extend(on(Runtime::Tokio, Case::few()));
+    }
+    cases.retain(|(case, _)| format!("{} {}", case.fault(), case.place()).contains(&only));
     let binary = std::env::current_exe().context("which program am I?")?;
 
     let started = Instant::now();

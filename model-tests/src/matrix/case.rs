@@ -31,6 +31,16 @@ pub enum Victim {
     Successor,
 }
 
+/// What the daemons of a row are built on. Its supervisors are always of handoff-std.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Runtime {
+    /// handoff-std, on threads.
+    #[default]
+    Std,
+    /// handoff-tokio, on a tokio runtime.
+    Tokio,
+}
+
 /// When it is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
@@ -296,6 +306,15 @@ impl fmt::Display for Victim {
             Self::Supervisor => "supervisor",
             Self::Incumbent => "incumbent",
             Self::Successor => "successor",
+        })
+    }
+}
+
+impl fmt::Display for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Std => "std",
+            Self::Tokio => "tokio",
         })
     }
 }

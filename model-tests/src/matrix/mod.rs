@@ -40,7 +40,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
 
-pub use case::{Case, Check, Fault, Hook, Place, Victim};
+pub use case::{Case, Check, Fault, Hook, Place, Runtime, Victim};
 pub use play::Findings;
 
 /// Whether a row is as it should be.
@@ -59,6 +59,8 @@ pub enum Verdict {
 pub struct Row {
     /// What was done.
     pub case: Case,
+    /// To daemons on what.
+    pub runtime: Runtime,
     /// What came of it.
     pub findings: Findings,
     /// Whether that is good.
@@ -77,7 +79,7 @@ pub fn is_part(args: &[OsString]) -> Option<ExitCode> {
 
 /// Plays rows, `jobs` at a time, with processes of `binary`, whose `main` calls [`is_part`]. Calls
 /// `tell` with each row, in order.
-pub fn play_all(cases: &[Case], jobs: usize, binary: &Path, mut tell: impl FnMut(&Row)) {
+pub fn play_all(cases: &[(Case, Runtime)], jobs: usize, binary: &Path, mut tell: impl FnMut(&Row)) {
     let next = AtomicUsize::new(0);
     let (done, rows) = mpsc::channel();
     thread::scope(|scope| {
@@ -86,8 +88,11 @@ pub fn play_all(cases: &[Case], jobs: usize, binary: &Path, mut tell: impl FnMut
             scope.spawn(move || {
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(case) = cases.get(index) else { return };
-                    if done.send((index, play_one(*case, binary))).is_err() {
+                    let Some((case, runtime)) = cases.get(index) else {
+                        return;
+                    };
+                    let row = play_one(*case, *runtime, binary);
+                    if done.send((index, row)).is_err() {
                         return;
                     }
                 }
@@ -106,18 +111,19 @@ pub fn play_all(cases: &[Case], jobs: usize, binary: &Path, mut tell: impl FnMut
     });
 }
 
-fn play_one(case: Case, binary: &Path) -> Row {
+fn play_one(case: Case, runtime: Runtime, binary: &Path) -> Row {
     let mut findings = Findings::default();
     let verdict = if case == Case::FullDisk && !may_mount() {
         Verdict::Skipped("a filesystem of its own needs root and unshare(1)".into())
     } else {
-        match play::play(case, binary, &mut findings) {
+        match play::play(case, runtime, binary, &mut findings) {
             Ok(()) => Verdict::Ok,
             Err(error) => Verdict::Failed(format!("{error:#}")),
         }
     };
     Row {
         case,
+        runtime,
         findings,
         verdict,
     }

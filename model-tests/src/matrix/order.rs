@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Parser;
 use handoff_std::HealthCheck;
 
-use super::case::Victim;
+use super::case::{Runtime, Victim};
 
 /// Answers a phase, which goes on.
 pub(super) const GO: &str = "go";
@@ -27,6 +27,9 @@ pub(super) struct Setup {
     pub(super) dir: PathBuf,
     /// Where the daemon is to listen.
     pub(super) address: SocketAddr,
+    /// What the daemon is built on.
+    #[arg(long)]
+    pub(super) runtime: Runtime,
     /// Who speaks version 1 alone.
     #[arg(long)]
     pub(super) old: Option<Victim>,

@@ -8,7 +8,7 @@ use anyhow::{Context, bail, ensure};
 use handoff_std::Process;
 use handoff_supervisor::load::{Acked, Load, LoadConfig};
 
-use super::case::{Case, Place};
+use super::case::{Case, Place, Runtime};
 use super::remote::{Ended, Remote};
 use super::world::{World, descriptors};
 
@@ -53,8 +53,13 @@ pub(super) struct Play<'a> {
 ///
 /// # Errors
 /// Says what is not as it should be.
-pub(super) fn play(case: Case, binary: &Path, findings: &mut Findings) -> anyhow::Result<()> {
-    let mut world = World::new(case, binary)?;
+pub(super) fn play(
+    case: Case,
+    runtime: Runtime,
+    binary: &Path,
+    findings: &mut Findings,
+) -> anyhow::Result<()> {
+    let mut world = World::new(case, runtime, binary)?;
     let mut supervisor = world.supervisor()?;
     let ended = supervisor.perform(&["recover"])?;
     ensure!(ended.kind == "started afresh", "no start: {}", ended.text());

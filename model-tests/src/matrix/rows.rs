@@ -162,6 +162,24 @@ impl Case {
             Self::Hostile,
         ]
     }
+
+    /// A few, each of which takes a daemon another way: to see that a second adapter goes there, too.
+    pub fn few() -> Vec<Self> {
+        use Fault::{Freeze, Kill};
+        use Phase::{Committing, Draining, Opening, Probation, Sealing};
+        use Place::{Entry, Middle};
+        use Victim::{Incumbent, Successor, Supervisor};
+        vec![
+            Self::Fault(Kill, Supervisor, Middle(Opening)),
+            Self::Fault(Kill, Supervisor, Entry(Committing)),
+            Self::Fault(Kill, Incumbent, Middle(Sealing)),
+            Self::Fault(Kill, Successor, Middle(Probation)),
+            Self::Fault(Freeze, Incumbent, Middle(Draining)),
+            Self::OldFault(Successor, Kill, Successor, Middle(Opening)),
+            Self::Hook(Hook::DrainHangs),
+            Self::Hook(Hook::SealPanics),
+        ]
+    }
 }
 
 const OTHERS: [Case; 6] = [

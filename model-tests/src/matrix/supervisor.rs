@@ -281,6 +281,8 @@ fn daemon(setup: &Setup, version: &str, more: Vec<OsString>) -> anyhow::Result<S
         files.hooks.into(),
         "--listen".into(),
         setup.address.to_string().into(),
+        "--runtime".into(),
+        setup.runtime.to_string().into(),
         "--tag".into(),
         version.into(),
         "--times-percent".into(),

@@ -10,7 +10,7 @@ const OUTCOME: usize = 60;
 /// The line above the rows.
 pub fn head() -> String {
     line(
-        "fault", "place", "pause", "acked", "lost", "next", "verdict", "outcome",
+        "runtime", "fault", "place", "pause", "acked", "lost", "next", "verdict", "outcome",
     )
 }
 
@@ -39,8 +39,9 @@ pub fn row(row: &Row) -> String {
         next => next,
     };
     let (fault, place) = (row.case.fault(), row.case.place());
+    let runtime = row.runtime.to_string();
     let mut text = line(
-        &fault, &place, &pause, &acked, &lost, next, verdict, &outcome,
+        &runtime, &fault, &place, &pause, &acked, &lost, next, verdict, &outcome,
     );
     if let Some(why) = why {
         text.push_str("\n    ");
@@ -66,6 +67,7 @@ pub fn totals(verdicts: &[Verdict], took: Duration) -> String {
 
 #[expect(clippy::too_many_arguments, reason = "one for each column")]
 fn line(
+    runtime: &str,
     fault: &str,
     place: &str,
     pause: &str,
@@ -76,6 +78,6 @@ fn line(
     outcome: &str,
 ) -> String {
     format!(
-        "{fault:<42} {place:<21} {pause:>7} {acked:>6} {lost:>5} {next:<10} {verdict:<8} {outcome}"
+        "{runtime:<7} {fault:<42} {place:<21} {pause:>7} {acked:>6} {lost:>5} {next:<10} {verdict:<8} {outcome}"
     )
 }

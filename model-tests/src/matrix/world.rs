@@ -15,7 +15,7 @@ use handoff_std::host::Signal;
 use handoff_supervisor::load::{Client, Reply};
 use tempfile::TempDir;
 
-use super::case::Case;
+use super::case::{Case, Runtime};
 use super::remote::Remote;
 use super::supervisor::{Files, RESP, SUPERVISOR};
 
@@ -39,6 +39,7 @@ pub(super) struct World {
     /// What the listener is called in /proc.
     socket: String,
     case: Case,
+    runtime: Runtime,
     binary: PathBuf,
 }
 
@@ -47,7 +48,7 @@ impl World {
     ///
     /// # Errors
     /// When there can be no directory or listener.
-    pub(super) fn new(case: Case, binary: &Path) -> anyhow::Result<Self> {
+    pub(super) fn new(case: Case, runtime: Runtime, binary: &Path) -> anyhow::Result<Self> {
         // Short, since a control path has little room.
         let dir = tempfile::Builder::new().prefix("hfm").tempdir()?;
         for name in ["p", "d", "j"] {
@@ -62,6 +63,7 @@ impl World {
             socket: format!("socket:[{}]", rustix::fs::fstat(&listener)?.st_ino),
             listener: Some(listener),
             case,
+            runtime,
             binary: binary.to_owned(),
         })
     }
@@ -100,7 +102,8 @@ impl World {
         command
             .arg(SUPERVISOR)
             .arg(self.dir.path())
-            .arg(self.address.to_string());
+            .arg(self.address.to_string())
+            .args(["--runtime", &self.runtime.to_string()]);
         if let Some(old) = self.case.old() {
             command.args(["--old", &old.to_string()]);
         }
@@ -170,9 +173,14 @@ impl World {
     /// Who answers clients. Waits for an answer.
     ///
     /// # Errors
-    /// When nobody answers.
+    /// When nobody answers, or it is built on something else.
     pub(super) fn server(&self) -> anyhow::Result<Process> {
         let info = self.info()?;
+        ensure!(
+            field(&info, "runtime") == Some(&self.runtime.to_string()),
+            "it should run on {}: {info}",
+            self.runtime
+        );
         let pid = field(&info, "pid").and_then(|pid| Process::of(pid.parse().ok()?));
         pid.with_context(|| format!("INFO names no process: {info}"))
     }

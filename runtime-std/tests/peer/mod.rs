@@ -44,7 +44,6 @@ impl Drainable for Idle {
         Snapshot {
             open_connections: 7,
             revisions: vec![3, 1 << 40],
-            ..Snapshot::default()
         }
     }
 }

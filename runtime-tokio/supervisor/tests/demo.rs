@@ -63,10 +63,24 @@ fn read_json(path: &Path) -> Value {
 
 #[test]
 fn it_ends_well_and_says_so() {
+    ends_well(&[], "std");
+}
+
+#[test]
+fn with_a_daemon_on_tokio_it_ends_the_same() {
+    ends_well(&["--runtime", "tokio", "--seconds", "0.1"], "tokio");
+}
+
+fn ends_well(args: &[&str], runtime: &str) {
     let temp = tempfile::tempdir().unwrap();
     let elsewhere = tempfile::tempdir().unwrap();
     let file = elsewhere.path().join("report.json");
-    let output = demo(&temp).arg("--report").arg(&file).output().unwrap();
+    let output = demo(&temp)
+        .args(args)
+        .arg("--report")
+        .arg(&file)
+        .output()
+        .unwrap();
     let stdout = String::from_utf8(output.stdout).unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{stdout}\n{stderr}");
@@ -75,6 +89,7 @@ fn it_ends_well_and_says_so() {
 
     let report = read_json(&file);
     assert_eq!(report["ok"], true);
+    assert_eq!(report["runtime"], runtime);
     assert_eq!(report["problems"], Value::Array(Vec::new()));
     assert_eq!(report["handoffs"], 5);
     let steps = report["steps"].as_array().unwrap();

@@ -108,6 +108,7 @@ mod tests {
     fn server(version: &str, pid: u32, generation: u64) -> Server {
         Server {
             version: version.into(),
+            runtime: "std".into(),
             pid,
             generation,
         }

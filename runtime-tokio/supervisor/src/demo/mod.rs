@@ -3,7 +3,7 @@
 //!
 //! The demo process makes the load and judges. The supervisor is a process of its own
 //! ([`supervisor`]), since the demo kills it twice; it holds the listener and starts the daemons
-//! (`handoff kvd`). One that was started again gets the listener back from the daemon.
+//! (`handoff kvd`), on either adapter. One that was started again gets the listener back from the daemon.
 //!
 //! | file | what it holds |
 //! |---|---|
@@ -50,6 +50,8 @@ use household::Household;
 use play::Play;
 use report::Report;
 
+use crate::kvd::args::Runtime;
+
 /// Replace a daemon again and again under load, with failures on the way, and show what clients
 /// notice. Needs no root, stays on this machine and leaves nothing behind.
 #[derive(Debug, Clone, Args)]
@@ -65,6 +67,10 @@ pub(crate) struct DemoArgs {
     /// Where the daemon listens, on this machine; port 0 is any free one. Other clients may use it.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
+
+    /// The adapter that the daemon is handed over by.
+    #[arg(long, value_enum, default_value_t)]
+    runtime: Runtime,
 }
 
 /// What ends the demo.
@@ -96,7 +102,7 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<()> {
         );
     }
     let household = Arc::new(Household::new()?);
-    let play = Play::new(&household, listen, args.seconds)?;
+    let play = Play::new(&household, listen, args.runtime, args.seconds)?;
     thread::Builder::new().name("play".into()).spawn(move || {
         let report = catch_unwind(AssertUnwindSafe(|| play.perform()));
         // Nobody listens any more when a signal came first.

@@ -15,6 +15,7 @@ use super::remote::Remote;
 use super::report::{Outcome, Report, Step};
 use super::talk::Ending;
 use super::window::{Seen, Server, Window};
+use crate::kvd::args::Runtime;
 
 /// How long clients are watched after a step, besides the time between steps.
 const AFTERMATH: Duration = Duration::from_millis(300);
@@ -24,6 +25,8 @@ pub(super) struct Play {
     pub(super) household: Arc<Household>,
     /// Where the daemon is to listen, as the supervisor is told.
     pub(super) listen: SocketAddr,
+    /// What it is built on.
+    pub(super) runtime: Runtime,
     /// Where it listens.
     pub(super) addr: SocketAddr,
     /// How long the load runs before each step but the first.
@@ -78,19 +81,21 @@ struct Done {
 }
 
 impl Play {
-    /// A demo of a daemon that is to listen here. Its first supervisor is there.
+    /// A demo of a daemon on `runtime` that is to listen here. Its first supervisor is there.
     ///
     /// # Errors
     /// When that cannot be started, or cannot listen.
     pub(super) fn new(
         household: &Arc<Household>,
         listen: SocketAddr,
+        runtime: Runtime,
         lead: Duration,
     ) -> anyhow::Result<Self> {
-        let supervisor = Remote::start(household, listen)?;
+        let supervisor = Remote::start(household, listen, runtime)?;
         Ok(Self {
             household: Arc::clone(household),
             listen,
+            runtime,
             addr: supervisor.bound()?,
             lead,
             supervisor: Some(supervisor),
@@ -113,7 +118,7 @@ impl Play {
             let lost = lost.max(self.look_for(&ended, &seen));
             steps.push(Step::new(ended, &seen, lost));
         }
-        Report::new(steps, self.problems, self.began.elapsed())
+        Report::new(self.runtime, steps, self.problems, self.began.elapsed())
     }
 
     /// One step, with the load around it. The load of the step before ends when this one's has
@@ -169,6 +174,10 @@ impl Play {
                 let other = format!("the daemon gave {listener} back, not {}", self.addr);
                 self.complain(&ended.plan, &other);
             }
+        }
+        if server.runtime != self.runtime.name() {
+            let other = format!("the daemon runs on {}", server.runtime);
+            self.complain(&ended.plan, &other);
         }
         let Verdict {
             outcome,
@@ -240,6 +249,7 @@ fn served_by(server: Option<&Server>) -> String {
         version,
         pid,
         generation,
+        ..
     } = server;
     format!("; {version} serves as pid {pid}, generation {generation}")
 }

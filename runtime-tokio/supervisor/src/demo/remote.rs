@@ -14,6 +14,7 @@ use handoff_std::core::supervisor::Phase;
 use super::household::Household;
 use super::phases::Phases;
 use super::talk::{Ending, News, Order, RESP};
+use crate::kvd::args::Runtime;
 
 /// How long a step may take. More than all deadlines of the supervisor.
 const LIMIT: Duration = Duration::from_secs(40);
@@ -27,11 +28,15 @@ pub(super) struct Remote {
 }
 
 impl Remote {
-    /// Starts a supervisor of the daemon that listens at `listen`. It waits for its first order.
+    /// Starts a supervisor of the daemon on `runtime` that listens at `listen`. It waits for its first order.
     ///
     /// # Errors
     /// When it cannot be started.
-    pub(super) fn start(household: &Household, listen: SocketAddr) -> anyhow::Result<Self> {
+    pub(super) fn start(
+        household: &Household,
+        listen: SocketAddr,
+        runtime: Runtime,
+    ) -> anyhow::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command
             .arg("demo-supervisor")
@@ -39,6 +44,7 @@ impl Remote {
             .arg(household.path())
             .arg("--listener")
             .arg(format!("{RESP}={listen}"))
+            .args(["--runtime", runtime.name()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
         let mut command_line = String::from("handoff");

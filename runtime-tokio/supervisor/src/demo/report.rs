@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::phases::{Phases, millis};
 use super::play::Ended;
 use super::window::Seen;
+use crate::kvd::args::Runtime;
 
 /// How a step ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -201,6 +202,8 @@ impl fmt::Display for Step {
 /// The whole demo.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
+    /// What the daemon is built on.
+    runtime: Runtime,
     /// Whether all went as it should.
     ok: bool,
     /// What did not.
@@ -218,7 +221,12 @@ pub(super) struct Report {
 
 impl Report {
     /// All steps, and what went wrong beside what clients saw.
-    pub(super) fn new(steps: Vec<Step>, mut problems: Vec<String>, took: Duration) -> Self {
+    pub(super) fn new(
+        runtime: Runtime,
+        steps: Vec<Step>,
+        mut problems: Vec<String>,
+        took: Duration,
+    ) -> Self {
         for step in &steps {
             let bad = [
                 (step.refused, "connections refused"),
@@ -231,6 +239,7 @@ impl Report {
         }
         let sum = |of: fn(&Step) -> u64| steps.iter().map(of).sum();
         Self {
+            runtime,
             ok: problems.is_empty(),
             problems,
             seconds: millis(took) / 1000.0,

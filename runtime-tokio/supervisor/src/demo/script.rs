@@ -82,7 +82,8 @@ impl Play {
     pub(super) fn steps(&mut self) -> anyhow::Result<()> {
         let Self { addr, lead, .. } = *self;
         self.say(&format!(
-            "clients connect to {addr}; so may you: redis-cli -p {} info",
+            "clients connect to {addr}, a daemon on {}; so may you: redis-cli -p {} info",
+            self.runtime.name(),
             addr.port()
         ))?;
         self.step(START, Duration::ZERO, |play, phases| {
@@ -123,7 +124,7 @@ impl Play {
         let killed = self.supervisor.take().context("there is no supervisor")?;
         let pid = killed.pid();
         killed.kill(phases)?;
-        let started = Remote::start(&self.household, self.listen)?;
+        let started = Remote::start(&self.household, self.listen, self.runtime)?;
         self.say(&format!(
             "    the supervisor, pid {pid}, is killed; pid {} is started by the same command line",
             started.pid()

@@ -19,6 +19,7 @@ use handoff_std::{HandoffSpec, HealthCheck, Report, SpawnSpec, Supervisor, Super
 use rustix::stdio::{dup2_stdout, stderr, stdout};
 
 use super::talk::{Ending, FIRST, Moment, News, Order};
+use crate::kvd::args::Runtime;
 
 /// How long a successor may warm up.
 const WARM_UP_DEADLINE: Duration = Duration::from_secs(10);
@@ -38,6 +39,9 @@ pub(crate) struct SupervisorArgs {
     /// The daemon's listener.
     #[arg(long)]
     listener: ListenSpec,
+    /// What the daemon is built on.
+    #[arg(long, value_enum)]
+    runtime: Runtime,
 }
 
 /// Supervises until the demo is gone.
@@ -91,7 +95,7 @@ impl<'a> Supervised<'a> {
         let supervisor = Supervisor::new(
             control_path(&args.dir),
             data_dir(&args.dir),
-            daemon(&args.dir, FIRST, Vec::new())?,
+            daemon(args, FIRST, Vec::new())?,
         )?
         .with_journal(args.dir.join("journal"))
         .with_observer(teller.observer()?);
@@ -149,7 +153,7 @@ impl<'a> Supervised<'a> {
             health: (!probation.is_zero())
                 .then(|| health_check(address))
                 .transpose()?,
-            ..HandoffSpec::new(daemon(&self.args.dir, tag, faults)?)
+            ..HandoffSpec::new(daemon(self.args, tag, faults)?)
         };
         let report = self.supervisor.handoff(&spec)?;
         Ok(self.conclude(report))
@@ -189,15 +193,17 @@ fn data_dir(dir: &Path) -> PathBuf {
     dir.join("data")
 }
 
-fn daemon(dir: &Path, tag: &str, faults: Vec<String>) -> anyhow::Result<SpawnSpec> {
+fn daemon(own: &SupervisorArgs, tag: &str, faults: Vec<String>) -> anyhow::Result<SpawnSpec> {
     let mut args = vec![
         "kvd".into(),
         "--data-dir".into(),
-        data_dir(dir).into(),
+        data_dir(&own.dir).into(),
         "--control-socket".into(),
-        control_path(dir).into(),
+        control_path(&own.dir).into(),
         "--tag".into(),
         tag.into(),
+        "--runtime".into(),
+        own.runtime.name().into(),
     ];
     args.extend(faults.into_iter().map(Into::into));
     Ok(SpawnSpec {

@@ -84,6 +84,8 @@ impl Window {
 pub(super) struct Server {
     /// Its version: the `--tag` it was started with.
     pub(super) version: String,
+    /// What it is built on.
+    pub(super) runtime: String,
     /// Its pid.
     pub(super) pid: u32,
     /// As which incumbent it serves.
@@ -118,6 +120,7 @@ impl Server {
         };
         Some(Self {
             version: field("version")?.to_owned(),
+            runtime: field("runtime")?.to_owned(),
             pid: field("pid")?.parse().ok()?,
             generation: field("generation")?.parse().ok()?,
         })

@@ -11,6 +11,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use handoff_std::core::wire::VersionRange;
 use handoff_std::core::{IncumbentConfig, SuccessorConfig};
 use handoff_std::hooks::HookError;
+use serde::Serialize;
 
 /// A small durable key-value daemon that speaks RESP2 and can be handed over.
 #[derive(Debug, Clone, Args)]
@@ -36,6 +37,10 @@ pub(crate) struct KvdArgs {
     #[arg(long, value_name = "TEXT", default_value = env!("CARGO_PKG_VERSION"))]
     pub(crate) tag: String,
 
+    /// The adapter that it is handed over by.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) runtime: Runtime,
+
     /// How long a request that is half there may hold up a drain.
     #[arg(long, value_name = "MS", default_value_t = 200)]
     pub(crate) drain_grace_ms: u64,
@@ -43,6 +48,27 @@ pub(crate) struct KvdArgs {
     /// Faults to commit.
     #[command(flatten)]
     pub(crate) faults: Faults,
+}
+
+/// What a daemon is built on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Runtime {
+    /// handoff-std, on threads.
+    #[default]
+    Std,
+    /// handoff-tokio, on a tokio runtime.
+    Tokio,
+}
+
+impl Runtime {
+    /// As the command line and INFO say it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Std => "std",
+            Self::Tokio => "tokio",
+        }
+    }
 }
 
 /// What `handoff kvd` can do besides.

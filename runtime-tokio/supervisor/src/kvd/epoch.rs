@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::args::Runtime;
 use super::connection;
 use super::lock;
 use super::store::Store;
@@ -77,6 +78,7 @@ impl fmt::Display for Phase {
 #[derive(Debug)]
 pub(crate) struct Status {
     tag: String,
+    runtime: Runtime,
     generation: AtomicU64,
     phase: AtomicU8,
     connections: AtomicUsize,
@@ -90,9 +92,10 @@ pub(crate) struct Status {
 
 impl Status {
     /// The status of a daemon that calls itself `tag`.
-    pub(crate) fn new(tag: String, well_for: Option<Duration>) -> Self {
+    pub(crate) fn new(tag: String, runtime: Runtime, well_for: Option<Duration>) -> Self {
         Self {
             tag,
+            runtime,
             generation: AtomicU64::new(0),
             phase: AtomicU8::new(Phase::Opened as u8),
             connections: AtomicUsize::new(0),
@@ -139,9 +142,10 @@ impl Status {
     /// The text that INFO answers.
     pub(crate) fn info(&self, keys: u64) -> String {
         format!(
-            "version:{}\r\npid:{}\r\ngeneration:{}\r\nphase:{}\r\nkeys:{keys}\r\n\
+            "version:{}\r\nruntime:{}\r\npid:{}\r\ngeneration:{}\r\nphase:{}\r\nkeys:{keys}\r\n\
              connected_clients:{}\r\nhealthy:{}\r\ncommitted:{}\r\n",
             self.tag,
+            self.runtime.name(),
             std::process::id(),
             self.generation.load(Ordering::Acquire),
             self.phase(),

@@ -1,8 +1,9 @@
 //! `kvd`, a small durable key-value daemon that speaks RESP2 (redis-cli and redis-benchmark can
 //! talk to it), made to be handed over under load.
 //!
-//! It uses plain threads. [`Store`] keeps the data, an [`Epoch`] is one
-//! stretch of serving it, and [`Kvd`] goes from epoch to epoch as the hooks in [`hooks`] say.
+//! It serves clients on plain threads. [`Store`] keeps the data, an [`Epoch`] is one stretch of serving
+//! it, and [`Kvd`] goes from epoch to epoch as the hooks in [`hooks`] say. How it is started and handed
+//! over is there for either adapter, in [`run_std`] and [`run_tokio`]; nothing else differs.
 
 pub(crate) mod args;
 mod check;
@@ -12,6 +13,8 @@ mod epoch;
 mod hooks;
 pub(crate) mod resp;
 mod run;
+mod run_std;
+mod run_tokio;
 mod store;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -74,7 +77,11 @@ impl Kvd {
                 data_dir: data_dir.to_owned(),
                 grace: args.drain_grace(),
                 faults: args.faults.clone(),
-                status: Arc::new(Status::new(args.tag.clone(), args.faults.sick_after())),
+                status: Arc::new(Status::new(
+                    args.tag.clone(),
+                    args.runtime,
+                    args.faults.sick_after(),
+                )),
                 life: Mutex::new(Life {
                     store: Arc::new(store),
                     listeners: Vec::new(),

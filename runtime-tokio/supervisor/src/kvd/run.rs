@@ -1,26 +1,21 @@
-//! `handoff kvd`: the daemon as a process, started by hand or by anybody's supervisor.
-//!
-//! This is what a daemon of one's own looks like: find out the role, take the lock, open the data,
-//! serve, and answer supervisors until another process has taken over.
+//! `handoff kvd`: the daemon as a process, started by hand or by anybody's supervisor. Here is what
+//! has nothing to do with the adapter that hands it over; [`run_std`] and [`run_tokio`] are the rest.
 
 use std::net::TcpListener;
 use std::path::Path;
 use std::thread;
 
-use anyhow::{Context, bail};
-use handoff_std::{
-    DataDirLock, Incumbent, IncumbentHandle, InheritedListeners, Readiness, Retirement, Role,
-    Successor, SuccessorSetup, detect_role,
-};
+use anyhow::Context;
+use handoff_std::{DataDirLock, InheritedListeners, Readiness, Retirement, SuccessorSetup};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::Kvd;
-use super::args::{KvdArgs, KvdCommand};
+use super::args::{KvdArgs, KvdCommand, Runtime};
 use super::check::check;
+use super::{Kvd, run_std, run_tokio};
 
 /// The name of the listener that clients connect to.
-const RESP: &str = "resp";
+pub(super) const RESP: &str = "resp";
 
 /// Runs the daemon until it has been handed over or is told to end, or asks another one.
 ///
@@ -30,85 +25,62 @@ pub(crate) fn run(args: &KvdArgs) -> anyhow::Result<()> {
     if let Some(KvdCommand::Check { address }) = args.command {
         return check(address);
     }
-    // First of all, while there is but one thread.
-    let role = detect_role()?;
-    let signals = Signals::new([SIGTERM, SIGINT])?;
-    args.faults.log("born")?;
-    match (role, &args.control_socket) {
-        (Role::Successor(successor), Some(control)) => take_over(successor, args, control, signals),
-        (Role::Successor(_), None) => bail!("a successor needs to be told --control-socket"),
-        (Role::ColdStart(listeners), Some(control)) => start(listeners, args, control, signals),
-        (Role::ColdStart(listeners), None) => stand_alone(listeners, args, signals),
+    match args.runtime {
+        Runtime::Std => run_std::run(args),
+        Runtime::Tokio => run_tokio::run(args),
     }
 }
 
-fn start(
-    mut listeners: InheritedListeners,
-    args: &KvdArgs,
-    control: &Path,
-    signals: Signals,
-) -> anyhow::Result<()> {
-    let lock = DataDirLock::acquire(&args.data_dir)?;
-    let mut incumbent = Incumbent::bind(control, lock)?
-        .with_build_id(args.tag.as_bytes())
-        .with_times(args.faults.incumbent_times());
-    let listener = if let Some(listener) = listeners.take_tcp(RESP)? {
-        listener
-    } else {
-        let listener = bind(args)?;
-        // A supervisor that takes charge later can have it all the same.
-        incumbent = incumbent.with_kept_listener(RESP, listener.try_clone()?);
-        listener
-    };
-    warm_up(args)?;
-    let daemon = Kvd::open(args, &args.data_dir)?;
-    daemon.set_generation(incumbent.generation());
-    args.faults.log("committed")?;
-    daemon.set_committed();
-    daemon.serve_on(listener)?;
-    answer(incumbent, &daemon, signals)
+/// Takes signals in from now on. The role has been found out, and nothing else was done.
+pub(super) fn begin(args: &KvdArgs) -> anyhow::Result<Signals> {
+    let signals = Signals::new([SIGTERM, SIGINT])?;
+    args.faults.log("born")?;
+    Ok(signals)
 }
 
-fn take_over(
-    successor: Successor,
-    args: &KvdArgs,
-    control: &Path,
-    signals: Signals,
-) -> anyhow::Result<()> {
-    let setup = SuccessorSetup {
+/// How a successor presents itself.
+pub(super) fn setup(args: &KvdArgs, control: &Path) -> SuccessorSetup {
+    SuccessorSetup {
         build_id: args.tag.clone().into_bytes(),
         times: args.faults.successor_times(),
         ..SuccessorSetup::new(control, &args.data_dir)
-    };
-    let warming = successor.handshake(setup)?;
-    if let Err(error) = warm_up(args) {
-        warming.give_up(&format!("{error:#}"));
-        return Err(error);
     }
-    let mut begun = warming.stand_by()?.wait_for_begin()?;
-    let listener = listener(begun.listeners(), args)?;
-    let daemon = match Kvd::open(args, &args.data_dir) {
-        Ok(daemon) => daemon,
-        Err(error) => {
-            begun.give_up(&format!("{error:#}"));
-            return Err(error);
-        }
-    };
-    daemon.set_generation(begun.generation());
-    let incumbent = begun.announce(Readiness {
+}
+
+/// What needs neither the lock nor the data.
+pub(super) fn warm_up(args: &KvdArgs) -> anyhow::Result<()> {
+    args.faults.warm_up().map_err(anyhow::Error::from_boxed)
+}
+
+/// Opens the data, for whoever holds the lock.
+pub(super) fn open(args: &KvdArgs) -> anyhow::Result<Kvd> {
+    Kvd::open(args, &args.data_dir)
+}
+
+/// What a successor says once the data is open.
+pub(super) fn readiness(daemon: &Kvd) -> Readiness {
+    Readiness {
         listening_on: vec![RESP.to_owned()],
         healthy: true,
         revisions: vec![daemon.revision()],
-    })?;
-    daemon.serve_on(listener)?;
-    answer(
-        incumbent.with_times(args.faults.incumbent_times()),
-        &daemon,
-        signals,
-    )
+    }
 }
 
-fn stand_alone(
+/// Serves, in a process that was started afresh: nobody can come back from before it.
+pub(super) fn serve_afresh(
+    daemon: &Kvd,
+    generation: u64,
+    listener: TcpListener,
+    args: &KvdArgs,
+) -> anyhow::Result<()> {
+    daemon.set_generation(generation);
+    args.faults.log("committed")?;
+    daemon.set_committed();
+    Ok(daemon.serve_on(listener)?)
+}
+
+/// Without a control path there is no adapter: serves until a signal comes.
+pub(super) fn stand_alone(
     mut listeners: InheritedListeners,
     args: &KvdArgs,
     mut signals: Signals,
@@ -116,22 +88,31 @@ fn stand_alone(
     let lock = DataDirLock::acquire(&args.data_dir)?;
     let listener = listener(&mut listeners, args)?;
     warm_up(args)?;
-    let daemon = Kvd::open(args, &args.data_dir)?;
-    daemon.set_generation(lock.generation());
-    daemon.set_committed();
-    daemon.serve_on(listener)?;
+    let daemon = open(args)?;
+    serve_afresh(&daemon, lock.generation(), listener, args)?;
     signals.forever().next();
     daemon.shutdown()
 }
 
-/// What needs neither the lock nor the data.
-fn warm_up(args: &KvdArgs) -> anyhow::Result<()> {
-    args.faults.warm_up().map_err(anyhow::Error::from_boxed)
+/// Calls `stop` at every signal.
+pub(super) fn on_signal(
+    mut signals: Signals,
+    stop: impl Fn() + Send + 'static,
+) -> anyhow::Result<()> {
+    thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || {
+            for _ in signals.forever() {
+                stop();
+            }
+        })
+        .context("cannot start a thread for signals")?;
+    Ok(())
 }
 
-fn answer(incumbent: Incumbent, daemon: &Kvd, signals: Signals) -> anyhow::Result<()> {
-    stop_on_signal(signals, incumbent.handle())?;
-    match incumbent.serve(daemon.clone())? {
+/// Ends as the incumbent has.
+pub(super) fn retire(daemon: &Kvd, retirement: &Retirement) -> anyhow::Result<()> {
+    match retirement {
         Retirement::Committed(id) => tracing::info!(%id, "handed over"),
         Retirement::Superseded => tracing::info!("another process has taken over"),
         Retirement::Stopped => daemon.shutdown()?,
@@ -139,26 +120,19 @@ fn answer(incumbent: Incumbent, daemon: &Kvd, signals: Signals) -> anyhow::Resul
     Ok(())
 }
 
-fn stop_on_signal(mut signals: Signals, incumbent: IncumbentHandle) -> anyhow::Result<()> {
-    thread::Builder::new()
-        .name("signals".into())
-        .spawn(move || {
-            for _ in signals.forever() {
-                incumbent.stop();
-            }
-        })
-        .context("cannot start a thread for signals")?;
-    Ok(())
-}
-
-fn listener(listeners: &mut InheritedListeners, args: &KvdArgs) -> anyhow::Result<TcpListener> {
+/// The listener that was inherited, or a new one.
+pub(super) fn listener(
+    listeners: &mut InheritedListeners,
+    args: &KvdArgs,
+) -> anyhow::Result<TcpListener> {
     match listeners.take_tcp(RESP)? {
         Some(listener) => Ok(listener),
         None => bind(args),
     }
 }
 
-fn bind(args: &KvdArgs) -> anyhow::Result<TcpListener> {
+/// A new listener.
+pub(super) fn bind(args: &KvdArgs) -> anyhow::Result<TcpListener> {
     let listener = TcpListener::bind(args.listen)
         .with_context(|| format!("cannot listen on {}", args.listen))?;
     tracing::info!(address = %listener.local_addr()?, "listening");

@@ -35,8 +35,8 @@ pub(crate) fn context() -> HookContext {
     HookContext::new(Some(Instant::now() + LONG))
 }
 
-struct Daemon {
-    kvd: Kvd,
+pub(crate) struct Daemon {
+    pub(crate) kvd: Kvd,
     addr: SocketAddr,
     _dir: TempDir,
 }
@@ -47,7 +47,7 @@ impl Drop for Daemon {
     }
 }
 
-fn daemon(line: &str) -> Daemon {
+pub(crate) fn daemon(line: &str) -> Daemon {
     let dir = tempfile::tempdir().unwrap();
     let kvd = Kvd::open(&args(line), dir.path()).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -131,7 +131,7 @@ fn commands_are_answered_as_redis_answers() {
         b"-ERR unknown command 'flushall'\r\n",
     );
     let info = format!(
-        "version:v7\r\npid:{}\r\ngeneration:3\r\nphase:serving\r\nkeys:1\r\nconnected_clients:1\r\n\
+        "version:v7\r\nruntime:std\r\npid:{}\r\ngeneration:3\r\nphase:serving\r\nkeys:1\r\nconnected_clients:1\r\n\
          healthy:yes\r\ncommitted:no\r\n",
         std::process::id()
     );

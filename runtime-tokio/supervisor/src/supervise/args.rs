@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use clap::builder::RangedU64ValueParser;
+use clap::builder::{NonEmptyStringValueParser, RangedU64ValueParser};
 use handoff_std::host::{ListenSpec, SpawnSpec};
 use handoff_std::{HandoffSpec, HealthCheck};
 
@@ -149,7 +149,9 @@ pub(crate) struct SuperviseArgs {
 
     /// The command that says whether a daemon on probation is well.
     #[arg(long, value_name = "CMD", requires = "probation_secs")]
-    pub(crate) health_check: Option<OsString>,
+    // An empty one, such as from a variable that is not set, would find every daemon well.
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) health_check: Option<String>,
 
     /// From the start of one health check to the start of the next.
     #[arg(long, value_name = "SECONDS", default_value_t = 1, value_parser = seconds())]
@@ -228,7 +230,7 @@ impl SuperviseArgs {
             interval: Duration::from_secs(self.health_interval_secs),
             timeout: Duration::from_secs(self.health_timeout_secs),
             failures: self.health_failures,
-            ..HealthCheck::command("/bin/sh", ["-c".into(), command.clone()])
+            ..HealthCheck::command("/bin/sh", ["-c", command])
         })
     }
 }

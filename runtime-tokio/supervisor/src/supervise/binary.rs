@@ -9,8 +9,10 @@ use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use atomic_write_file::AtomicWriteFile;
+use handoff_std::core::supervisor::Phase;
 
 /// Its name in a data directory.
 const NAME: &str = ".handoff.binary";
@@ -48,6 +50,7 @@ impl BinaryRecord {
     /// The binary to start with: the remembered one if the configuration is still the same. A record
     /// that is void is removed.
     pub(super) fn current(&self) -> PathBuf {
+        self.sweep();
         match self.read() {
             Ok(Some((named, current))) if named == self.named => {
                 if current != self.named {
@@ -106,6 +109,34 @@ impl BinaryRecord {
         file.commit()
     }
 
+    /// [`remember`](Self::remember), as well as can be: what is wrong is logged.
+    pub(super) fn note(&self, current: &Path) {
+        if let Err(error) = self.remember(current) {
+            tracing::error!(
+                binary = %current.display(), %error,
+                "which binary is the current one cannot be remembered: \
+                 after a restart the supervisor would start another one"
+            );
+        }
+    }
+
+    /// Removes what earlier supervisors, killed while they wrote the record, have left of it.
+    fn sweep(&self) {
+        let Some(name) = self.path.file_name() else {
+            return;
+        };
+        let unfinished = [b".", name.as_bytes(), b"."].concat();
+        let files = self.path.parent().map(fs::read_dir);
+        for file in files.into_iter().flatten().flatten().flatten() {
+            let name = file.file_name();
+            if name.as_bytes().starts_with(&unfinished)
+                && let Err(error) = fs::remove_file(file.path())
+            {
+                tracing::warn!(path = %file.path().display(), %error, "cannot be removed");
+            }
+        }
+    }
+
     fn remove(&self) {
         if let Err(error) = fs::remove_file(&self.path) {
             tracing::warn!(path = %self.path.display(), %error, "cannot be removed");
@@ -132,9 +163,72 @@ impl BinaryRecord {
     }
 }
 
+/// The binary of a handoff, remembered in the moment in which the handoff is committed: while the
+/// journal still names it. Later, a supervisor that is killed in between would leave neither.
+#[derive(Debug, Clone)]
+pub(super) struct Candidate {
+    record: BinaryRecord,
+    binary: Arc<Mutex<PathBuf>>,
+}
+
+impl Candidate {
+    pub(super) fn new(record: BinaryRecord) -> Self {
+        Self {
+            record,
+            binary: Arc::default(),
+        }
+    }
+
+    /// A handoff to this binary begins.
+    pub(super) fn stand(&self, binary: &Path) {
+        *self.binary.lock().unwrap_or_else(PoisonError::into_inner) = binary.to_path_buf();
+    }
+
+    /// To be called with every phase of the supervisor, as it is entered.
+    pub(super) fn follow(self) -> impl FnMut(Phase) + Send + 'static {
+        let mut last = Phase::Fresh;
+        move |phase| {
+            let before = std::mem::replace(&mut last, phase);
+            // What ends like that has a successor that serves. The journal is cleared after this.
+            let commits = matches!(
+                before,
+                Phase::Opening | Phase::Probation | Phase::Committing | Phase::Informing
+            );
+            if commits && phase == Phase::Done {
+                let binary = self.binary.lock().unwrap_or_else(PoisonError::into_inner);
+                self.record.note(&binary);
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_candidate_is_remembered_when_it_is_committed() {
+        use Phase::{Committing, Done, Fresh, Informing, Killing, Opening, Probation, Undoing};
+        for (way, kept) in [
+            (&[Opening, Committing, Informing, Done][..], true),
+            (&[Opening, Committing, Done], true),
+            (&[Opening, Probation, Done], true),
+            (&[Opening, Done], true),
+            (&[Opening, Probation, Killing, Undoing, Done], false),
+            (&[Fresh, Done], false),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let record = BinaryRecord::new(dir.path(), "/bin/a".as_ref());
+            let candidate = Candidate::new(record.clone());
+            let mut follow = candidate.clone().follow();
+            candidate.stand(Path::new("/bin/b"));
+            for phase in way {
+                follow(*phase);
+            }
+            let current = record.current();
+            assert_eq!(current == Path::new("/bin/b"), kept, "{way:?}");
+        }
+    }
 
     #[test]
     fn it_is_remembered_until_the_command_line_changes() {
@@ -151,6 +245,18 @@ mod tests {
         record("/bin/a").remember(b).unwrap();
         assert_eq!(record("/bin/z").current(), Path::new("/bin/z"));
         assert_eq!(record("/bin/a").current(), a);
+    }
+
+    #[test]
+    fn what_a_killed_writer_leaves_is_swept_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let record = BinaryRecord::new(dir.path(), "/bin/a".as_ref());
+        record.remember(Path::new("/bin/b")).unwrap();
+        let unfinished = AtomicWriteFile::open(dir.path().join(NAME)).unwrap();
+        std::mem::forget(unfinished);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+        assert_eq!(record.current(), Path::new("/bin/b"));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
     #[test]

@@ -28,7 +28,8 @@ mod worker;
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use handoff_std::core::supervisor::Phase;
@@ -37,7 +38,7 @@ use handoff_std::{Supervisor, SupervisorEvent};
 
 use crate::config::Config;
 use args::{SuperviseArgs, SuperviseCommand};
-use binary::BinaryRecord;
+use binary::{BinaryRecord, Candidate};
 use listeners::Listeners;
 use missing::Missing;
 use overseer::Overseer;
@@ -72,6 +73,12 @@ fn run_one(args: &SuperviseArgs) -> anyhow::Result<()> {
             args.control_socket.display()
         );
     }
+    if args.health_check.is_some() && args.probation_secs == 0 {
+        bail!(
+            "--health-check is for a probation, and --probation-secs is 0: give it the seconds that a new \
+             version is to be watched for, or leave the check out"
+        );
+    }
     let signals = Signals::register().context("cannot catch signals")?;
     fs::create_dir_all(&args.data_dir)
         .with_context(|| format!("cannot create {}", args.data_dir.display()))?;
@@ -94,9 +101,14 @@ fn run_one(args: &SuperviseArgs) -> anyhow::Result<()> {
     }
 
     let journal = args.journal();
+    let candidate = Candidate::new(record.clone());
     let mut supervisor = Supervisor::new(&args.control_socket, &args.data_dir, daemon)?
         .with_journal(&journal)
-        .with_observer(observer(args.control_socket.clone(), args.data_dir.clone()));
+        .with_observer(observer(
+            args.control_socket.clone(),
+            args.data_dir.clone(),
+            candidate.clone(),
+        ));
     for NamedListener { name, fd, .. } in listeners.held.drain(..) {
         supervisor.add_listener(name, fd);
     }
@@ -105,11 +117,15 @@ fn run_one(args: &SuperviseArgs) -> anyhow::Result<()> {
         None => None,
     };
     let control = args.control_socket.clone();
-    let worker = Worker::start(control, JournalFile::new(journal), record)
+    let worker = Worker::start(control, JournalFile::new(journal), record, candidate)
         .context("cannot start the handoff thread")?;
     let missing = Missing::after(listeners, Instant::now());
     Overseer::new(args, supervisor, worker, signals, trigger, missing).run()
 }
+
+/// How long the lock of a supervisor may outlive it: a killed process needs a moment to end, and so
+/// does a child that it was just starting, which has a copy of the lock until it runs its own program.
+const LAST_BREATH: Duration = Duration::from_secs(1);
 
 /// Keeps a second supervisor away from the same daemon, for as long as the file is open.
 fn take_charge(data_dir: &Path) -> anyhow::Result<File> {
@@ -120,15 +136,21 @@ fn take_charge(data_dir: &Path) -> anyhow::Result<File> {
         .truncate(false)
         .open(&path)
         .with_context(|| format!("cannot open {}", path.display()))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => bail!(
-            "another supervisor is in charge of {}; stop it first, with --keep-daemon in its \
-             arguments the daemon goes on meanwhile",
-            data_dir.display()
-        ),
-        Err(TryLockError::Error(error)) => {
-            Err(error).with_context(|| format!("cannot lock {}", path.display()))
+    let patience = Instant::now() + LAST_BREATH;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if Instant::now() < patience => {
+                thread::sleep(Duration::from_millis(10));
+            }
+            Err(TryLockError::WouldBlock) => bail!(
+                "another supervisor is in charge of {}; stop it first, with --keep-daemon in its \
+                 arguments the daemon goes on meanwhile",
+                data_dir.display()
+            ),
+            Err(TryLockError::Error(error)) => {
+                return Err(error).with_context(|| format!("cannot lock {}", path.display()));
+            }
         }
     }
 }
@@ -172,11 +194,16 @@ fn daemon_to_start(args: &SuperviseArgs) -> anyhow::Result<(SpawnSpec, BinaryRec
     Ok((current, record))
 }
 
-/// Logs what comes by, and once why a look at who serves takes its time.
-fn observer(control: PathBuf, data_dir: PathBuf) -> impl FnMut(&SupervisorEvent) + Send + 'static {
-    let mut settling = false;
+/// Logs what comes by, and once why a look at who serves takes its time. Remembers what is committed.
+fn observer(
+    control: PathBuf,
+    data_dir: PathBuf,
+    candidate: Candidate,
+) -> impl FnMut(&SupervisorEvent) + Send + 'static {
+    let (mut settling, mut follow) = (false, candidate.follow());
     move |event| {
         if let SupervisorEvent::Phase(phase) = event {
+            follow(*phase);
             let waits = *phase == Phase::Settling;
             if waits && !settling {
                 tracing::warn!(

@@ -18,7 +18,7 @@ use handoff_std::core::journal::Record;
 use handoff_std::host::{JournalFile, SpawnSpec, boot_id};
 use handoff_std::{HandoffSpec, Report, Supervisor, SupervisorError};
 
-use super::binary::BinaryRecord;
+use super::binary::{BinaryRecord, Candidate};
 use super::kept::{self, Kept};
 
 /// What the thread is to do.
@@ -65,6 +65,7 @@ impl Worker {
         control: PathBuf,
         journal: JournalFile,
         record: BinaryRecord,
+        candidate: Candidate,
     ) -> io::Result<Self> {
         let (bell, ring) = UnixStream::pair()?;
         bell.set_nonblocking(true)?;
@@ -74,6 +75,7 @@ impl Worker {
             control,
             journal,
             record,
+            candidate,
         };
         thread::Builder::new()
             .name("handoff".into())
@@ -123,6 +125,7 @@ pub(super) struct Desk {
     pub(super) control: PathBuf,
     pub(super) journal: JournalFile,
     pub(super) record: BinaryRecord,
+    pub(super) candidate: Candidate,
 }
 
 impl Desk {
@@ -130,11 +133,8 @@ impl Desk {
         let came = match task {
             Task::Recover => Came::Report(Box::new(self.recover(&mut supervisor))),
             Task::Handoff(spec) => {
-                let result = supervisor.handoff(&spec);
-                if result.as_ref().is_ok_and(Report::committed) {
-                    self.remember(&spec.successor);
-                }
-                Came::Report(Box::new(result))
+                self.candidate.stand(&spec.successor.binary);
+                Came::Report(Box::new(supervisor.handoff(&spec)))
             }
             Task::AskForListeners => Came::Listeners(kept::ask(&self.control)),
         };
@@ -157,7 +157,7 @@ impl Desk {
                 binary = %daemon.binary.display(),
                 "the successor of a handoff that was interrupted serves"
             );
-            self.remember(&daemon);
+            self.record.note(&daemon.binary);
             supervisor.set_daemon(daemon);
         }
         Ok(report)
@@ -170,15 +170,5 @@ impl Desk {
         let record = Record::decode(&bytes).filter(|record| record.boot == boot_id())?;
         let binary = OsStr::from_bytes(record.binary);
         (!binary.is_empty()).then(|| (record.entry.successor.pid, binary.into()))
-    }
-
-    pub(super) fn remember(&self, daemon: &SpawnSpec) {
-        if let Err(error) = self.record.remember(&daemon.binary) {
-            tracing::error!(
-                binary = %daemon.binary.display(), %error,
-                "which binary is the current one cannot be remembered: \
-                 after a restart the supervisor would start another one"
-            );
-        }
     }
 }

@@ -123,7 +123,6 @@ impl Drainable for Hooks {
         Snapshot {
             open_connections: 7,
             revisions: REVISIONS.into(),
-            ..Snapshot::default()
         }
     }
 }

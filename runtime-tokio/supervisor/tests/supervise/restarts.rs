@@ -83,6 +83,26 @@ fn a_restarted_supervisor_with_its_listeners_goes_on() {
     assert_eq!(info(port).version, "a");
 }
 
+// Killed in the moment of the commit: it has not even answered whoever asked for the handoff.
+#[test]
+fn a_supervisor_killed_when_it_has_committed_knows_the_current_binary() {
+    let world = World::new();
+    let a = world.binary("a", "");
+    let supervisor = world.supervise(&a, &ANY_PORT, &[]);
+    let port = supervisor.port();
+    supervisor.wait_log("outcome=started");
+    assert_set(port, "k");
+    let _client = world.order(&format!("handoff {}", world.binary("b", "").display()));
+    supervisor.wait_log("outcome=committed");
+    supervisor.kill();
+    let supervisor = world.supervise(&a, &ANY_PORT, &[]);
+    let second = info(port);
+    assert_eq!(second.version, "b");
+    supervisor.wait_log(&format!("pid {} serves", second.pid));
+    kill(second.process());
+    assert_eq!(info_of_another(port, second.pid).version, "b");
+}
+
 #[test]
 fn a_killed_supervisor_gets_its_listeners_back() {
     let world = World::new();

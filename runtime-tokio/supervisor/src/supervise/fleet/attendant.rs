@@ -20,7 +20,7 @@ use handoff_std::{RollbackHandle, SpawnSpec};
 use handoff_tokio::Supervisor;
 use tokio::sync::{mpsc, oneshot};
 
-use super::super::binary::BinaryRecord;
+use super::super::binary::{BinaryRecord, Candidate};
 use super::super::daemon::Daemon;
 use super::super::listeners::Listeners;
 use super::super::missing::{self, Missing};
@@ -95,16 +95,18 @@ impl Attendant {
         let record = BinaryRecord::at(record, service.binary.clone());
         let daemon = daemon_to_start(&service, &record);
         let control = service.control_socket.clone();
+        let candidate = Candidate::new(record.clone());
         let desk = Arc::new(Desk {
             control: control.clone(),
             journal: JournalFile::new(&service.journal),
+            candidate: candidate.clone(),
             record,
         });
         let kept = work::ask(&desk).await;
         let mut listeners = Listeners::take_or_bind(&service.listeners, kept);
         let mut supervisor = Supervisor::new(&control, &data_dir, daemon)?
             .with_journal(&service.journal)
-            .with_observer(observer(control, data_dir.clone()));
+            .with_observer(observer(control, data_dir.clone(), candidate));
         let mut held = Vec::new();
         for NamedListener { name, fd, address } in listeners.held.drain(..) {
             held.push((name.clone(), address));

@@ -25,11 +25,8 @@ pub(super) fn work(desk: Arc<Desk>, mut supervisor: Box<Supervisor>, task: Task)
         let came = match task {
             Task::Recover => Came::Report(Box::new(recover(&desk, &mut supervisor).await)),
             Task::Handoff(spec) => {
-                let result = supervisor.handoff(&spec).await;
-                if result.as_ref().is_ok_and(Report::committed) {
-                    remember(&desk, spec.successor.clone()).await;
-                }
-                Came::Report(Box::new(result))
+                desk.candidate.stand(&spec.successor.binary);
+                Came::Report(Box::new(supervisor.handoff(&spec).await))
             }
             Task::AskForListeners => Came::Listeners(ask(&desk).await),
         };
@@ -69,7 +66,7 @@ async fn recover(desk: &Arc<Desk>, supervisor: &mut Supervisor) -> Result<Report
 async fn remember(desk: &Arc<Desk>, daemon: SpawnSpec) {
     let desk = Arc::clone(desk);
     // It says by itself what goes wrong.
-    let _ = spawn_blocking(move || desk.remember(&daemon)).await;
+    let _ = spawn_blocking(move || desk.record.note(&daemon.binary)).await;
 }
 
 /// Asks the daemon for the listeners that it keeps.
