@@ -248,7 +248,9 @@ fn a_killed_supervisor_finds_its_daemons_and_gets_their_listeners_back() {
     let (a, b) = (fleet.port("a"), fleet.port("b"));
     let (code, _) = fleet.answer(&["upgrade", "a", "--binary", &fleet.binary("a2")]);
     assert_eq!(code, 0);
-    let (before_a, before_b) = (info(a), info(b));
+    // The daemon takes the commit in a moment after its supervisor has told of it.
+    let before_a = wait_for("the commit", || Some(info(a)).filter(|info| info.committed));
+    let before_b = info(b);
     supervisor.kill();
 
     let mut supervisor = fleet.start(&[]);
