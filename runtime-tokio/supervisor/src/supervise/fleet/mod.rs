@@ -152,7 +152,7 @@ async fn supervise(config: Config, keep_daemons: bool) -> anyhow::Result<()> {
         let name = &one.service.name;
         let record = settings.state_dir.join(format!("{name}.binary"));
         let service = Arc::clone(&one.service);
-        let span = tracing::info_span!("service", %name);
+        let span = tracing::info_span!("fleet", service = %name);
         let attend = async move {
             Attendant::new(service, data_dir, record, receiver)
                 .await?

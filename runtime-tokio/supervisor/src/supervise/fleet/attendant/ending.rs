@@ -65,7 +65,9 @@ impl Attendant {
                 return Ok(true);
             }
             Stop::Asked { keep: false } => {
-                tracing::info!("ending the daemon");
+                if let Some(daemon) = &self.daemon {
+                    tracing::info!(pid = daemon.pid(), "ending the daemon");
+                }
                 self.signal_all(Signal::TERM);
                 self.stop = Stop::Terminating(now + TERMINATION);
             }
