@@ -6,6 +6,7 @@ pub mod config;
 mod demo;
 mod kvd;
 pub mod load;
+mod operate;
 mod probe;
 mod status;
 mod supervise;
@@ -19,11 +20,13 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use config::check::{self, CheckArgs};
+use config::{Config, LogFormat};
 use demo::{DemoArgs, SupervisorArgs};
 use kvd::args::KvdArgs;
+use operate::args::{RestartArgs, RollbackArgs, UpgradeArgs};
 use probe::ProbeArgs;
 use status::StatusArgs;
-use supervise::args::SuperviseArgs;
+use supervise::args::SuperviseCommand;
 
 #[derive(Debug, Parser)]
 #[command(name = "handoff", version, about)]
@@ -41,7 +44,10 @@ enum Command {
     /// The supervisor of the demo.
     #[command(hide = true)]
     DemoSupervisor(SupervisorArgs),
-    Supervise(SuperviseArgs),
+    Supervise(SuperviseCommand),
+    Upgrade(UpgradeArgs),
+    Restart(RestartArgs),
+    Rollback(RollbackArgs),
     Status(StatusArgs),
     Check(CheckArgs),
     /// Look once whether a service is well, as a health check does.
@@ -53,22 +59,30 @@ enum Command {
 /// cannot be understood.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let command = Cli::parse_from(args).command;
+    let config = match &command {
+        Command::Supervise(args) => args.config.as_deref().map(Config::load),
+        _ => None,
+    };
+    let config = match config.transpose() {
+        Ok(config) => config,
+        Err(error) => {
+            // A line for each thing that is wrong, as `handoff check` says it.
+            let _ = writeln!(io::stderr(), "{error}");
+            return ExitCode::FAILURE;
+        }
+    };
     let level = match command {
         Command::Supervise(_) => LevelFilter::INFO,
         _ => LevelFilter::ERROR,
     };
-    let filter = EnvFilter::builder().with_default_directive(level.into());
-    tracing_subscriber::fmt()
-        .with_env_filter(filter.from_env_lossy())
-        .with_ansi(io::stderr().is_terminal())
-        .with_writer(io::stderr)
-        // It would go to stderr as well, with a panic when that is what is broken: whoever reads the
-        // log may die without taking us along.
-        .log_internal_errors(false)
-        .init();
+    let format = config.as_ref().map(|config| config.supervisor.log_format);
+    start_log(level, format.unwrap_or_default());
     let done = |()| ExitCode::SUCCESS;
     let result = match command {
-        Command::Supervise(args) => supervise::run(&args).map(done),
+        Command::Supervise(args) => supervise::run(args, config).map(done),
+        Command::Upgrade(args) => operate::upgrade(&args),
+        Command::Restart(args) => operate::restart(&args),
+        Command::Rollback(args) => operate::rollback(&args),
         Command::Status(args) => status::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Probe(args) => probe::run(&args).map(done),
@@ -84,6 +98,22 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             let _ = writeln!(io::stderr(), "Error: {}", in_words(&error));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// From now on the log goes to stderr.
+fn start_log(level: LevelFilter, format: LogFormat) {
+    let filter = EnvFilter::builder().with_default_directive(level.into());
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter.from_env_lossy())
+        .with_ansi(io::stderr().is_terminal())
+        .with_writer(io::stderr)
+        // It would go to stderr as well, with a panic when that is what is broken: whoever reads the
+        // log may die without taking us along.
+        .log_internal_errors(false);
+    match format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().init(),
     }
 }
 

@@ -1,15 +1,18 @@
-//! `handoff status`: what a daemon says of itself, for people and for scripts.
+//! `handoff status`: what a daemon says of itself, for people and for scripts; or what a supervisor says
+//! of its services, which is in [`operate::status`].
 
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use handoff_std::ask::{DaemonPhase, DaemonStatus, status_with};
 use handoff_std::core::wire::StatusPhase;
 use handoff_std::core::{SupervisorConfig, Task};
 use serde::Serialize;
+
+use crate::operate;
 
 /// How long to look for somebody who answers: one daemon may just be leaving for the next.
 const CONNECT: Duration = Duration::from_secs(1);
@@ -22,27 +25,52 @@ Phases:
   serving, draining, drained, sealing, sealed, reclaiming, resuming, on probation, leaving
 
 Exit status:
-  0  it serves: its phase is `serving` or `on probation`
+  0  it serves: its phase is `serving` or `on probation`; of several services, all do
   1  there is no answer: nobody is there, or it is stopped, or it speaks version 1
   2  the command line is wrong
-  3  it answers, and does not serve at the moment
+  3  there is an answer, and it does not serve at the moment, or one of several does not
 
-JSON, one object on one line:
+JSON with --control-socket, one object on one line:
   pid               number
   build_id          text: which build it is, in its own words
   phase             text: one of the above
   generation        number: it is higher for every process that has had the writer lock
   uptime_ms         number: for how long it has answered supervisors
   open_connections  number
-  revisions         array of numbers: the last revision of each shard, in its own numbering";
+  revisions         array of numbers: the last revision of each shard, in its own numbering
 
-/// Ask a daemon how it is. It answers at once, also in the middle of a handoff.
+JSON with --config or --socket, an array of objects on one line, in the order of the configuration:
+  name              text
+  state             `running`, `handing_over`, `starting`, or `down`: not started until someone asks
+  pid               number or null
+  binary            text: what it is started from next
+  restarts          number: how often it was started again since the supervisor runs
+  listeners         array: name, address, held (false while it is missing)
+  trouble           text or null: what is wrong
+  daemon            what the daemon says of itself, or null: pid, build_id, phase, generation,
+                    uptime_ms, open_connections";
+
+/// Ask a supervisor how its services are, or a daemon how it is. The answer comes at once, also in the
+/// middle of a handoff.
 #[derive(Debug, Clone, Args)]
 #[command(after_long_help = NOTES)]
+#[command(group = ArgGroup::new("whom").required(true).args(["config", "socket", "control_socket"]))]
 pub(crate) struct StatusArgs {
-    /// The socket on which the daemon takes handoffs.
+    /// The service; all of the supervisor's if none is given.
+    #[arg(conflicts_with = "control_socket")]
+    service: Option<String>,
+
+    /// The supervisor's configuration, which says where its socket is.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// The supervisor's socket.
     #[arg(long, value_name = "PATH")]
-    control_socket: PathBuf,
+    socket: Option<PathBuf>,
+
+    /// The socket on which a daemon takes handoffs: ask the daemon itself.
+    #[arg(long, value_name = "PATH")]
+    control_socket: Option<PathBuf>,
 
     /// Answer in JSON.
     #[arg(long)]
@@ -66,11 +94,21 @@ struct Json<'a> {
 /// # Errors
 /// There is no answer, or nobody reads it.
 pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<ExitCode> {
+    let Some(control_socket) = &args.control_socket else {
+        let StatusArgs {
+            service,
+            config,
+            socket,
+            json,
+            ..
+        } = args.clone();
+        return operate::status::run(config, socket, service, json);
+    };
     let times = SupervisorConfig {
         connect: CONNECT,
         ..SupervisorConfig::new(Task::Recover(None))
     };
-    let status = status_with(&args.control_socket, &times)?;
+    let status = status_with(control_socket, &times)?;
     let text = if args.json {
         json(&status)?
     } else {

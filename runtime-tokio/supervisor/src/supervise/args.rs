@@ -11,6 +11,22 @@ use handoff_std::{HandoffSpec, HealthCheck};
 
 /// What `--help` says at its end.
 const NOTES: &str = "\
+One or many services from a file:
+  With --config there is no other option but --keep-daemon; CONFIG.md describes the file, and
+  `handoff check` says whether it is right. A wrong one is refused before anything is touched.
+  `handoff upgrade`, `restart`, `rollback` and `status` reach the supervisor on the socket of the
+  file. What follows holds for each service, with these differences:
+  - Its restarts, and whether a crash loop ends them, are as the file says. A service that is down
+    for good is started again by `handoff restart`.
+  - A handoff may only name a binary that allowed_binaries lists.
+  - Which binary is the current one is remembered in STATE_DIR/NAME.binary; one that is no longer
+    listed, or gone, is forgotten.
+  - A listener that can neither be taken back nor bound keeps its service waiting, not the others.
+    Listeners are not taken from LISTEN_FDS.
+  - A socket that others may use (allowed_uids) has mode 0666; who comes in is decided by the user
+    id of whoever connects.
+  - A signal ends the services one after the other, the last one of the file first.
+
 The daemon:
   BINARY is started with ARGS and finds the listeners at descriptor 3 and up (LISTEN_FDS and
   LISTEN_FDNAMES, as from systemd). Whenever it ends without having been replaced, whatever its
@@ -61,16 +77,41 @@ Signals:
   once and leaves everything as it is.
   To replace the supervisor itself, use --keep-daemon, or SIGKILL.";
 
-/// Start a daemon, keep it running, and replace its binary without losing a connection or a write.
+/// Start daemons, keep them running, and replace their binaries without losing a connection or a write.
 #[derive(Debug, Clone, Args)]
 #[command(after_long_help = NOTES)]
+pub(crate) struct SuperviseCommand {
+    /// The services, in a file; without it, one service is described by the other options.
+    #[arg(long, value_name = "FILE", conflicts_with = "SuperviseArgs")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Leave the daemons running when the supervisor is told to end.
+    #[arg(long)]
+    pub(crate) keep_daemon: bool,
+
+    #[command(flatten)]
+    pub(crate) one: Option<SuperviseArgs>,
+}
+
+/// One service.
+#[derive(Debug, Clone, Args)]
 pub(crate) struct SuperviseArgs {
     /// The socket on which the daemon takes handoffs.
-    #[arg(long, value_name = "PATH")]
+    #[arg(
+        long,
+        value_name = "PATH",
+        required = false,
+        required_unless_present = "config"
+    )]
     pub(crate) control_socket: PathBuf,
 
     /// The daemon's data directory, where its writer lock is.
-    #[arg(long, value_name = "DIR")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        required = false,
+        required_unless_present = "config"
+    )]
     pub(crate) data_dir: PathBuf,
 
     /// A listener to hold for the daemon: IP:PORT or unix:PATH. One that was inherited under this
@@ -142,12 +183,13 @@ pub(crate) struct SuperviseArgs {
     #[arg(long = "allow-uid", value_name = "UID")]
     pub(crate) allowed_uids: Vec<u32>,
 
-    /// Leave the daemon running when the supervisor is told to end.
-    #[arg(long)]
+    /// [`SuperviseCommand::keep_daemon`].
+    #[arg(skip)]
     pub(crate) keep_daemon: bool,
 
     /// The daemon and its arguments.
-    #[arg(last = true, required = true, value_names = ["BINARY", "ARGS"])]
+    #[arg(last = true, required = false, required_unless_present = "config")]
+    #[arg(value_names = ["BINARY", "ARGS"])]
     pub(crate) command: Vec<OsString>,
 }
 

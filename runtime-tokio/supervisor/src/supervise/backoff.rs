@@ -2,35 +2,39 @@
 
 use std::time::Duration;
 
-/// The first pause.
-const FIRST: Duration = Duration::from_millis(100);
-/// The longest pause.
-const LONGEST: Duration = Duration::from_secs(10);
-/// A daemon that lived this long was well.
-const WELL: Duration = Duration::from_secs(10);
+use crate::config::Restart;
 
 /// Pauses that double.
 #[derive(Debug)]
 pub(super) struct Backoff {
     next: Duration,
+    first: Duration,
+    longest: Duration,
+    /// A daemon that lived this long was well.
+    well: Duration,
 }
 
 impl Backoff {
-    pub(super) const fn new() -> Self {
-        Self { next: FIRST }
+    pub(super) const fn new(restart: &Restart) -> Self {
+        Self {
+            next: restart.backoff,
+            first: restart.backoff,
+            longest: restart.backoff_max,
+            well: restart.reset_after,
+        }
     }
 
     /// A daemon has ended that lived for so long.
     pub(super) fn ended(&mut self, lived: Duration) {
-        if lived >= WELL {
-            self.next = FIRST;
+        if lived >= self.well {
+            self.next = self.first;
         }
     }
 
     /// The pause before the next try.
     pub(super) fn pause(&mut self) -> Duration {
         let pause = self.next;
-        self.next = pause.saturating_mul(2).min(LONGEST);
+        self.next = pause.saturating_mul(2).min(self.longest);
         pause
     }
 }
@@ -41,7 +45,7 @@ mod tests {
 
     #[test]
     fn it_doubles_to_its_limit_and_starts_anew_after_a_good_life() {
-        let mut backoff = Backoff::new();
+        let mut backoff = Backoff::new(&Restart::default());
         let pauses: Vec<_> = (0..9)
             .map(|_| {
                 backoff.ended(Duration::ZERO);
@@ -50,7 +54,10 @@ mod tests {
             .collect();
         let expected = [100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000];
         assert_eq!(pauses, expected);
-        backoff.ended(WELL);
-        assert_eq!((backoff.pause(), backoff.pause()), (FIRST, 2 * FIRST));
+        backoff.ended(Restart::default().reset_after);
+        assert_eq!(
+            (backoff.pause(), backoff.pause()),
+            (Duration::from_millis(100), Duration::from_millis(200))
+        );
     }
 }

@@ -1,7 +1,7 @@
-//! Which binary is the current one, remembered across restarts in `<data_dir>/.handoff.binary`.
+//! Which binary is the current one, remembered across restarts in a file.
 //!
-//! Two lines, each a path: the binary that the command line named, and the one that a committed
-//! handoff replaced it with. If a later command line names another binary, the operator has decided
+//! Two lines, each a path: the binary that the configuration named, and the one that a committed
+//! handoff replaced it with. If a later configuration names another binary, the operator has decided
 //! anew, and the record is void.
 
 use std::ffi::OsStr;
@@ -14,11 +14,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use atomic_write_file::AtomicWriteFile;
 use handoff_std::core::supervisor::Phase;
 
+/// Its name in a data directory.
 const NAME: &str = ".handoff.binary";
-/// How the names of files begin that a kill has kept from becoming the record.
-const UNFINISHED: &str = "..handoff.binary.";
 
-/// The record and the command line's own binary.
+/// The record and the configuration's own binary.
 #[derive(Debug, Clone)]
 pub(super) struct BinaryRecord {
     path: PathBuf,
@@ -35,18 +34,20 @@ impl BinaryRecord {
         } else {
             named
         };
-        Self {
-            path: data_dir.join(NAME),
-            named,
-        }
+        Self::at(data_dir.join(NAME), named)
     }
 
-    /// The binary that the command line names; absolute, unless it is to be looked up in PATH.
+    /// The record in the file `path`, for a configuration that names the binary `named`.
+    pub(super) const fn at(path: PathBuf, named: PathBuf) -> Self {
+        Self { path, named }
+    }
+
+    /// The binary that the configuration names; absolute, unless it is to be looked up in PATH.
     pub(super) fn named(&self) -> &Path {
         &self.named
     }
 
-    /// The binary to start with: the remembered one if the command line is still the same. A record
+    /// The binary to start with: the remembered one if the configuration is still the same. A record
     /// that is void is removed.
     pub(super) fn current(&self) -> PathBuf {
         self.sweep();
@@ -56,7 +57,7 @@ impl BinaryRecord {
                     tracing::info!(
                         binary = %current.display(),
                         named = %named.display(),
-                        "an earlier handoff has replaced the command line's binary"
+                        "an earlier handoff has replaced the configured binary"
                     );
                 }
                 return current;
@@ -66,7 +67,7 @@ impl BinaryRecord {
                     binary = %self.named.display(),
                     named_before = %named.display(),
                     forgotten = %current.display(),
-                    "the command line names another binary than before, and it wins"
+                    "another binary is configured than before, and it wins"
                 );
                 self.remove();
             }
@@ -121,10 +122,14 @@ impl BinaryRecord {
 
     /// Removes what earlier supervisors, killed while they wrote the record, have left of it.
     fn sweep(&self) {
+        let Some(name) = self.path.file_name() else {
+            return;
+        };
+        let unfinished = [b".", name.as_bytes(), b"."].concat();
         let files = self.path.parent().map(fs::read_dir);
         for file in files.into_iter().flatten().flatten().flatten() {
             let name = file.file_name();
-            if name.as_bytes().starts_with(UNFINISHED.as_bytes())
+            if name.as_bytes().starts_with(&unfinished)
                 && let Err(error) = fs::remove_file(file.path())
             {
                 tracing::warn!(path = %file.path().display(), %error, "cannot be removed");

@@ -1,5 +1,5 @@
 //! What a living daemon keeps of the listeners that an earlier supervisor gave it, beside what the
-//! command line asks for.
+//! configuration asks for.
 
 use std::path::Path;
 
@@ -52,7 +52,7 @@ pub(super) fn take(spec: &ListenSpec, kept: &mut Vec<NamedListener>) -> Option<N
     Some(listener)
 }
 
-/// In which ways what the daemon keeps is not what the command line asks for, in words for the log.
+/// In which ways what the daemon keeps is not what `specs` asks for, in words for the log.
 pub(super) fn differences(specs: &[ListenSpec], kept: &[NamedListener]) -> Vec<String> {
     kept.iter()
         .filter(|kept| !specs.iter().any(|spec| spec.matches(kept)))
@@ -61,17 +61,17 @@ pub(super) fn differences(specs: &[ListenSpec], kept: &[NamedListener]) -> Vec<S
             let same_address = specs.iter().find(|spec| written(spec) == *address);
             match (same_name, same_address) {
                 (Some(spec), _) => format!(
-                    "the daemon listens on {address} as `{name}`, the command line says {wanted}: \
+                    "the daemon listens on {address} as `{name}`, asked for is {wanted}: \
                      {wanted} reaches it with the next handoff, and {address} is closed then",
                     wanted = written(spec)
                 ),
                 (None, Some(spec)) => format!(
-                    "the daemon listens on {address} as `{name}`, the command line calls that \
+                    "the daemon listens on {address} as `{name}`, which is asked for as \
                      `{other}`: give it the name `{name}`, or restart the daemon",
                     other = spec.name
                 ),
                 (None, None) => format!(
-                    "the daemon listens on {address} as `{name}`, and no --listener asks for that: \
+                    "the daemon listens on {address} as `{name}`, and nothing asks for that: \
                      it is closed with the next handoff"
                 ),
             }
@@ -115,7 +115,7 @@ mod tests {
         for (text, parts) in [
             (changed, [&*b, "`b`", "127.0.0.2:1"]),
             (renamed, [&*c, "`c`", "`sea`"]),
-            (dropped, [&*d, "`d`", "no --listener"]),
+            (dropped, [&*d, "`d`", "nothing asks"]),
         ] {
             assert!(parts.iter().all(|part| text.contains(part)), "{text}");
         }

@@ -38,17 +38,7 @@ impl Listeners {
             listeners: mut kept,
             refused,
         } = kept;
-        let mut listeners = Self {
-            differences: kept::differences(specs, &kept),
-            refused,
-            ..Self::default()
-        };
-        for difference in &listeners.differences {
-            tracing::warn!("{difference}");
-        }
-        if let Some(why) = &listeners.refused {
-            tracing::warn!(why, "the daemon does not give its listeners back");
-        }
+        let mut listeners = Self::beside(specs, &kept, refused);
         for (at, spec) in specs.iter().enumerate() {
             if specs.iter().take(at).any(|other| other.name == spec.name) {
                 bail!("two listeners are called `{}`; rename one", spec.name);
@@ -61,13 +51,8 @@ impl Listeners {
                 listeners.held.push(listener);
                 continue;
             }
-            match spec.bind() {
-                Ok(listener) => {
-                    let NamedListener { name, address, .. } = &listener;
-                    tracing::info!(name, address, "listening");
-                    listeners.fresh.push(name.clone());
-                    listeners.held.push(listener);
-                }
+            match listeners.bind(spec) {
+                Ok(()) => {}
                 Err(error @ ListenError::InUse { .. }) => {
                     listeners.missing.push((spec.clone(), error));
                 }
@@ -78,6 +63,51 @@ impl Listeners {
             tracing::warn!(name, "inherited, but no --listener has this name; closed");
         }
         Ok(listeners)
+    }
+}
+
+impl Listeners {
+    /// Takes every one of `specs` from what a living daemon gives back, or binds it. Whatever cannot
+    /// be had is missing, whyever.
+    pub(super) fn take_or_bind(specs: &[ListenSpec], kept: Kept) -> Self {
+        let Kept {
+            listeners: mut kept,
+            refused,
+        } = kept;
+        let mut listeners = Self::beside(specs, &kept, refused);
+        for spec in specs {
+            if let Some(listener) = kept::take(spec, &mut kept) {
+                listeners.held.push(listener);
+            } else if let Err(error) = listeners.bind(spec) {
+                listeners.missing.push((spec.clone(), error));
+            }
+        }
+        listeners
+    }
+
+    /// None yet, beside what the daemon keeps; what differs is logged.
+    fn beside(specs: &[ListenSpec], kept: &[NamedListener], refused: Option<String>) -> Self {
+        let listeners = Self {
+            differences: kept::differences(specs, kept),
+            refused,
+            ..Self::default()
+        };
+        for difference in &listeners.differences {
+            tracing::warn!("{difference}");
+        }
+        if let Some(why) = &listeners.refused {
+            tracing::warn!(why, "the daemon does not give its listeners back");
+        }
+        listeners
+    }
+
+    fn bind(&mut self, spec: &ListenSpec) -> Result<(), ListenError> {
+        let listener = spec.bind()?;
+        let NamedListener { name, address, .. } = &listener;
+        tracing::info!(name, address, "listening");
+        self.fresh.push(name.clone());
+        self.held.push(listener);
+        Ok(())
     }
 }
 

@@ -8,22 +8,26 @@
 //! | [`trigger`] | the socket on which handoffs are asked for |
 //! | [`daemon`] | a process that is watched, child of ours or not |
 //! | [`listeners`] | inherited, given back, bound, or missing |
+//! | [`missing`] | listeners that are bound or taken back as soon as can be |
 //! | [`kept`] | what a daemon that lives gives back, and what is different there |
+//! | [`fleet`] | the same for the services of a configuration file |
 //! | [`binary`] | which binary is the current one, remembered across restarts |
 
 pub(crate) mod args;
 mod backoff;
 mod binary;
 mod daemon;
+pub(crate) mod fleet;
 mod kept;
 mod listeners;
+mod missing;
 mod overseer;
 mod signals;
 mod trigger;
 mod worker;
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -32,19 +36,31 @@ use handoff_std::core::supervisor::Phase;
 use handoff_std::host::{Inherited, JournalFile, NamedListener, SpawnSpec, control, lock};
 use handoff_std::{Supervisor, SupervisorEvent};
 
-use args::SuperviseArgs;
+use crate::config::Config;
+use args::{SuperviseArgs, SuperviseCommand};
 use binary::{BinaryRecord, Candidate};
 use listeners::Listeners;
-use overseer::{Missing, Overseer};
+use missing::Missing;
+use overseer::Overseer;
 use signals::Signals;
 use trigger::Trigger;
 use worker::Worker;
 
-/// Supervises until it is told to end.
+/// Supervises until it is told to end: the services of `config`, which is that of the command line, or
+/// the one service that the command line describes.
 ///
 /// # Errors
 /// Whatever keeps it from starting, in words for the operator; or what made it end.
-pub(crate) fn run(args: &SuperviseArgs) -> anyhow::Result<()> {
+pub(crate) fn run(command: SuperviseCommand, config: Option<Config>) -> anyhow::Result<()> {
+    let keep_daemon = command.keep_daemon;
+    match (config, command.one) {
+        (Some(config), _) => fleet::run(config, keep_daemon),
+        (None, Some(one)) => run_one(&SuperviseArgs { keep_daemon, ..one }),
+        (None, None) => bail!("no service is described; see --help"),
+    }
+}
+
+fn run_one(args: &SuperviseArgs) -> anyhow::Result<()> {
     // First of all, while there is but one thread.
     let inherited = Inherited::from_env()?;
     if inherited.successor_channel.is_some() {
@@ -88,7 +104,11 @@ pub(crate) fn run(args: &SuperviseArgs) -> anyhow::Result<()> {
     let candidate = Candidate::new(record.clone());
     let mut supervisor = Supervisor::new(&args.control_socket, &args.data_dir, daemon)?
         .with_journal(&journal)
-        .with_observer(observer(args, candidate.clone()));
+        .with_observer(observer(
+            args.control_socket.clone(),
+            args.data_dir.clone(),
+            candidate.clone(),
+        ));
     for NamedListener { name, fd, .. } in listeners.held.drain(..) {
         supervisor.add_listener(name, fd);
     }
@@ -176,10 +196,10 @@ fn daemon_to_start(args: &SuperviseArgs) -> anyhow::Result<(SpawnSpec, BinaryRec
 
 /// Logs what comes by, and once why a look at who serves takes its time. Remembers what is committed.
 fn observer(
-    args: &SuperviseArgs,
+    control: PathBuf,
+    data_dir: PathBuf,
     candidate: Candidate,
 ) -> impl FnMut(&SupervisorEvent) + Send + 'static {
-    let (control, data_dir) = (args.control_socket.clone(), args.data_dir.clone());
     let (mut settling, mut follow) = (false, candidate.follow());
     move |event| {
         if let SupervisorEvent::Phase(phase) = event {

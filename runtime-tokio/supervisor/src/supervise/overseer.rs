@@ -5,13 +5,12 @@
 //! by its own pid.
 
 mod ending;
-mod missing;
-mod requests;
+pub(super) mod requests;
 
 use std::time::{Duration, Instant};
 
 use handoff_std::core::{Reason, SupervisorOutcome};
-use handoff_std::host::{Signal, lock};
+use handoff_std::host::{NamedListener, Signal, lock};
 use handoff_std::{RollbackHandle, Supervisor};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -20,11 +19,12 @@ use super::args::SuperviseArgs;
 use super::backoff::Backoff;
 use super::daemon::Daemon;
 use super::is_occupied;
+use super::missing::{self, Missing};
 use super::signals::Signals;
 use super::trigger::{ClientId, Trigger};
 use super::worker::{Came, Ended, Task, Worker};
+use crate::config::Restart;
 use ending::Stop;
-pub(super) use missing::Missing;
 
 /// How often a look is taken at what does not tell by itself: a process that cannot be watched, and
 /// whether a handoff has come to its probation.
@@ -83,7 +83,7 @@ impl<'a> Overseer<'a> {
             doing: Doing::Nothing(Box::new(supervisor)),
             daemon: None,
             leaving: Vec::new(),
-            backoff: Backoff::new(),
+            backoff: Backoff::new(&Restart::default()),
             start_at: Instant::now(),
             missing,
             stop: Stop::No,
@@ -276,7 +276,9 @@ impl<'a> Overseer<'a> {
     fn begin(&mut self, doing: Doing, task: Task) {
         match std::mem::replace(&mut self.doing, doing) {
             Doing::Nothing(mut supervisor) => {
-                self.missing.give_to(&mut supervisor);
+                for NamedListener { name, fd, .. } in self.missing.had() {
+                    supervisor.add_listener(name, fd);
+                }
                 self.worker.give(supervisor, task);
             }
             // One at a time.

@@ -120,12 +120,12 @@ impl AsFd for Worker {
     }
 }
 
-/// What the thread itself needs.
-struct Desk {
-    control: PathBuf,
-    journal: JournalFile,
-    record: BinaryRecord,
-    candidate: Candidate,
+/// What a task needs besides the supervisor.
+pub(super) struct Desk {
+    pub(super) control: PathBuf,
+    pub(super) journal: JournalFile,
+    pub(super) record: BinaryRecord,
+    pub(super) candidate: Candidate,
 }
 
 impl Desk {
@@ -165,7 +165,7 @@ impl Desk {
 
     /// The successor that the journal names, and its binary. What is wrong with the journal is
     /// reported by the recovery itself.
-    fn interrupted(&self) -> Option<(u32, PathBuf)> {
+    pub(super) fn interrupted(&self) -> Option<(u32, PathBuf)> {
         let bytes = self.journal.read().ok()??;
         let record = Record::decode(&bytes).filter(|record| record.boot == boot_id())?;
         let binary = OsStr::from_bytes(record.binary);

@@ -9,10 +9,8 @@ use std::thread;
 
 use handoff_std::host::Signal;
 
-use super::world::{
-    ANY_PORT, Held, World, assert_committed, assert_kept, assert_set, info, info_of_another, kill,
-    wait_for,
-};
+use super::talk::{assert_kept, assert_set, info, info_of_another};
+use super::world::{ANY_PORT, Held, World, assert_committed, kill, wait_for};
 
 #[test]
 fn a_cold_start_serves_and_sigterm_leaves_nothing_behind() {

@@ -5,7 +5,10 @@
 mod common;
 
 mod daily;
+mod fleet;
 mod probation;
 mod restarts;
 mod status;
+mod talk;
+mod trouble;
 mod world;

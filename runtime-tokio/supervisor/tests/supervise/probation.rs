@@ -7,10 +7,8 @@ use std::thread;
 
 use handoff_std::host::Signal;
 
-use super::world::{
-    ANY_PORT, HANDOFF, Held, World, assert_committed, assert_kept, assert_set, info,
-    info_of_version, kill, run, wait_for,
-};
+use super::talk::{assert_kept, assert_set, info, info_of_version};
+use super::world::{ANY_PORT, HANDOFF, Held, World, assert_committed, kill, run, wait_for};
 
 /// Longer than any test.
 const LONG: [&str; 2] = ["--probation-secs", "600"];

@@ -12,10 +12,8 @@ use std::time::Duration;
 use handoff_std::host::{Process, Signal};
 
 use super::common::{published, stand_in};
-use super::world::{
-    ANY_PORT, Held, World, ask, assert_committed, assert_kept, assert_set, info, info_of_another,
-    kill, wait_for,
-};
+use super::talk::{ask, assert_kept, assert_set, info, info_of_another};
+use super::world::{ANY_PORT, Held, World, assert_committed, kill, wait_for};
 
 /// Visits a port before `play`, again and again while it goes on, and after it; no connection may be
 /// refused.
@@ -303,7 +301,7 @@ fn listeners_that_have_changed_on_the_command_line() {
     });
     let log = supervisor.log();
     for (name, words) in [
-        ("`extra`", "no --listener asks for that"),
+        ("`extra`", "nothing asks for that"),
         ("`side`", "s2 reaches it with the next handoff"),
         ("\"side\"", "does not have this listener"),
         ("\"new\"", "does not have this listener"),

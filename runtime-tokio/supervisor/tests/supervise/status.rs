@@ -1,6 +1,7 @@
 //! `handoff status`, and `handoff kvd check`.
 
-use super::world::{ANY_PORT, World, ask, info, run, wait_for};
+use super::talk::{ask, info};
+use super::world::{ANY_PORT, World, run, wait_for};
 
 /// The exit status, stdout and stderr of `handoff status`.
 fn status(world: &World, more: &[&str]) -> (Option<i32>, String, String) {

@@ -1,10 +1,10 @@
 //! A directory with a daemon in it, and the supervisors that are started on it. Whatever was started
 //! is killed and reaped at the end: it is known by the directory in its arguments.
 
-use std::fmt::Write as _;
+use std::ffi::OsString;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Shutdown, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
@@ -92,14 +92,15 @@ impl World {
         options: &[&str],
         listeners: &[(&str, BorrowedFd<'_>)],
     ) -> Supervised {
+        self.supervise_logging_to(self.log(), binary, options, listeners)
+    }
+
+    /// A log file of its own for every supervisor.
+    pub(crate) fn log(&self) -> PathBuf {
         static COUNT: Mutex<u32> = Mutex::new(0);
-        let count = {
-            let mut count = COUNT.lock().unwrap();
-            *count += 1;
-            *count
-        };
-        let log = self.path(&format!("log.{count}"));
-        self.supervise_logging_to(log, binary, options, listeners)
+        let mut count = COUNT.lock().unwrap();
+        *count += 1;
+        self.path(&format!("log.{count}"))
     }
 
     /// The same with a log file of the caller's choice.
@@ -110,26 +111,15 @@ impl World {
         options: &[&str],
         listeners: &[(&str, BorrowedFd<'_>)],
     ) -> Supervised {
-        let shell = format!("exec \"$0\" \"$@\" 2>'{}'", log.display());
         let path = |name: &str| self.path(name).into_os_string();
-        let mut args = vec!["-c".into(), shell.into(), HANDOFF.into()];
-        args.extend(["supervise".into(), "--control-socket".into(), path("c")]);
+        let mut args = vec!["--control-socket".into(), path("c")];
         args.extend(["--data-dir".into(), path("d")]);
         args.extend(["--trigger-socket".into(), path("t")]);
         args.extend(options.iter().map(Into::into));
         args.extend(["--".into(), binary.into(), "kvd".into()]);
         args.extend(["--control-socket".into(), path("c")]);
         args.extend(["--data-dir".into(), path("d")]);
-        let spec = SpawnSpec {
-            binary: "/bin/sh".into(),
-            args,
-            ..SpawnSpec::default()
-        };
-        let _spawn = SPAWN.lock().unwrap_or_else(PoisonError::into_inner);
-        Supervised {
-            child: spec.cold_start(listeners).unwrap().child,
-            log,
-        }
+        start(log, args, listeners)
     }
 
     /// The same as [`trigger_once`](Self::trigger_once), once it is known who serves: a daemon answers
@@ -211,6 +201,28 @@ impl Drop for World {
     }
 }
 
+/// Starts `handoff supervise` with these arguments.
+pub(crate) fn start(
+    log: PathBuf,
+    more: Vec<OsString>,
+    listeners: &[(&str, BorrowedFd<'_>)],
+) -> Supervised {
+    let shell = format!("exec \"$0\" \"$@\" 2>'{}'", log.display());
+    let mut args = vec!["-c".into(), shell.into(), HANDOFF.into()];
+    args.push("supervise".into());
+    args.extend(more);
+    let spec = SpawnSpec {
+        binary: "/bin/sh".into(),
+        args,
+        ..SpawnSpec::default()
+    };
+    let _spawn = SPAWN.lock().unwrap_or_else(PoisonError::into_inner);
+    Supervised {
+        child: spec.cold_start(listeners).unwrap().child,
+        log,
+    }
+}
+
 /// A supervisor; killed when dropped.
 pub(crate) struct Supervised {
     child: Child,
@@ -282,80 +294,18 @@ impl Drop for Supervised {
 
 /// Runs `handoff` with these arguments to its end.
 pub(crate) fn run(args: &[&str]) -> Output {
-    let mut command = Command::new(HANDOFF);
-    command.args(args).stdin(Stdio::null());
+    run_command(Command::new(HANDOFF).args(args))
+}
+
+/// Runs it to its end.
+pub(crate) fn run_command(command: &mut Command) -> Output {
+    command.stdin(Stdio::null());
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = {
         let _spawn = SPAWN.lock().unwrap_or_else(PoisonError::into_inner);
         command.spawn().unwrap()
     };
     child.wait_with_output().unwrap()
-}
-
-/// What INFO says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Info {
-    pub(crate) version: String,
-    pub(crate) pid: u32,
-    pub(crate) generation: u64,
-    pub(crate) committed: bool,
-}
-
-impl Info {
-    pub(crate) fn process(&self) -> Process {
-        Process::of(self.pid).unwrap()
-    }
-}
-
-/// Asks until somebody answers.
-pub(crate) fn info(port: u16) -> Info {
-    wait_for("INFO", || {
-        let text = ask(port, &["INFO"])?;
-        let field = |name: &str| {
-            let value = text.lines().find_map(|line| line.strip_prefix(name))?;
-            Some(value.trim().to_owned())
-        };
-        Some(Info {
-            version: field("version:")?,
-            pid: field("pid:")?.parse().ok()?,
-            generation: field("generation:")?.parse().ok()?,
-            committed: field("committed:")? == "yes",
-        })
-    })
-}
-
-/// Asks until a process with another pid answers.
-pub(crate) fn info_of_another(port: u16, than: u32) -> Info {
-    wait_for("another daemon", || {
-        Some(info(port)).filter(|info| info.pid != than)
-    })
-}
-
-/// Waits until INFO says that the daemon of this version serves.
-pub(crate) fn info_of_version(port: u16, version: &str) -> Info {
-    wait_for("the version", || {
-        Some(info(port)).filter(|info| info.version == version)
-    })
-}
-
-/// Sends one request; the answer without its header line, if there was one.
-pub(crate) fn ask(port: u16, words: &[&str]) -> Option<String> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
-    stream.set_read_timeout(Some(LONG)).ok()?;
-    let mut request = format!("*{}\r\n", words.len());
-    for word in words {
-        let _ = write!(request, "${}\r\n{word}\r\n", word.len());
-    }
-    stream.write_all(request.as_bytes()).ok()?;
-    let mut stream = BufReader::new(stream);
-    let mut line = String::new();
-    stream.read_line(&mut line).ok()?;
-    let Some(length) = line.strip_prefix('$') else {
-        return (!line.is_empty()).then(|| line.trim_end().to_owned());
-    };
-    let mut text = vec![0; length.trim().parse().ok()?];
-    stream.read_exact(&mut text).ok()?;
-    String::from_utf8(text).ok()
 }
 
 /// A listener that this test holds, as systemd would.
@@ -380,14 +330,6 @@ pub(crate) fn assert_committed(answer: &str) {
         .strip_prefix("ok: handoff_id=")
         .and_then(|rest| rest.strip_suffix(" committed=true abort_reason=None\n"));
     assert!(id.is_some_and(|id| id.len() == 36), "{answer}");
-}
-
-pub(crate) fn assert_set(port: u16, key: &str) {
-    assert_eq!(ask(port, &["SET", key, "kept"]).as_deref(), Some("+OK"));
-}
-
-pub(crate) fn assert_kept(port: u16, key: &str) {
-    assert_eq!(ask(port, &["GET", key]).as_deref(), Some("kept"));
 }
 
 pub(crate) fn kill(process: Process) {

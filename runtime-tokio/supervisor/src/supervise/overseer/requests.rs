@@ -131,8 +131,8 @@ impl Overseer<'_> {
     }
 }
 
-/// The line that a client gets for its handoff.
-fn answer(result: &Result<Report, SupervisorError>) -> String {
+/// The line that a client of a trigger socket gets for its handoff.
+pub(in crate::supervise) fn answer(result: &Result<Report, SupervisorError>) -> String {
     let report = match result {
         Ok(report) => report,
         Err(error) => return format!("err: {error}"),
@@ -154,7 +154,7 @@ fn answer(result: &Result<Report, SupervisorError>) -> String {
 }
 
 /// What a committed handoff made do without.
-fn without(outcome: &SupervisorOutcome) -> &'static str {
+pub(in crate::supervise) fn without(outcome: &SupervisorOutcome) -> &'static str {
     let SupervisorOutcome::Committed { shortfall, .. } = outcome else {
         return "";
     };

@@ -15,7 +15,7 @@ pub(in super::super) enum Request {
 
 /// Why a line is not a request. The words go to the client.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Malformed {
+pub(in super::super) enum Malformed {
     #[error("unknown command `{0}`; write `handoff`, `handoff /path/to/binary` or `rollback`")]
     UnknownCommand(String),
     #[error("`rollback` takes nothing after it; it ends the one probation that goes on")]
@@ -27,7 +27,7 @@ pub(super) enum Malformed {
 impl Request {
     /// Understands a line, without its line break. The path is the rest of the line, so it may hold
     /// spaces; those around it do not belong to it.
-    pub(super) fn parse(line: &[u8]) -> Result<Self, Malformed> {
+    pub(in super::super) fn parse(line: &[u8]) -> Result<Self, Malformed> {
         let line = line.trim_ascii();
         let (command, rest) = match line.iter().position(u8::is_ascii_whitespace) {
             Some(space) => line.split_at(space),

@@ -2,17 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use handoff_std::Supervisor;
 use handoff_std::host::{ListenError, ListenSpec, NamedListener};
 
-use crate::supervise::kept::{self, Kept};
-use crate::supervise::listeners::Listeners;
+use super::kept::{self, Kept};
+use super::listeners::Listeners;
 
 /// How often a missing listener is tried again.
 pub(super) const EVERY: Duration = Duration::from_secs(1);
 
 /// What is missing, and what came of it lately.
-pub(in crate::supervise) struct Missing {
+pub(super) struct Missing {
     /// Each with the reason why it cannot be bound.
     wanted: Vec<(ListenSpec, ListenError)>,
     again_at: Instant,
@@ -28,7 +27,7 @@ pub(in crate::supervise) struct Missing {
 
 impl Missing {
     /// What is missing after the start. All others are with the supervisor.
-    pub(in crate::supervise) fn after(listeners: Listeners, now: Instant) -> Self {
+    pub(super) fn after(listeners: Listeners, now: Instant) -> Self {
         for (spec, error) in &listeners.missing {
             tracing::warn!(
                 name = spec.name, %error,
@@ -50,6 +49,11 @@ impl Missing {
     /// One that is missing, and why.
     pub(super) fn first(&self) -> Option<&(ListenSpec, ListenError)> {
         self.wanted.first()
+    }
+
+    /// All that is missing.
+    pub(super) fn wanted(&self) -> impl Iterator<Item = &ListenSpec> {
+        self.wanted.iter().map(|(spec, _)| spec)
     }
 
     /// If one is missing: what a client is told that asks for a handoff.
@@ -99,7 +103,7 @@ impl Missing {
         !self.wanted.is_empty()
     }
 
-    /// Takes what the daemon gives back. `specs` is all that the command line asks for.
+    /// Takes what the daemon gives back. `specs` is all that is asked for.
     pub(super) fn take_back(&mut self, specs: &[ListenSpec], kept: Kept) {
         let Kept {
             listeners: mut kept,
@@ -125,11 +129,9 @@ impl Missing {
         });
     }
 
-    /// Hands over what is to be had by now.
-    pub(super) fn give_to(&mut self, supervisor: &mut Supervisor) {
-        for NamedListener { name, fd, .. } in self.had.drain(..) {
-            supervisor.add_listener(name, fd);
-        }
+    /// What is to be had by now, for the supervisor.
+    pub(super) fn had(&mut self) -> impl Iterator<Item = NamedListener> {
+        self.had.drain(..)
     }
 
     /// A daemon was found that runs since before this supervisor.

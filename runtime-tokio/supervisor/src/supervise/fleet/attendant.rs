@@ -1,0 +1,338 @@
+//! The task of one service: it waits for whatever comes first, then looks at everything once.
+//!
+//! Nothing in a look waits. What takes its time is a future beside it ([`mod@work`]).
+
+mod daemons;
+mod ending;
+mod requests;
+mod work;
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Instant;
+
+use handoff_std::core::{Reason, SupervisorOutcome};
+use handoff_std::host::{JournalFile, NamedListener, lock};
+use handoff_std::{RollbackHandle, SpawnSpec};
+use handoff_tokio::Supervisor;
+use tokio::sync::{mpsc, oneshot};
+
+use super::super::binary::{BinaryRecord, Candidate};
+use super::super::daemon::Daemon;
+use super::super::listeners::Listeners;
+use super::super::missing::{self, Missing};
+use super::super::worker::{Came, Desk, Task};
+use super::super::{is_occupied, observer};
+use super::orders::{HandoffOrder, Order, Verdict};
+use super::restarts::Restarts;
+use super::watched::{LOOK_EVERY, Watched};
+use crate::config::Service;
+use ending::Stop;
+use work::{Ended, Work, work};
+
+/// All that the task knows.
+pub(super) struct Attendant {
+    service: Arc<Service>,
+    /// The service's, or an empty stand-in for one that is not known.
+    data_dir: PathBuf,
+    desk: Arc<Desk>,
+    orders: mpsc::Receiver<Order>,
+    doing: Doing,
+    rollback: RollbackHandle,
+    /// The current daemon, while one is known to live.
+    daemon: Option<Watched>,
+    /// Earlier daemons that have not ended yet.
+    leaving: Vec<Watched>,
+    /// The binary that the daemon is started from next.
+    current: PathBuf,
+    restarts: Restarts,
+    /// When to look for a daemon, or start one, while there is none; or why that is not done.
+    start_at: Result<Instant, String>,
+    missing: Missing,
+    /// The name and the address of every listener that is there.
+    held: Vec<(String, String)>,
+    /// Whether there was a daemon before.
+    had_one: bool,
+    restarted: u32,
+    /// Orders that wait for what is in progress.
+    waiting: VecDeque<HandoffOrder>,
+    /// Who waits for a daemon that was down.
+    hopeful: Vec<oneshot::Sender<Verdict>>,
+    stop: Stop,
+}
+
+/// What is in flight.
+enum Doing {
+    Nothing(Box<Supervisor>),
+    Recovery(Work),
+    /// The daemon is asked for its listeners.
+    Asking(Work),
+    Handoff(Work, Handoff),
+}
+
+/// A handoff in flight.
+struct Handoff {
+    client: oneshot::Sender<Verdict>,
+    /// Clients that asked for a rollback.
+    regretful: Vec<oneshot::Sender<Verdict>>,
+}
+
+impl Attendant {
+    /// Takes the service's listeners back from a daemon that lives, and binds the others. Those that
+    /// cannot be had are tried again and again.
+    ///
+    /// # Errors
+    /// The control socket's path cannot be used.
+    pub(super) async fn new(
+        service: Arc<Service>,
+        data_dir: PathBuf,
+        record: PathBuf,
+        orders: mpsc::Receiver<Order>,
+    ) -> anyhow::Result<Self> {
+        let record = BinaryRecord::at(record, service.binary.clone());
+        let daemon = daemon_to_start(&service, &record);
+        let control = service.control_socket.clone();
+        let candidate = Candidate::new(record.clone());
+        let desk = Arc::new(Desk {
+            control: control.clone(),
+            journal: JournalFile::new(&service.journal),
+            candidate: candidate.clone(),
+            record,
+        });
+        let kept = work::ask(&desk).await;
+        let mut listeners = Listeners::take_or_bind(&service.listeners, kept);
+        let mut supervisor = Supervisor::new(&control, &data_dir, daemon)?
+            .with_journal(&service.journal)
+            .with_observer(observer(control, data_dir.clone(), candidate));
+        let mut held = Vec::new();
+        for NamedListener { name, fd, address } in listeners.held.drain(..) {
+            held.push((name.clone(), address));
+            supervisor.add_listener(name, fd);
+        }
+        let now = Instant::now();
+        Ok(Self {
+            data_dir,
+            desk,
+            orders,
+            rollback: supervisor.rollback_handle(),
+            daemon: None,
+            leaving: Vec::new(),
+            current: supervisor.daemon().binary.clone(),
+            doing: Doing::Nothing(Box::new(supervisor)),
+            restarts: Restarts::new(&service.restart),
+            start_at: Ok(now),
+            missing: Missing::after(listeners, now),
+            held,
+            had_one: false,
+            restarted: 0,
+            waiting: VecDeque::new(),
+            hopeful: Vec::new(),
+            stop: Stop::No,
+            service,
+        })
+    }
+
+    /// Goes on until told to stop.
+    ///
+    /// # Errors
+    /// The daemon does not die.
+    pub(super) async fn run(mut self) -> anyhow::Result<()> {
+        loop {
+            let now = Instant::now();
+            self.reap(now);
+            self.complete(now);
+            self.start(now);
+            self.serve_waiting();
+            if self.stop(now)? {
+                return Ok(());
+            }
+            self.wait().await;
+        }
+    }
+
+    /// Waits until something happens or is due, and takes it in.
+    async fn wait(&mut self) {
+        let deadline = self.deadline();
+        let due = async {
+            match deadline {
+                Some(at) => tokio::time::sleep_until(at.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        let processes = || self.leaving.iter().chain(&self.daemon);
+        let ends = poll_fn(|cx| {
+            let ended = processes().any(|daemon| daemon.poll(cx).is_ready());
+            if ended {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        });
+        tokio::select! {
+            ended = in_flight(&mut self.doing) => self.finish(ended, Instant::now()),
+            Some(order) = self.orders.recv() => self.heed(order),
+            () = ends => {}
+            () = due => {}
+        }
+    }
+
+    /// Takes in what came of a task.
+    fn finish(&mut self, (supervisor, came): Ended, now: Instant) {
+        self.current.clone_from(&supervisor.daemon().binary);
+        let doing = std::mem::replace(&mut self.doing, Doing::Nothing(supervisor));
+        let result = match came {
+            Came::Report(result) => result,
+            Came::Listeners(kept) => {
+                return self.missing.take_back(&self.service.listeners, kept);
+            }
+        };
+        let verdict = Verdict::of(&self.service.name, &result);
+        match doing {
+            Doing::Handoff(_, handoff) => handoff.answer(&verdict),
+            _ => {
+                for client in self.hopeful.drain(..) {
+                    let _ = client.send(verdict.clone());
+                }
+            }
+        }
+        let report = match *result {
+            Ok(report) => report,
+            Err(error) => {
+                tracing::error!(%error, "not even begun");
+                return self.retry(now);
+            }
+        };
+        match report.outcome {
+            SupervisorOutcome::Committed { .. } => {
+                self.missing.started_a_daemon();
+                self.replace(report.child.map(Daemon::child));
+            }
+            SupervisorOutcome::ColdStarted { .. } => {
+                self.restarts.started(now);
+                self.restarted = self.restarted.saturating_add(self.had_one.into());
+                self.missing.started_a_daemon();
+                self.replace(report.child.map(Daemon::child));
+            }
+            SupervisorOutcome::Found { pid } => self.adopt(pid, now),
+            SupervisorOutcome::Failed(cause) if cause.reason == Reason::Unsettled => {
+                tracing::error!(
+                    control_socket = %self.service.control_socket.display(),
+                    data_dir = %self.data_dir.display(),
+                    holder = lock::holder_hint(&self.data_dir),
+                    "a process has the data directory and does not answer on the control socket; \
+                     stop it, or give the control socket that it uses"
+                );
+            }
+            SupervisorOutcome::Failed(_) if self.daemon.is_none() => self.restarts.started(now),
+            // The daemon is the one that it was, if there is one.
+            SupervisorOutcome::RolledBack { .. }
+            | SupervisorOutcome::Answered { .. }
+            | SupervisorOutcome::Failed(_) => {}
+        }
+        self.retry(now);
+    }
+
+    /// Tries to get the listeners that are missing: by binding them, and from the daemon.
+    fn complete(&mut self, now: Instant) {
+        let lacks = self.missing.bind(now);
+        if lacks && self.is_idle() && self.daemon.is_some() {
+            self.begin(Task::AskForListeners, Doing::Asking);
+        }
+    }
+
+    /// Whether something can be begun.
+    fn is_idle(&self) -> bool {
+        matches!(self.doing, Doing::Nothing(_)) && !self.stop.is_going()
+    }
+
+    /// Starts the daemon if there is none. Another process may have taken over, so it is a recovery
+    /// that does it, which starts one only if nobody serves.
+    fn start(&mut self, now: Instant) {
+        let is_due = self.start_at.as_ref().is_ok_and(|at| *at <= now);
+        if !self.is_idle() || self.daemon.is_some() || !is_due {
+            return;
+        }
+        if let Some((spec, error)) = self.missing.first()
+            && !is_occupied(&self.service.control_socket, &self.data_dir)
+        {
+            tracing::warn!(
+                name = spec.name, %error,
+                "the daemon is not started without all of its listeners"
+            );
+            self.start_at = Ok(now + missing::EVERY);
+            return;
+        }
+        self.begin(Task::Recover, Doing::Recovery);
+    }
+
+    /// One at a time: nothing happens if something is in flight.
+    fn begin(&mut self, task: Task, doing: impl FnOnce(Work) -> Doing) {
+        // It is put back at once, with the supervisor in it.
+        let idle = Doing::Recovery(Box::pin(std::future::pending()));
+        self.doing = match std::mem::replace(&mut self.doing, idle) {
+            Doing::Nothing(mut supervisor) => {
+                for NamedListener { name, fd, address } in self.missing.had() {
+                    self.held.push((name.clone(), address));
+                    supervisor.add_listener(name, fd);
+                }
+                doing(work(Arc::clone(&self.desk), supervisor, task))
+            }
+            busy => busy,
+        };
+    }
+
+    /// When something is due although nothing happens.
+    fn deadline(&self) -> Option<Instant> {
+        let start = self.start_at.as_ref().ok().copied();
+        let start = start.filter(|_| self.is_idle() && self.daemon.is_none());
+        let mut processes = self.leaving.iter().chain(&self.daemon);
+        let unwatched = processes.any(Watched::is_unwatched);
+        let probation = matches!(self.doing, Doing::Handoff(..)) && self.stop.is_going();
+        let look = (unwatched || probation).then(|| Instant::now() + LOOK_EVERY);
+        [start, self.missing.deadline(), self.stop.deadline(), look]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+}
+
+/// The end of what is in flight; never, if nothing is.
+async fn in_flight(doing: &mut Doing) -> Ended {
+    match doing {
+        Doing::Nothing(_) => std::future::pending().await,
+        Doing::Recovery(work) | Doing::Asking(work) | Doing::Handoff(work, _) => work.await,
+    }
+}
+
+/// The daemon that is started when nobody serves: the one that was committed last, if it can be
+/// started and is still allowed.
+fn daemon_to_start(service: &Service, record: &BinaryRecord) -> SpawnSpec {
+    let current = record.current();
+    let configured = service.spawn(service.binary.clone());
+    if current == service.binary {
+        if let Err(error) = configured.check() {
+            tracing::error!(%error, "the daemon cannot be started as it is");
+        }
+        return configured;
+    }
+    let instead = service.binary.display();
+    if !service.allowed_binaries.contains(&current) {
+        tracing::warn!(
+            binary = %current.display(), %instead,
+            "the binary that replaced the configured one is not allowed any more; going back to that one"
+        );
+        return configured;
+    }
+    let spec = service.spawn(current);
+    if let Err(error) = spec.check() {
+        tracing::error!(
+            %error, %instead,
+            "the binary that replaced the configured one is gone; going back to that one"
+        );
+        return configured;
+    }
+    spec
+}

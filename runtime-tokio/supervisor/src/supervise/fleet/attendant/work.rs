@@ -1,0 +1,80 @@
+//! What takes its time: recoveries, handoffs and questions, each as one future that has the
+//! supervisor for so long, so that there is one at a time.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use handoff_std::core::SupervisorOutcome;
+use handoff_std::{Report, SpawnSpec, SupervisorError};
+use handoff_tokio::Supervisor;
+use tokio::task::spawn_blocking;
+
+use crate::supervise::kept::{self, Kept};
+use crate::supervise::worker::{Came, Desk, Task};
+
+/// A task that has ended, and the supervisor back from it.
+pub(super) type Ended = (Box<Supervisor>, Came);
+
+/// A task under way.
+pub(super) type Work = Pin<Box<dyn Future<Output = Ended> + Send>>;
+
+/// Carries it out.
+pub(super) fn work(desk: Arc<Desk>, mut supervisor: Box<Supervisor>, task: Task) -> Work {
+    Box::pin(async move {
+        let came = match task {
+            Task::Recover => Came::Report(Box::new(recover(&desk, &mut supervisor).await)),
+            Task::Handoff(spec) => {
+                desk.candidate.stand(&spec.successor.binary);
+                Came::Report(Box::new(supervisor.handoff(&spec).await))
+            }
+            Task::AskForListeners => Came::Listeners(ask(&desk).await),
+        };
+        (supervisor, came)
+    })
+}
+
+/// If the successor of an interrupted handoff turns out to serve, its binary is the current one.
+async fn recover(desk: &Arc<Desk>, supervisor: &mut Supervisor) -> Result<Report, SupervisorError> {
+    let interrupted = {
+        let desk = Arc::clone(desk);
+        spawn_blocking(move || desk.interrupted()).await
+    };
+    let report = supervisor.recover().await?;
+    if let (SupervisorOutcome::Found { pid }, Ok(Some((successor, binary)))) =
+        (&report.outcome, interrupted)
+        && *pid == successor
+    {
+        tracing::info!(
+            binary = %binary.display(),
+            "the successor of a handoff that was interrupted serves"
+        );
+        let daemon = SpawnSpec {
+            binary,
+            ..supervisor.daemon().clone()
+        };
+        remember(desk, daemon.clone()).await;
+        supervisor.set_daemon(daemon);
+    }
+    // It may be another one than before, if somebody asked for that.
+    if let SupervisorOutcome::ColdStarted { .. } = report.outcome {
+        remember(desk, supervisor.daemon().clone()).await;
+    }
+    Ok(report)
+}
+
+async fn remember(desk: &Arc<Desk>, daemon: SpawnSpec) {
+    let desk = Arc::clone(desk);
+    // It says by itself what goes wrong.
+    let _ = spawn_blocking(move || desk.record.note(&daemon.binary)).await;
+}
+
+/// Asks the daemon for the listeners that it keeps.
+pub(super) async fn ask(desk: &Arc<Desk>) -> Kept {
+    let control = desk.control.clone();
+    let asked = spawn_blocking(move || kept::ask(&control)).await;
+    asked.unwrap_or_else(|error| Kept {
+        listeners: Vec::new(),
+        refused: Some(error.to_string()),
+    })
+}

@@ -1,0 +1,223 @@
+//! A socket with clients that write one line and get one line: the trigger socket of a service, and
+//! the supervisor's own.
+//!
+//! Nobody holds up anybody: every client is a task, and its time is limited but for the time that its
+//! answer takes.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::Context;
+use handoff_std::host::{Accept, ControlListener};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::sync::oneshot;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{sleep, timeout};
+
+use super::readiness::Readiness;
+
+/// How many connections are held at once; beyond that the oldest goes that has not asked yet.
+const CONNECTIONS: usize = 16;
+/// How long the listener is left alone when the system is short of something.
+const REST: Duration = Duration::from_millis(100);
+/// How long a client may take to write its line, and again to read its answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long answers may take that are on their way when the door closes.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// What a client asks.
+pub(super) struct Asked {
+    /// Who it is.
+    pub(super) uid: u32,
+    /// Its line without the line break; `None` if it was too long.
+    pub(super) line: Option<Vec<u8>>,
+}
+
+/// A socket that is bound.
+pub(super) struct Door {
+    listener: ControlListener,
+    ready: Readiness,
+    /// Users that may come in besides our own and root.
+    allowed: Vec<u32>,
+    /// The longest line, with its line break, in bytes.
+    longest: usize,
+}
+
+impl Door {
+    /// Binds it, in place of one that was there. If others are allowed, its file is open to all: who
+    /// comes in is decided by the user id of the peer.
+    ///
+    /// # Errors
+    /// What is wrong with the path, or the system's.
+    pub(super) fn bind(path: &Path, allowed: Vec<u32>, longest: usize) -> anyhow::Result<Self> {
+        let listener = ControlListener::bind(path)?;
+        if !allowed.is_empty() {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o666))
+                .with_context(|| format!("cannot open {} to others", path.display()))?;
+        }
+        Ok(Self {
+            ready: Readiness::of(listener.as_fd())?,
+            listener,
+            allowed,
+            longest,
+        })
+    }
+
+    /// Lets clients in until `close` is sent or dropped. What `answer` says goes to them.
+    pub(super) async fn serve<F>(
+        mut self,
+        mut close: oneshot::Receiver<()>,
+        answer: impl Fn(Asked) -> F + Clone + Send + 'static,
+    ) where
+        F: Future<Output = String> + Send + 'static,
+    {
+        let mut clients = Clients::default();
+        loop {
+            tokio::select! {
+                _ = &mut close => break,
+                stream = self.accept() => {
+                    let asked = Arc::new(AtomicBool::new(false));
+                    let client = attend(stream, self.longest, Arc::clone(&asked), answer.clone());
+                    clients.add(asked, client);
+                }
+            }
+        }
+        clients.finish().await;
+        match self.listener.file().unlink_if_ours() {
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "a socket cannot be removed"),
+        }
+    }
+
+    /// The next client that may come in.
+    async fn accept(&mut self) -> (UnixStream, u32) {
+        loop {
+            match self.listener.accept(&self.allowed) {
+                Accept::Accepted(stream, peer) => match UnixStream::from_std(stream) {
+                    Ok(stream) => return (stream, peer.uid),
+                    Err(error) => tracing::warn!(%error, "a client cannot be attended to"),
+                },
+                Accept::WouldBlock => poll_fn(|cx| self.ready.poll(cx)).await,
+                Accept::Retry => {}
+                Accept::Refused { uid } => {
+                    tracing::warn!(uid, "this user may not ask for anything; see allowed_uids");
+                }
+                Accept::BackOff(error) => {
+                    tracing::warn!(%error, "cannot accept clients for now");
+                    sleep(REST).await;
+                }
+                Accept::Broken(error) => {
+                    tracing::error!(%error, "a socket is broken; binding it again");
+                    let path = self.listener.file().path().to_path_buf();
+                    match Self::bind(&path, self.allowed.clone(), self.longest) {
+                        Ok(door) => *self = door,
+                        Err(error) => tracing::error!("it cannot be bound: {error:#}"),
+                    }
+                    sleep(REST).await;
+                }
+            }
+            // Refused ones may come without end.
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// Those who are in.
+#[derive(Default)]
+struct Clients {
+    tasks: JoinSet<()>,
+    /// The oldest first, each with whether it has asked.
+    known: VecDeque<(AbortHandle, Arc<AtomicBool>)>,
+}
+
+impl Clients {
+    fn add(&mut self, asked: Arc<AtomicBool>, client: impl Future<Output = ()> + Send + 'static) {
+        while self.tasks.try_join_next().is_some() {}
+        self.known.retain(|(task, _)| !task.is_finished());
+        if self.known.len() >= CONNECTIONS {
+            let is_silent = |asked: &AtomicBool| !asked.load(Ordering::Relaxed);
+            let oldest = self.known.iter().position(|(_, asked)| is_silent(asked));
+            if let Some((task, _)) = oldest.and_then(|at| self.known.remove(at)) {
+                task.abort();
+            }
+        }
+        self.known.push_back((self.tasks.spawn(client), asked));
+    }
+
+    /// Lets answers reach their clients that are on their way.
+    async fn finish(mut self) {
+        for (task, asked) in &self.known {
+            if !asked.load(Ordering::Relaxed) {
+                task.abort();
+            }
+        }
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        // Whoever has not read by then gets nothing.
+        let _ = timeout(LAST_WORDS, all).await;
+    }
+}
+
+/// One client, from its line to its answer.
+async fn attend<F: Future<Output = String>>(
+    (mut stream, uid): (UnixStream, u32),
+    longest: usize,
+    asked: Arc<AtomicBool>,
+    answer: impl Fn(Asked) -> F,
+) {
+    let Ok(Ok(Some(line))) = timeout(PATIENCE, read(&mut stream, longest)).await else {
+        return;
+    };
+    asked.store(true, Ordering::Relaxed);
+    let text = answer(Asked { uid, line }).await;
+    // Whatever the words hold, the answer is one line.
+    let mut bytes = text.replace(char::is_control, " ").into_bytes();
+    bytes.push(b'\n');
+    let last = async {
+        stream.write_all(&bytes).await?;
+        stream.shutdown().await?;
+        // What is left unread at a close would reach the client as an error, perhaps before its
+        // answer does.
+        let mut rest = [0; 4096];
+        for _ in 0..16 {
+            if !matches!(stream.try_read(&mut rest), Ok(1..)) {
+                break;
+            }
+        }
+        io::Result::Ok(())
+    };
+    // A client that has left misses its answer.
+    let _ = timeout(PATIENCE, last).await;
+}
+
+/// A line: `None` if the client has nothing to say, `Some(None)` if it says too much.
+async fn read(stream: &mut UnixStream, longest: usize) -> io::Result<Option<Option<Vec<u8>>>> {
+    let mut line = Vec::new();
+    let mut bytes = [0; 1024];
+    loop {
+        let room = longest.saturating_sub(line.len()).min(bytes.len());
+        let room = bytes.get_mut(..room).unwrap_or_default();
+        if room.is_empty() {
+            return Ok(Some(None));
+        }
+        let count = stream.read(room).await?;
+        let new = room.get(..count).unwrap_or_default();
+        if let Some(end) = new.iter().position(|byte| *byte == b'\n') {
+            line.extend(new.iter().take(end));
+            return Ok(Some(Some(line)));
+        }
+        line.extend_from_slice(new);
+        if count == 0 {
+            // A client that shuts its side down has said all it wanted to say.
+            return Ok((!line.is_empty()).then_some(Some(line)));
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! The trigger socket of a service: the lines of version 1, and `rollback`.
+
+use tokio::sync::oneshot;
+
+use super::super::trigger::Request;
+use super::door::{Asked, Door};
+use super::orders::{HandoffOrder, Order, Verdict, Wanted};
+use super::{Open, Served};
+
+/// The longest line, with its line break, in bytes.
+pub(super) const LINE: usize = 4096;
+
+/// Serves it until it is closed.
+pub(super) fn open(door: Door, served: Served) -> Open {
+    let (close, closed) = oneshot::channel();
+    let task = tokio::spawn(door.serve(closed, move |asked| answer(served.clone(), asked)));
+    (close, task)
+}
+
+async fn answer(served: Served, asked: Asked) -> String {
+    let Some(line) = asked.line else {
+        return format!("err: the line is too long, at most {LINE} bytes are possible");
+    };
+    let request = match Request::parse(&line) {
+        Ok(request) => request,
+        Err(error) => return format!("err: {error}"),
+    };
+    let (reply, told) = oneshot::channel();
+    let order = match request {
+        Request::Handoff(binary) => Order::Handoff(HandoffOrder {
+            binary: binary.map_or(Wanted::Current, Wanted::Named),
+            wait: false,
+            start: false,
+            reply,
+        }),
+        Request::Rollback => Order::Rollback(reply),
+    };
+    match served.ask(order, told).await {
+        Ok(Verdict::Ended { line, .. }) => line,
+        Ok(Verdict::Refused(why)) | Err(why) => format!("err: {why}"),
+    }
+}
+
+impl Served {
+    /// Gives an order and waits for the answer to it. Otherwise why there is none.
+    pub(super) async fn ask<T>(
+        &self,
+        order: Order,
+        told: oneshot::Receiver<T>,
+    ) -> Result<T, String> {
+        let gone = || String::from("the supervisor is ending");
+        self.orders.send(order).await.map_err(|_| gone())?;
+        told.await.map_err(|_| gone())
+    }
+}
