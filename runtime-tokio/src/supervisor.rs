@@ -33,6 +33,10 @@ use crate::task::Queue;
 /// Where this would leave nobody to serve, nothing is undone: once Commit is on its way, or when the
 /// incumbent is gone and the successor has been told to begin, the successor stays. Call
 /// [`recover`](Self::recover) next; it finds out who serves.
+///
+/// A successor that stays, or a daemon that was started afresh, has no `Child` then: its end is not
+/// noticed here, and it is reaped only when this process ends. [`daemon`](Self::daemon) is what it was
+/// before the call; say with [`set_daemon`](Self::set_daemon) which binary is to be started next.
 pub struct Supervisor {
     home: Household,
     observer: Observer<SupervisorEvent>,

@@ -175,7 +175,10 @@ impl<B: Room, const L: usize> Step<'_, '_, B, L> {
             if self.state.phase == Phase::Undraining {
                 self.state.straggler = self.state.op;
             }
-            self.state.op = None;
+            // A release that is late may still happen, and its end is what is waited for next.
+            if self.state.phase != Phase::Releasing {
+                self.state.op = None;
+            }
             self.state.op_limit = None;
             self.trouble(Reason::HookStuck, self.state.phase.name());
             if self.state.phase == Phase::Rebinding {
