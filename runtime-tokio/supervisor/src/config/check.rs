@@ -23,7 +23,7 @@ Exit status:
 
 JSON, one object on one line, on stdout:
   ok          true or false
-  supervisor  object, if ok: state_dir, socket, metrics
+  supervisor  object, if ok: state_dir, socket
   services    array, if ok: name, binary, data_dir, control_socket, trigger_socket, listeners (name,
               address), probation_ms, health, restart, allowed_binaries, allowed_uids, journal
   notes       array, if ok: what may not be meant: line, column, key, text
@@ -81,9 +81,6 @@ pub(super) fn summary(config: &Config) -> String {
     if let Some(socket) = &supervisor.socket {
         lines.push(format!("commands on {}", socket.display()));
     }
-    if let Some(metrics) = supervisor.metrics {
-        lines.push(format!("metrics on {metrics}"));
-    }
     for service in &config.services {
         lines.push(String::new());
         lines.push(format!("{}: {}", service.name, service.binary.display()));
@@ -116,7 +113,6 @@ fn in_json(loaded: &Result<Config, ConfigError>) -> Value {
                 "supervisor": {
                     "state_dir": config.supervisor.state_dir.to_string_lossy(),
                     "socket": config.supervisor.socket.as_ref().map(|path| path.to_string_lossy()),
-                    "metrics": config.supervisor.metrics,
                 },
                 "services": services,
                 "notes": config.notes,

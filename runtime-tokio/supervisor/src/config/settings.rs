@@ -30,8 +30,6 @@ pub struct SupervisorSettings {
     pub socket: Option<PathBuf>,
     /// Users that may ask it for anything, besides its own and root.
     pub allowed_uids: Vec<u32>,
-    /// Where it gives its metrics out, if it does.
-    pub metrics: Option<SocketAddr>,
     /// How it writes its log.
     pub log_format: LogFormat,
 }

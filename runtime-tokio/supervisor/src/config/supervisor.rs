@@ -1,44 +1,18 @@
 //! Reads `[supervisor]`.
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-
-use toml::de::DeValue;
 
 use super::report::{At, Report};
 use super::section::Section;
 use super::service::{check_socket, check_socket_and_directory};
 use super::settings::{LogFormat, SupervisorSettings};
-use super::value::{Value, bare, found};
+use super::value::{bare, found};
 
 /// Where root's supervisor keeps its state.
 const STATE_DIR: &str = "/var/lib/handoff";
 /// The name of the socket in the state directory.
 const SOCKET: &str = "handoff.sock";
 const WHO: &str = "the supervisor";
-
-/// Where metrics are given out: a port of the loopback address, or any address.
-struct Metrics(SocketAddr);
-
-impl Value for Metrics {
-    const EXPECTED: &'static str =
-        "a port from 1 to 65535 of the loopback address, or IP:PORT in quotes";
-
-    fn read(at: &At<DeValue<'_>>, report: &mut Report<'_>) -> Option<Self> {
-        let address = match &at.value {
-            DeValue::String(text) => text.parse().ok(),
-            DeValue::Integer(port) => u16::from_str_radix(port.as_str(), port.radix())
-                .ok()
-                .map(|port| (Ipv4Addr::LOCALHOST, port).into()),
-            _ => None,
-        };
-        let address = address.filter(|address: &SocketAddr| address.port() != 0);
-        if address.is_none() {
-            report.wrong(&at.mark, found(&at.value), Self::EXPECTED);
-        }
-        address.map(Self)
-    }
-}
 
 /// Reads `[supervisor]`. `v1`: for a file in the style of version 1, where everything can be left out
 /// and the state directory is found later.
@@ -50,15 +24,6 @@ pub(super) fn read(
     let state_dir = read_state_dir(&mut section, v1, report);
     let socket = read_socket(&mut section, state_dir.as_deref().filter(|_| !v1), report);
     let allowed_uids = bare(section.value_or("allowed_uids", Vec::new(), report));
-    let metrics = section.value("metrics", report).map(|at: At<Metrics>| {
-        let Metrics(address) = at.value;
-        if !address.ip().is_loopback() {
-            let text = "not the loopback address: whoever reaches it over the network can read it";
-            report.note(&at.mark, text);
-        }
-        report.claim_address(address, "the metrics", &at.mark);
-        address
-    });
     let log_format = section
         .value("log_format", report)
         .and_then(|at| read_log_format(&at, report));
@@ -67,7 +32,6 @@ pub(super) fn read(
         state_dir: state_dir.clone().unwrap_or_default(),
         socket,
         allowed_uids,
-        metrics,
         log_format: log_format.unwrap_or_default(),
     };
     (state_dir, settings)

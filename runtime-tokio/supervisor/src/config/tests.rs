@@ -6,7 +6,6 @@ mod properties;
 mod refused;
 
 use std::io;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -96,10 +95,6 @@ fn the_example_says_what_it_says() {
         Some(Path::new("/run/handoff/handoff.sock"))
     );
     assert_eq!(supervisor.allowed_uids, [1000]);
-    assert_eq!(
-        supervisor.metrics,
-        Some(SocketAddr::from(([127, 0, 0, 1], 9464)))
-    );
     assert_eq!(supervisor.log_format, LogFormat::Json);
 
     let [web, queue] = &config.services[..] else {
@@ -258,10 +253,6 @@ fn what_may_not_be_meant_is_noted_and_allowed() {
             "longer than the deadline",
         ),
         ("trigger_socket = \"/run/missing/t\"", "is not there yet"),
-        (
-            "[supervisor]\nmetrics = \"0.0.0.0:9464\"",
-            "over the network",
-        ),
     ] {
         let config = read(&with(more)).unwrap();
         let [note] = &notes(&config)[..] else {

@@ -238,9 +238,6 @@ fn listeners_that_cannot_be() {
 #[test]
 fn the_supervisor_itself() {
     for (lines, part) in [
-        ("metrics = 0", "a port from 1"),
-        ("metrics = 65536", "a port from 1"),
-        ("metrics = \"localhost:80\"", "a port from 1"),
         ("log_format = \"xml\"", "\"text\" or \"json\""),
         ("state_dir = \"/a/file\"", "not a directory"),
         ("state = \"/a\"", "expected `state_dir`"),
@@ -311,7 +308,7 @@ fn names_styles_and_files_that_are_none() {
 fn all_of_it_at_once() {
     let text = "\
 [supervisor]
-metrics = false
+socket = false
 [service.a]
 binary = \"/missing\"
 control_socket = 5

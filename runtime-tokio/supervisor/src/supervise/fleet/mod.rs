@@ -67,9 +67,6 @@ pub(crate) fn run(config: Config, keep_daemons: bool) -> anyhow::Result<()> {
             "inherited listeners are not taken with --config; closed"
         );
     }
-    if config.supervisor.metrics.is_some() {
-        tracing::warn!("metrics are not given out by this version");
-    }
     for note in &config.notes {
         tracing::warn!("the configuration: {note}");
     }
