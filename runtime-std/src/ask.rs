@@ -1,5 +1,5 @@
 //! Ask a running daemon something, without touching it: how it is, and for the listeners that it
-//! keeps for a supervisor that has lost its own (protocol, section 8).
+//! keeps for a supervisor that has lost its own (protocol, section 13).
 //!
 //! A question takes a session of its own, which the daemon answers at once, whatever it is at. It
 //! takes a daemon that speaks version 2.

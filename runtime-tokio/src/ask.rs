@@ -1,5 +1,5 @@
 //! Ask a running daemon something, without touching it: how it is, and for the listeners that it
-//! keeps for a supervisor that has lost its own (protocol, section 8).
+//! keeps for a supervisor that has lost its own (protocol, section 13).
 //!
 //! A question has a blocking thread of the runtime to itself, for about 10 seconds at most. If its
 //! future is dropped, the thread goes on to the end of the question, and what came is closed.

@@ -98,7 +98,7 @@ pub struct KeptListener {
 static KEPT: OnceLock<Vec<KeptListener>> = OnceLock::new();
 
 /// A duplicate of every listener that this process inherited, in order. A supervisor that was
-/// restarted asks for them (protocol, section 8).
+/// restarted asks for them (protocol, section 13).
 pub fn kept_listeners() -> &'static [KeptListener] {
     KEPT.get().map(Vec::as_slice).unwrap_or_default()
 }

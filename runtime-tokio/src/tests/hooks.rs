@@ -127,7 +127,7 @@ impl Drainable for Patient {
     }
 }
 
-// C1, and failure 10 of section 7.
+// C1, and failure 10 of section 12.
 #[tokio::test]
 async fn a_drain_is_asked_to_stop_as_soon_as_the_session_is_lost() {
     let mut served = Served::new(Patient).await;
