@@ -9,9 +9,10 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use rustix::io::Errno;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+    SendAncillaryMessage, SendFlags, Shutdown, recvmsg, sendmsg,
 };
 
 use super::inherit::MAX_LISTENERS;
@@ -42,7 +43,8 @@ pub enum Wanted {
 /// Write what the socket takes now; the descriptors go with the first byte.
 ///
 /// # Errors
-/// The system's. Nothing was sent then.
+/// The system's. Nothing was sent then. Unless it was `WouldBlock` or `Interrupted` the socket is of no
+/// more use and is shut: whoever reads it comes to its end, after what the peer sent before.
 pub fn send(socket: &impl AsFd, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<usize> {
     let mut space = [MaybeUninit::uninit(); SPACE];
     let mut control = SendAncillaryBuffer::new(&mut space);
@@ -61,12 +63,14 @@ pub fn send(socket: &impl AsFd, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) ->
     let flags = SendFlags::NOSIGNAL;
     #[cfg(target_vendor = "apple")]
     let flags = SendFlags::empty();
-    Ok(sendmsg(
-        socket,
-        &[IoSlice::new(bytes)],
-        &mut control,
-        flags,
-    )?)
+    let sent = sendmsg(socket, &[IoSlice::new(bytes)], &mut control, flags);
+    if let Err(error) = sent
+        && !matches!(error, Errno::AGAIN | Errno::INTR)
+    {
+        // One that is not connected any more is shut already.
+        let _ = rustix::net::shutdown(socket, Shutdown::Both);
+    }
+    Ok(sent?)
 }
 
 /// Read what there is.
@@ -147,6 +151,20 @@ mod tests {
         let got = receive(&b, &mut [0; 8], Wanted::No).unwrap();
         assert_eq!((got.count, got.descriptors.len()), (1, 0));
         assert!(got.truncated);
+    }
+
+    /// A peer that stops reading and stays would otherwise never be noticed by the reading side.
+    #[test]
+    fn a_socket_that_cannot_be_written_comes_to_its_end_after_what_was_sent_before() {
+        let (mut a, b) = pair();
+        a.write_all(b"the last word").unwrap();
+        a.shutdown(std::net::Shutdown::Read).unwrap();
+        let error = send(&b, b"x", &[]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+        let mut room = [0; 64];
+        let word = receive(&b, &mut room, Wanted::No).unwrap();
+        assert_eq!(&room[..word.count], b"the last word");
+        assert_eq!(receive(&b, &mut room, Wanted::No).unwrap().count, 0);
     }
 
     #[test]

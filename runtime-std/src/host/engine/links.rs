@@ -124,7 +124,7 @@ impl<S: Socket> Links<S> {
             Ok(count) => self.wrote.push_back((link, count)),
             Err(e) if e.kind() == ErrorKind::WouldBlock => stream.blocked = true,
             Err(e) if e.kind() == ErrorKind::Interrupted => self.wrote.push_back((link, 0)),
-            // The reading side finds out, after what the peer sent before.
+            // It is shut, so the reading side finds out, after what the peer sent before.
             Err(_) => {}
         }
     }
