@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`lock`] | the writer lock L with its pidfile hint and its generation |
 //! | [`control`] | the control path P: staged, published, accepted from, connected to |
+//! | [`seat`] | what a daemon's operations do with the two |
 //! | [`descriptors`] | descriptors that travel over a Unix socket |
 //! | [`peer`] | who is at the other end of a Unix socket |
 //! | [`inherit`] | what a process finds in its environment when it is born |
@@ -35,6 +36,7 @@ pub mod observer;
 mod panic;
 pub mod peer;
 pub mod process;
+pub mod seat;
 mod socket;
 pub mod spawn;
 pub mod supervise;
@@ -50,5 +52,6 @@ pub use observer::Observer;
 pub use panic::panic_text;
 pub use peer::{PeerCredentials, uid_allowed};
 pub use process::{Process, Signal, Watch, Watching};
+pub use seat::Seat;
 pub use spawn::{SpawnError, SpawnSpec, Spawned};
 pub use user::User;

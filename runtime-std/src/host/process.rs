@@ -24,6 +24,12 @@ mod portable;
 #[cfg(not(target_os = "linux"))]
 use portable as system;
 
+mod dying;
+mod life;
+
+pub use dying::{DEATH, Dying};
+pub use life::Life;
+
 /// How often a death is asked for where it cannot be watched.
 const ASK_EVERY: Duration = Duration::from_millis(20);
 
@@ -229,21 +235,30 @@ pub fn kill_and_reap(child: &mut Child, timeout: Duration) -> io::Result<Option<
     child.try_wait()
 }
 
-/// Kill a child of ours together with all of its process group, which it must lead, and reap it. The
-/// status is its own, if it had ended before. Otherwise as [`kill_and_reap`].
+/// Kill a child of ours together with all of its process group, which it must lead.
 ///
 /// The child must not have been reaped: from then on its group's number may be another's.
 ///
 /// # Errors
 /// The system's, when the group cannot be killed.
-pub fn kill_group_and_reap(child: &mut Child, timeout: Duration) -> io::Result<Option<ExitStatus>> {
-    if let Some(group) = raw_pid(child.id()) {
-        match rustix::process::kill_process_group(group, Signal::KILL) {
-            // Nobody is left, or, as some systems put it, nobody but a zombie.
-            Ok(()) | Err(Errno::SRCH | Errno::PERM) => {}
-            Err(e) => return Err(e.into()),
-        }
+pub fn kill_group(child: &Child) -> io::Result<()> {
+    let Some(group) = raw_pid(child.id()) else {
+        return Ok(());
+    };
+    match rustix::process::kill_process_group(group, Signal::KILL) {
+        // Nobody is left, or, as some systems put it, nobody but a zombie.
+        Ok(()) | Err(Errno::SRCH | Errno::PERM) => Ok(()),
+        Err(e) => Err(e.into()),
     }
+}
+
+/// [`kill_group`], and reap the child. The status is its own, if it had ended before. Otherwise as
+/// [`kill_and_reap`].
+///
+/// # Errors
+/// The system's, when the group cannot be killed.
+pub fn kill_group_and_reap(child: &mut Child, timeout: Duration) -> io::Result<Option<ExitStatus>> {
+    kill_group(child)?;
     if let Some(process) = Process::of(child.id()) {
         process.wait_dead(timeout);
     }

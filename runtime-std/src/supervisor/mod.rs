@@ -162,7 +162,7 @@ impl Supervisor {
         let mut driver: Driver<handoff_core::Supervisor, 2> = Driver::new(config.clone())?;
         let mut host = SupervisorHost {
             works: Works::new(self.home.clone(), successor),
-            transcript: Transcript::new(config, &mut self.observer, &self.rollback),
+            transcript: Transcript::new(config, &self.observer, &self.rollback),
             health: spec.and_then(|spec| spec.health.as_ref()),
             rollback: &self.rollback,
             watch: None,
