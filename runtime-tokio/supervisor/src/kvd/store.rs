@@ -99,7 +99,9 @@ struct Batch {
 /// The durable map. Shared by all connections.
 pub(crate) struct Store {
     shared: Arc<Shared>,
+    /// `None` where callers write themselves, or once it has ended.
     writer: Mutex<Option<JoinHandle<()>>>,
+    has_writer: bool,
 }
 
 struct Shared {
@@ -139,6 +141,25 @@ impl Store {
     /// # Errors
     /// When another process has the database open, or the system refuses.
     pub(crate) fn open(dir: &Path) -> Result<Self, StoreError> {
+        let mut store = Self::open_without_writer(dir)?;
+        let for_writer = Arc::clone(&store.shared);
+        let writer = thread::Builder::new()
+            .name("kvd-writer".into())
+            .spawn(move || for_writer.write_until_closed())
+            .map_err(|error| StoreError::Open {
+                path: store.shared.path.clone(),
+                why: Arc::new(error.into()),
+            })?;
+        store.writer = Mutex::new(Some(writer));
+        store.has_writer = true;
+        Ok(store)
+    }
+
+    /// As [`open`](Self::open), but there is no thread: whoever calls [`write`](Self::write) does it.
+    ///
+    /// # Errors
+    /// When another process has the database open, or the system refuses.
+    pub(crate) fn open_without_writer(dir: &Path) -> Result<Self, StoreError> {
         let path = dir.join(FILE);
         let failed = |why: redb::Error| StoreError::Open {
             path: path.clone(),
@@ -159,14 +180,10 @@ impl Store {
             revision: AtomicU64::new(revision),
             keys: AtomicU64::new(keys),
         });
-        let for_writer = Arc::clone(&shared);
-        let writer = thread::Builder::new()
-            .name("kvd-writer".into())
-            .spawn(move || for_writer.write_until_closed())
-            .map_err(|error| failed(error.into()))?;
         Ok(Self {
             shared,
-            writer: Mutex::new(Some(writer)),
+            writer: Mutex::new(None),
+            has_writer: false,
         })
     }
 
@@ -194,6 +211,9 @@ impl Store {
     /// [`StoreError::Refused`] when none of them was done; otherwise what redb says, and none of
     /// them counts as done.
     pub(crate) fn write(&self, writes: Vec<Write>) -> Existed {
+        if !self.has_writer {
+            return self.shared.write_here(&[writes]);
+        }
         let (answer, answered) = sync_channel(1);
         {
             let mut queue = lock(&self.shared.queue);
@@ -322,6 +342,18 @@ impl Shared {
                 }
             }
         }
+    }
+
+    /// Without a writer thread.
+    fn write_here(&self, writes: &[Vec<Write>]) -> Existed {
+        if lock(&self.queue).mode != Mode::Open {
+            return Err(StoreError::Refused);
+        }
+        let done = self.commit(writes);
+        if done.is_err() {
+            self.reopen();
+        }
+        done.map(|existed| existed.into_iter().flatten().collect())
     }
 
     /// Waits for writes and takes as many as one transaction should hold; `None` when the store is
