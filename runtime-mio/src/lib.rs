@@ -147,3 +147,6 @@ pub use request::{Committed, Drain, Hook, Request, Resume, Seal};
 pub use role::{Role, detect_role};
 pub use successor::{Begun, Serving, Step, Succession, Successor, Warming};
 pub use supervisor::Supervisor;
+
+#[cfg(test)]
+mod tests;
