@@ -106,6 +106,9 @@
 //!   [`Supervisor`]'s start of a process, which returns when the new program runs. A process that is
 //!   killed, or on probation, is watched through its pidfd; where the system has none, it is asked for ten
 //!   times a second.
+//! - **Your work is the loop's.** While a step of yours holds the loop no heartbeat is sent, and after 10
+//!   seconds without one the supervisor takes the daemon for dead. So do what takes longer in pieces, or on
+//!   a thread of yours that gives the answer.
 //! - **One token each.** Sessions and children come and go, so each source has an epoll instance of its
 //!   own (a kqueue, elsewhere) in which they are, and that is what your `Registry` is given. It can be
 //!   registered anew, with the same `Registry` or another, at any time.

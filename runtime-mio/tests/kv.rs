@@ -58,6 +58,13 @@ impl Client {
     }
 }
 
+/// Nothing here needs a second one.
+fn assert_one_thread(daemon: &Guard) {
+    if let Ok(threads) = std::fs::read_dir(format!("/proc/{}/task", daemon.0.id())) {
+        assert_eq!(threads.count(), 1);
+    }
+}
+
 fn run(poll: &mut Poll, supervisor: &mut Supervisor) -> Report {
     let mut events = Events::with_capacity(4);
     loop {
@@ -130,6 +137,7 @@ fn the_example_is_replaced_under_load() {
         assert!(report.committed(), "{}", report.outcome);
         let old = std::mem::replace(&mut daemon, report.child.take().map(Guard));
         assert!(old.unwrap().0.wait().unwrap().success());
+        assert_one_thread(daemon.as_ref().unwrap());
     }
     stop.store(true, Ordering::Release);
     for joined in clients {

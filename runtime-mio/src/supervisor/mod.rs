@@ -24,6 +24,47 @@ use crate::hub::{Hub, source};
 /// [`ready`](Self::ready) with each event, and [`turn`](Self::turn), which has the report in the end.
 /// Children are watched by their pidfds, and no signal is needed.
 ///
+/// ```no_run
+/// use handoff_mio::{Daemon, HandoffSpec, SpawnSpec, Supervisor};
+/// use mio::{Events, Interest, Poll, Token};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let spec = |binary: &str| SpawnSpec {
+///     binary: binary.into(),
+///     ..SpawnSpec::default()
+/// };
+/// let listener = std::net::TcpListener::bind("127.0.0.1:7000")?;
+/// let mut supervisor = Supervisor::new("/run/web/control", "/var/lib/web", spec("/opt/web-1"))?
+///     .with_listener("main", listener)
+///     .with_journal("/run/web/journal");
+///
+/// let (mut poll, mut events) = (Poll::new()?, Events::with_capacity(16));
+/// poll.registry().register(&mut supervisor, Token(0), Interest::READABLE)?;
+/// supervisor.recover()?; // nobody serves yet, so the daemon is started
+/// let mut upgrade = Some(HandoffSpec::new(spec("/opt/web-2")));
+/// let mut daemons: Vec<Daemon> = Vec::new();
+/// loop {
+///     let timeouts = daemons.iter().map(Daemon::timeout).chain([supervisor.timeout()]);
+///     poll.poll(&mut events, timeouts.flatten().min())?;
+///     for event in &events {
+///         supervisor.ready(event);
+///     }
+///     if let Some(report) = supervisor.turn() {
+///         println!("{}", report.outcome);
+///         if let Some(child) = report.child {
+///             let mut daemon = Daemon::new(child);
+///             poll.registry().register(&mut daemon, Token(1), Interest::READABLE)?;
+///             daemons.push(daemon); // the one before it has left, or is about to
+///         }
+///         if let Some(spec) = upgrade.take() {
+///             supervisor.handoff(&spec)?;
+///         }
+///     }
+///     daemons.retain_mut(|daemon| matches!(daemon.try_wait(), Ok(None)));
+/// }
+/// # }
+/// ```
+///
 /// # Dropping
 ///
 /// What is under way is given up: the process that it had started is killed and reaped, which may take
