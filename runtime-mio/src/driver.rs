@@ -5,6 +5,7 @@
 //! loop. What is left is said by [`Driver::timeout`], which is zero then.
 
 use std::collections::BTreeSet;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use handoff_core::{Input, LinkId, Role};
@@ -158,9 +159,11 @@ impl<R: Role<L>, const L: usize> Driver<R, L> {
             if !self.watched.insert(link) {
                 continue;
             }
-            let interest = Interest::READABLE | Interest::WRITABLE;
-            let fd = std::os::fd::AsFd::as_fd(socket);
-            if let Err(error) = watch(hub.registry(), fd, self.lane.token(link), interest) {
+            let (token, interest) = (
+                self.lane.token(link),
+                Interest::READABLE | Interest::WRITABLE,
+            );
+            if let Err(error) = watch(hub.registry(), socket.as_fd(), token, interest) {
                 tracing::warn!(%error, "a session cannot be watched, and is closed");
                 lost.push(link);
             }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use handoff_core::op::{self, Operation, Ticket};
-use handoff_std::host::engine::{drained, failed, sealed, snapped, value};
+use handoff_std::host::engine::{Ended, drained, failed, sealed, snapped, value};
 use handoff_std::{DrainReport, Progress, Retirement, SealReport, Snapshot};
 
 use crate::answers::Answers;
@@ -90,7 +90,7 @@ impl<K: Operation + 'static> Hook<K> {
     }
 
     /// Ends it with what `end` makes of its ticket.
-    pub(crate) fn end(mut self, end: impl FnOnce(Ticket<K>) -> handoff_std::host::engine::Ended) {
+    pub(crate) fn end(mut self, end: impl FnOnce(Ticket<K>) -> Ended) {
         if let Some(ticket) = self.ticket.take() {
             self.answers.end(end(ticket));
         }

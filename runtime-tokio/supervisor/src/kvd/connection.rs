@@ -153,7 +153,9 @@ impl Connection {
         loop {
             let epoch = self.busy.epoch();
             let is_late = || epoch.cutoff().is_some_and(|at| Instant::now() >= at);
-            let flow = self.session.execute(&epoch.store, &epoch.status, is_late);
+            let flow = self
+                .session
+                .execute_durably(&epoch.store, &epoch.status, is_late);
             self.flush()?;
             if flow != Flow::Full {
                 return Ok(flow);

@@ -7,7 +7,7 @@ use std::mem;
 use super::command::Command;
 use super::epoch::Status;
 use super::resp::{self, Parser};
-use super::store::{Store, StoreError, Write};
+use super::store::{Existed, Store, StoreError, Write};
 
 /// Answers are sent once there are this many bytes of them.
 pub(super) const FLUSH_AT: usize = 64 * 1024;
@@ -19,6 +19,8 @@ pub(super) enum Flow {
     Continue,
     /// There are many answers: send them, and go on.
     Full,
+    /// There are writes: have the store do them, say what came of it, and go on.
+    Commit,
     /// The connection is to be closed once the answers are sent.
     Close,
 }
@@ -39,6 +41,8 @@ pub(super) struct Session {
     /// Writes understood and not yet handed to the store, and how to answer them.
     writes: Vec<Write>,
     forms: Vec<Form>,
+    /// What comes after them.
+    held: Option<Result<Command, String>>,
 }
 
 impl Session {
@@ -48,6 +52,7 @@ impl Session {
             answers: Vec::new(),
             writes: Vec::new(),
             forms: Vec::new(),
+            held: None,
         }
     }
 
@@ -61,7 +66,7 @@ impl Session {
         self.parser.at_boundary()
     }
 
-    /// Executes every request that is there, until there are many answers, or until `is_late`.
+    /// Executes requests that are there, with what `store` has to read, unless `is_late`.
     pub(super) fn execute(
         &mut self,
         store: &Store,
@@ -69,35 +74,41 @@ impl Session {
         is_late: impl Fn() -> bool,
     ) -> Flow {
         loop {
-            let request = match self.parser.next() {
-                Ok(Some(request)) => request,
-                Ok(None) => return self.commit(store),
-                Err(error) => {
-                    let text = format!("ERR Protocol error: {error}");
-                    return self.last_words(store, |answers| resp::error(answers, &text));
-                }
+            let command = match self.held.take() {
+                Some(command) => command,
+                None => match self.parser.next() {
+                    Ok(Some(request)) => Command::parse(request),
+                    Ok(None) if self.forms.is_empty() => return Flow::Continue,
+                    Err(error) if self.forms.is_empty() => {
+                        let text = format!("ERR Protocol error: {error}");
+                        resp::error(&mut self.answers, &text);
+                        return Flow::Close;
+                    }
+                    // The parser says it again.
+                    Ok(None) | Err(_) => return Flow::Commit,
+                },
             };
-            if is_late() {
-                self.commit(store);
-                return Flow::Close;
-            }
-            match Command::parse(request) {
-                Ok(Command::Set(write)) => {
+            let late = is_late();
+            match command {
+                Ok(Command::Set(write)) if !late => {
                     self.writes.push(write);
                     self.forms.push(Form::Ok);
                 }
-                Ok(Command::Del(writes)) => {
+                Ok(Command::Del(writes)) if !late => {
                     self.forms.push(Form::Count(writes.len()));
                     self.writes.extend(writes);
                 }
+                // Reads see the writes before them.
+                other if !self.forms.is_empty() => {
+                    self.held = Some(other);
+                    return Flow::Commit;
+                }
+                _ if late => return Flow::Close,
                 Ok(Command::Quit) => {
-                    return self.last_words(store, |answers| resp::simple(answers, "OK"));
+                    resp::simple(&mut self.answers, "OK");
+                    return Flow::Close;
                 }
                 other => {
-                    // Reads see the writes before them.
-                    if let Flow::Close = self.commit(store) {
-                        return Flow::Close;
-                    }
                     if let Flow::Close = self.answer(other, store, status) {
                         return Flow::Close;
                     }
@@ -109,14 +120,36 @@ impl Session {
         }
     }
 
-    /// Makes the gathered writes durable and answers them. When the store refuses them they were
-    /// not done, and closing without an answer says so.
-    fn commit(&mut self, store: &Store) -> Flow {
-        let forms = mem::take(&mut self.forms);
-        if forms.is_empty() {
-            return Flow::Continue;
+    /// As [`execute`](Self::execute), and has `store` do the writes.
+    pub(super) fn execute_durably(
+        &mut self,
+        store: &Store,
+        status: &Status,
+        is_late: impl Fn() -> bool,
+    ) -> Flow {
+        loop {
+            match self.execute(store, status, &is_late) {
+                Flow::Commit => {
+                    let writes = self.take_writes();
+                    if let Flow::Close = self.committed(store.write(writes)) {
+                        return Flow::Close;
+                    }
+                }
+                flow => return flow,
+            }
         }
-        match store.write(mem::take(&mut self.writes)) {
+    }
+
+    /// The writes that were gathered, to be done in one transaction.
+    pub(super) fn take_writes(&mut self) -> Vec<Write> {
+        mem::take(&mut self.writes)
+    }
+
+    /// Answers them: this came of it. When the store refuses them they were not done, and closing
+    /// without an answer says so.
+    pub(super) fn committed(&mut self, done: Existed) -> Flow {
+        let forms = mem::take(&mut self.forms);
+        match done {
             Ok(existed) => {
                 let mut existed = existed.into_iter();
                 for form in forms {
@@ -165,13 +198,5 @@ impl Session {
             Err(text) => resp::error(answers, &text),
         }
         Flow::Continue
-    }
-
-    /// Answers what came before, then says goodbye.
-    fn last_words(&mut self, store: &Store, goodbye: impl FnOnce(&mut Vec<u8>)) -> Flow {
-        if let Flow::Continue = self.commit(store) {
-            goodbye(&mut self.answers);
-        }
-        Flow::Close
     }
 }

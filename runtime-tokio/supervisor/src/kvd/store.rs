@@ -88,7 +88,7 @@ impl Write {
 }
 
 /// For each write of a batch, whether its key was there before.
-type Existed = Result<Vec<bool>, StoreError>;
+pub(crate) type Existed = Result<Vec<bool>, StoreError>;
 
 /// Writes of one caller; they end up in one transaction.
 struct Batch {
@@ -212,7 +212,8 @@ impl Store {
     /// them counts as done.
     pub(crate) fn write(&self, writes: Vec<Write>) -> Existed {
         if !self.has_writer {
-            return self.shared.write_here(&[writes]);
+            let mut existed = self.write_groups(&[writes])?;
+            return Ok(existed.pop().unwrap_or_default());
         }
         let (answer, answered) = sync_channel(1);
         {
@@ -224,6 +225,20 @@ impl Store {
         }
         self.shared.changed.notify_all();
         answered.recv().unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// Does the writes of several callers in one transaction, in this thread. For a store without a
+    /// writer.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub(crate) fn write_groups(&self, groups: &[Vec<Write>]) -> Result<Vec<Vec<bool>>, StoreError> {
+        if lock(&self.shared.queue).mode != Mode::Open {
+            return Err(StoreError::Refused);
+        }
+        self.shared
+            .commit(groups)
+            .inspect_err(|_| self.shared.reopen())
     }
 
     /// How many keys have a value, as of the last commit.
@@ -342,18 +357,6 @@ impl Shared {
                 }
             }
         }
-    }
-
-    /// Without a writer thread.
-    fn write_here(&self, writes: &[Vec<Write>]) -> Existed {
-        if lock(&self.queue).mode != Mode::Open {
-            return Err(StoreError::Refused);
-        }
-        let done = self.commit(writes);
-        if done.is_err() {
-            self.reopen();
-        }
-        done.map(|existed| existed.into_iter().flatten().collect())
     }
 
     /// Waits for writes and takes as many as one transaction should hold; `None` when the store is

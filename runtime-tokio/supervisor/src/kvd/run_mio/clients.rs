@@ -2,7 +2,8 @@
 //! in turns.
 //!
 //! Readiness comes once, so whoever has not been read until there was nothing more is remembered and
-//! goes on in the next turn. A turn does a bounded piece of work for each.
+//! goes on in the next turn. A turn does a bounded piece of work for each, and what they all write in
+//! one transaction.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Write as _};
@@ -46,6 +47,8 @@ struct Client {
     /// Until when the first request is waited for; `None` once something has come.
     fresh_until: Option<Instant>,
     flow: Flow,
+    /// The last read has left nothing.
+    emptied: bool,
     /// We have closed it. What still comes is swallowed until then: closing with bytes unread would
     /// reset the connection, and a reset may overtake the answers.
     farewell: Option<Instant>,
@@ -58,6 +61,8 @@ enum Turn {
     Again,
     /// An event tells when there is more, or its time is up.
     Wait,
+    /// It has written something.
+    Commit,
     Gone,
 }
 
@@ -129,6 +134,7 @@ impl Clients {
         if self.rest.take_if(|at| *at <= now).is_some() {
             self.ready.insert(self.token);
         }
+        let mut writers = Vec::new();
         for token in std::mem::take(&mut self.ready) {
             if token == self.token {
                 self.accept(status);
@@ -140,8 +146,36 @@ impl Clients {
             match client.turn(store, status, self.cutoff) {
                 Ok(Turn::Again) => drop(self.ready.insert(token)),
                 Ok(Turn::Wait) => {}
+                Ok(Turn::Commit) => writers.push(token),
                 Ok(Turn::Gone) | Err(_) => drop(self.open.remove(&token)),
             }
+        }
+        if !writers.is_empty() {
+            self.commit(store, &writers);
+        }
+    }
+
+    /// Does what these have written, and answers it.
+    fn commit(&mut self, store: &Store, writers: &[Token]) {
+        let mut groups = Vec::new();
+        for token in writers {
+            let client = self.open.get_mut(token);
+            groups.push(client.map_or_else(Vec::new, |client| client.session.take_writes()));
+        }
+        let mut done = store.write_groups(&groups).map(Vec::into_iter);
+        for token in writers {
+            let existed = match &mut done {
+                Ok(existed) => Ok(existed.next().unwrap_or_default()),
+                Err(error) => Err(error.clone()),
+            };
+            if let Some(client) = self.open.get_mut(token) {
+                client.flow = match client.session.committed(existed) {
+                    // There may be more that has come already.
+                    Flow::Continue => Flow::Full,
+                    flow => flow,
+                };
+            }
+            self.ready.insert(*token);
         }
     }
 
@@ -190,6 +224,7 @@ impl Client {
             sent: 0,
             fresh_until: Instant::now().checked_add(FRESH),
             flow: Flow::Continue,
+            emptied: false,
             farewell: None,
             _open: Open::new(status),
         }
@@ -221,17 +256,16 @@ impl Client {
         if !self.flush()? {
             return Ok(if is_late() { Turn::Gone } else { Turn::Wait });
         }
-        let mut emptied = false;
         match self.flow {
             Flow::Close => return self.bid_farewell(now),
-            Flow::Full => {}
+            Flow::Full | Flow::Commit => {}
             Flow::Continue => {
                 let mut chunk = [0; CHUNK];
                 match self.stream.read(&mut chunk) {
                     Ok(0) => return Ok(Turn::Gone),
                     Ok(count) => {
                         self.fresh_until = None;
-                        emptied = count < CHUNK;
+                        self.emptied = count < CHUNK;
                         self.session.feed(chunk.get(..count).unwrap_or_default());
                     }
                     Err(error) if is_retriable(&error) => return self.rest(now, cutoff),
@@ -240,8 +274,12 @@ impl Client {
             }
         }
         self.flow = self.session.execute(store, status, is_late);
+        if self.flow == Flow::Commit {
+            return Ok(Turn::Commit);
+        }
         // A client that sends one request after the other would keep a drain here.
-        if self.flush()? && emptied && cutoff.is_some() && self.session.at_boundary() {
+        let done = self.flow == Flow::Continue && self.session.at_boundary();
+        if self.flush()? && done && self.emptied && cutoff.is_some() {
             return self.bid_farewell(now);
         }
         Ok(Turn::Again)
