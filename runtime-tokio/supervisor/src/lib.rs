@@ -4,8 +4,10 @@
 
 pub mod config;
 mod demo;
+mod exit;
 mod kvd;
 pub mod load;
+mod manual;
 mod operate;
 mod probe;
 mod status;
@@ -23,6 +25,7 @@ use config::check::{self, CheckArgs};
 use config::{Config, LogFormat};
 use demo::{DemoArgs, SupervisorArgs};
 use kvd::args::KvdArgs;
+use manual::{CompletionsArgs, ManArgs};
 use operate::args::{RestartArgs, RollbackArgs, UpgradeArgs};
 use probe::ProbeArgs;
 use status::StatusArgs;
@@ -50,6 +53,8 @@ enum Command {
     Rollback(RollbackArgs),
     Status(StatusArgs),
     Check(CheckArgs),
+    Completions(CompletionsArgs),
+    Man(ManArgs),
     /// Look once whether a service is well, as a health check does.
     #[command(hide = true, subcommand)]
     Probe(ProbeArgs),
@@ -85,6 +90,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Rollback(args) => operate::rollback(&args),
         Command::Status(args) => status::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Completions(args) => manual::completions(&args).map(done),
+        Command::Man(args) => manual::man(&args).map(done),
         Command::Probe(args) => probe::run(&args).map(done),
         Command::Kvd(args) => kvd::run(&args).map(done),
         Command::Demo(args) => demo::run(&args).map(done),

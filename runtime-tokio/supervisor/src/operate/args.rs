@@ -4,18 +4,59 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-/// What `--help` says at its end.
+use crate::exit::{DONE, ERROR, Exits, USAGE};
+
+/// Nothing was begun.
+pub(crate) const REFUSED: u8 = 3;
+/// The daemon serves that served before.
+pub(crate) const ROLLED_BACK: u8 = 4;
+/// Something else has happened than what was asked for.
+pub(crate) const FAILED: u8 = 5;
+
+const NO_ANSWER: (u8, &str) = (
+    ERROR,
+    "the supervisor does not answer, or the configuration cannot be read",
+);
+const WRONG: (u8, &str) = (USAGE, "the command line is wrong");
+const NEITHER: (u8, &str) = (
+    FAILED,
+    "neither: the reason says more, and `handoff status` who serves",
+);
+
+/// Of `handoff upgrade` and `restart`.
+pub(crate) const EXITS: Exits = Exits(&[
+    (
+        DONE,
+        "committed: the new daemon serves; or the service was down, and has been started",
+    ),
+    NO_ANSWER,
+    WRONG,
+    (REFUSED, "refused: nothing was begun"),
+    (
+        ROLLED_BACK,
+        "rolled back: the daemon serves that served before",
+    ),
+    NEITHER,
+]);
+
+/// Of `handoff rollback`.
+pub(crate) const ROLLBACK_EXITS: Exits = Exits(&[
+    (DONE, "rolled back: the daemon serves that served before"),
+    NO_ANSWER,
+    WRONG,
+    (
+        REFUSED,
+        "refused: there is no probation, or it was too late",
+    ),
+    NEITHER,
+]);
+
+/// What `--help` says before the exit statuses.
 const NOTES: &str = "\
-It is done when the new daemon serves for good: after its probation, if the service has one.
+It is done when the new daemon serves for good: after its probation, if the service has one.";
 
-Exit status:
-  0  committed: the new daemon serves; or the service was down, and has been started
-  1  the supervisor does not answer, or the configuration cannot be read
-  2  the command line is wrong
-  3  refused: nothing was begun
-  4  rolled back: the daemon serves that served before
-  5  neither: the reason says more, and `handoff status` who serves
-
+/// What it says behind them.
+const JSON: &str = "\
 JSON, one object on one line:
   answer      `ended`, or `refused` with one more key, why
   service     text
@@ -25,17 +66,6 @@ JSON, one object on one line:
   reason      text or null: why it did not succeed
   without     array of text: what a peer that speaks version 1 made it do without
   took_ms     number";
-
-/// What `handoff rollback --help` says at its end.
-const ROLLBACK_NOTES: &str = "\
-Exit status:
-  0  rolled back: the daemon serves that served before
-  1  the supervisor does not answer, or the configuration cannot be read
-  2  the command line is wrong
-  3  refused: there is no probation, or it was too late
-  5  neither: the reason says more, and `handoff status` who serves
-
-JSON: as of `handoff upgrade`.";
 
 /// How the supervisor is reached.
 #[derive(Debug, Clone, Args)]
@@ -52,7 +82,7 @@ pub(crate) struct Reach {
 
 /// Replace a service's daemon by another binary, or by the configured one.
 #[derive(Debug, Clone, Args)]
-#[command(after_long_help = NOTES)]
+#[command(after_long_help = format!("{NOTES}\n\n{EXITS}\n\n{JSON}"))]
 pub(crate) struct UpgradeArgs {
     /// The service; not needed if there is but one.
     pub(crate) service: Option<String>,
@@ -75,7 +105,7 @@ pub(crate) struct UpgradeArgs {
 
 /// Start a service's daemon anew, by a handoff to the binary that runs.
 #[derive(Debug, Clone, Args)]
-#[command(after_long_help = NOTES)]
+#[command(after_long_help = format!("{NOTES}\n\n{EXITS}\n\n{JSON}"))]
 pub(crate) struct RestartArgs {
     /// The service; not needed if there is but one.
     pub(crate) service: Option<String>,
@@ -94,7 +124,7 @@ pub(crate) struct RestartArgs {
 
 /// Send a daemon on probation back: the one before it serves again.
 #[derive(Debug, Clone, Args)]
-#[command(after_long_help = ROLLBACK_NOTES)]
+#[command(after_long_help = format!("{ROLLBACK_EXITS}\n\n{JSON}"))]
 pub(crate) struct RollbackArgs {
     /// The service; not needed if there is but one.
     pub(crate) service: Option<String>,

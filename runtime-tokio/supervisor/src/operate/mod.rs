@@ -18,15 +18,12 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 
 use crate::config::Config;
-use args::{Reach, RestartArgs, RollbackArgs, UpgradeArgs};
+use crate::exit::{DONE, Exits};
+use args::{
+    EXITS, FAILED, REFUSED, ROLLBACK_EXITS, ROLLED_BACK, Reach, RestartArgs, RollbackArgs,
+    UpgradeArgs,
+};
 use protocol::{Ended, Outcome, Reply, Request};
-
-/// Nothing was begun.
-const REFUSED: u8 = 3;
-/// The daemon serves that served before.
-const ROLLED_BACK: u8 = 4;
-/// Something else has happened than what was asked for.
-const FAILED: u8 = 5;
 
 /// # Errors
 /// There is no answer, or nobody reads it.
@@ -37,7 +34,7 @@ pub(crate) fn upgrade(args: &UpgradeArgs) -> anyhow::Result<ExitCode> {
         binary: binary.transpose().context("--binary")?,
         wait: args.wait,
     };
-    order(&args.reach, &request, Outcome::Committed, args.json)
+    order(&args.reach, &request, Outcome::Committed, args.json, EXITS)
 }
 
 /// # Errors
@@ -47,7 +44,7 @@ pub(crate) fn restart(args: &RestartArgs) -> anyhow::Result<ExitCode> {
         service: args.service.clone(),
         wait: args.wait,
     };
-    order(&args.reach, &request, Outcome::Committed, args.json)
+    order(&args.reach, &request, Outcome::Committed, args.json, EXITS)
 }
 
 /// # Errors
@@ -56,7 +53,8 @@ pub(crate) fn rollback(args: &RollbackArgs) -> anyhow::Result<ExitCode> {
     let request = Request::Rollback {
         service: args.service.clone(),
     };
-    order(&args.reach, &request, Outcome::RolledBack, args.json)
+    let exits = ROLLBACK_EXITS;
+    order(&args.reach, &request, Outcome::RolledBack, args.json, exits)
 }
 
 /// Gives an order and tells what came of it.
@@ -65,6 +63,7 @@ fn order(
     request: &Request,
     wanted: Outcome,
     json: bool,
+    exits: Exits,
 ) -> anyhow::Result<ExitCode> {
     let reply = ask(&reach.socket()?, request)?;
     if json {
@@ -72,9 +71,9 @@ fn order(
     }
     let code = match &reply {
         Reply::Refused { .. } => REFUSED,
-        Reply::Ended(Ended { outcome, .. }) if *outcome == wanted => 0,
+        Reply::Ended(Ended { outcome, .. }) if *outcome == wanted => DONE,
         Reply::Ended(Ended { outcome, .. }) => match outcome {
-            Outcome::Started => 0,
+            Outcome::Started => DONE,
             Outcome::RolledBack => ROLLED_BACK,
             Outcome::Committed | Outcome::Failed => FAILED,
         },
@@ -86,7 +85,7 @@ fn order(
         Reply::Ended(ended) => writeln!(io::stdout(), "{}", plain(&ended))?,
         Reply::Status { .. } => {}
     }
-    Ok(code.into())
+    Ok(exits.end(code))
 }
 
 /// How something ended, in one line.

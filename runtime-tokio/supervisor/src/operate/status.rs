@@ -9,8 +9,10 @@ use std::time::Duration;
 use anyhow::bail;
 
 use super::args::Reach;
+use super::ask;
 use super::protocol::{Reply, Request, ServiceStatus, State};
-use super::{REFUSED, ask};
+use crate::exit::DONE;
+use crate::status::{EXITS, NOT_SERVING};
 
 /// Asks for this service, or for all of them, and tells on stdout. The exit status is 0 if all serve.
 ///
@@ -36,10 +38,9 @@ pub(crate) fn run(
         write!(io::stdout(), "{}", all.join("\n"))?;
     }
     Ok(if serve {
-        ExitCode::SUCCESS
+        EXITS.end(DONE)
     } else {
-        // As of a daemon that does not serve at the moment.
-        REFUSED.into()
+        EXITS.end(NOT_SERVING)
     })
 }
 

@@ -9,7 +9,19 @@ use clap::builder::{NonEmptyStringValueParser, RangedU64ValueParser};
 use handoff_std::host::{ListenSpec, SpawnSpec};
 use handoff_std::{HandoffSpec, HealthCheck};
 
-/// What `--help` says at its end.
+use crate::exit::{DONE, ERROR, Exits, USAGE};
+
+const EXITS: Exits = Exits(&[
+    (DONE, "it was told to end, by a signal"),
+    (
+        ERROR,
+        "it could not begin or go on, or was told to end a second time: why is on stderr;\n\
+         daemons that served go on serving",
+    ),
+    (USAGE, "the command line is wrong"),
+]);
+
+/// What `--help` says before the exit statuses.
 const NOTES: &str = "\
 One or many services from a file:
   With --config there is no other option but --keep-daemon; CONFIG.md describes the file, and
@@ -79,7 +91,7 @@ Signals:
 
 /// Start daemons, keep them running, and replace their binaries without losing a connection or a write.
 #[derive(Debug, Clone, Args)]
-#[command(after_long_help = NOTES)]
+#[command(after_long_help = format!("{NOTES}\n\n{EXITS}"))]
 pub(crate) struct SuperviseCommand {
     /// The services, in a file; without it, one service is described by the other options.
     #[arg(long, value_name = "FILE", conflicts_with = "SuperviseArgs")]
