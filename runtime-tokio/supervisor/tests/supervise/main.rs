@@ -11,4 +11,5 @@ mod restarts;
 mod status;
 mod talk;
 mod trouble;
+mod version_1;
 mod world;
