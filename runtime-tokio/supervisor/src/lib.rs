@@ -24,6 +24,7 @@ use tracing_subscriber::filter::LevelFilter;
 use config::check::{self, CheckArgs};
 use config::{Config, LogFormat};
 use demo::{DemoArgs, SupervisorArgs};
+use exit::{DONE, ERROR};
 use kvd::args::KvdArgs;
 use manual::{CompletionsArgs, ManArgs};
 use operate::args::{RestartArgs, RollbackArgs, UpgradeArgs};
@@ -73,7 +74,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => {
             // A line for each thing that is wrong, as `handoff check` says it.
             let _ = writeln!(io::stderr(), "{error}");
-            return ExitCode::FAILURE;
+            return ERROR.into();
         }
     };
     let level = match command {
@@ -82,7 +83,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let format = config.as_ref().map(|config| config.supervisor.log_format);
     start_log(level, format.unwrap_or_default());
-    let done = |()| ExitCode::SUCCESS;
+    let done = |()| DONE.into();
     let result = match command {
         Command::Supervise(args) => supervise::run(args, config).map(done),
         Command::Upgrade(args) => operate::upgrade(&args),
@@ -103,7 +104,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             // For an operator, so in one line, and without the stack that RUST_BACKTRACE would add.
             // Where nobody reads it, the exit status has to do.
             let _ = writeln!(io::stderr(), "Error: {}", in_words(&error));
-            ExitCode::FAILURE
+            ERROR.into()
         }
     }
 }

@@ -136,6 +136,33 @@ fn shells_can_read_their_completions() {
 }
 
 #[test]
+fn bash_offers_commands_options_and_values() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("handoff");
+    fs::write(&file, completions_for(Shell::Bash)).unwrap();
+    for (words, offered) in [
+        ("handoff sta", "status"),
+        ("handoff kvd ch", "check"),
+        ("handoff upgrade --bin", "--binary"),
+        ("handoff completions f", "fish"),
+        ("handoff pro", ""),
+    ] {
+        let last = words.split(' ').count() - 1;
+        let script = format!(
+            "source \"$0\"; COMP_WORDS=({words}); COMP_CWORD={last}
+             _handoff handoff \"${{COMP_WORDS[{last}]}}\"; echo \"${{COMPREPLY[*]}}\""
+        );
+        if let Some(output) = asked("bash", &["--norc", "-c", &script], &file) {
+            assert_eq!(
+                str::from_utf8(&output.stdout).map(str::trim),
+                Ok(offered),
+                "{words}: {output:?}"
+            );
+        }
+    }
+}
+
+#[test]
 fn there_is_a_page_for_every_command() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path().join("man1");

@@ -13,7 +13,7 @@ use rustix::thread::set_thread_uid;
 
 use super::common::{published, stand_in};
 use super::talk::{ask, assert_kept, assert_set, info, info_of_another};
-use super::world::{HANDOFF, Supervised, World, assert_committed, start, wait_for};
+use super::world::{ANY_PORT, HANDOFF, Supervised, World, assert_committed, start, wait_for};
 
 /// As its README has it, without the comments.
 const PUBLISHED: &str = r#"
@@ -51,12 +51,12 @@ fn supervise(world: &World, config: &Path) -> Supervised {
     start(world.log(), vec!["--config".into(), config.into()], &[])
 }
 
-/// kvd under these names. It takes its listener under another name, and its arguments from nobody.
-fn kvd(world: &World) {
+/// kvd under these names, with more arguments. It takes its listener under another name, and its arguments from nobody.
+fn kvd(world: &World, more: &str) {
     for tag in ["my-daemon", "my-daemon-v2"] {
         let body = format!(
             "[ \"$LISTEN_FDNAMES\" = http ] || exit 9\n\
-             exec env LISTEN_FDNAMES=resp '{HANDOFF}' kvd --tag {tag} --control-socket '{}' --data-dir '{}'\n",
+             exec env LISTEN_FDNAMES=resp '{HANDOFF}' kvd --tag {tag} {more} --control-socket '{}' --data-dir '{}'\n",
             world.path("p/c").display(),
             world.path("d").display(),
         );
@@ -67,7 +67,7 @@ fn kvd(world: &World) {
 #[test]
 fn the_published_configuration_replaces_our_daemon() {
     let world = World::new();
-    kvd(&world);
+    kvd(&world, "");
     let mut supervisor = supervise(&world, &config(&world));
     let port = supervisor.port_of("http");
     let first = info(port);
@@ -186,33 +186,52 @@ fn told(path: &Path, line: &str) -> std::io::Result<String> {
     })
 }
 
+/// Neither of the two sockets hears a stranger, and a handoff goes on as ever.
+fn strangers_are_kept_out_of(world: &World, trigger: &str, control: &str, port: u16) {
+    let first = info(port);
+    for path in [world.path(""), world.path("p")] {
+        set_mode(&path, 0o755);
+    }
+    for socket in [world.path(trigger), world.path(control)] {
+        wait_for("the socket", || socket.exists().then_some(()));
+        assert_eq!(mode(&socket), 0o600, "{}", socket.display());
+        let error = told(&socket, "handoff").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::PermissionDenied);
+        // The mode is not all there is: the kernel says who it is.
+        set_mode(&socket, 0o666);
+        let told = told(&socket, "handoff").unwrap();
+        assert_eq!(told, "", "{}", socket.display());
+    }
+    assert_eq!(info(port), first);
+    assert_committed(&world.trigger("handoff"));
+    info_of_another(port, first.pid);
+}
+
 #[test]
 fn strangers_are_kept_out() {
     if !can_be_a_stranger("strangers_are_kept_out") {
         return;
     }
+    for runtime in ["std", "tokio"] {
+        let world = World::new();
+        kvd(&world, &format!("--runtime {runtime}"));
+        let supervisor = supervise(&world, &config(&world));
+        let port = supervisor.port_of("http");
+        strangers_are_kept_out_of(&world, "t", "p/c", port);
+        supervisor.wait_log(&format!("uid={STRANGER}"));
+    }
+}
+
+#[test]
+fn strangers_are_kept_out_without_a_configuration() {
+    if !can_be_a_stranger("strangers_are_kept_out_without_a_configuration") {
+        return;
+    }
     let world = World::new();
-    kvd(&world);
-    let supervisor = supervise(&world, &config(&world));
-    let port = supervisor.port_of("http");
-    let first = info(port);
-    for path in [world.path(""), world.path("p")] {
-        set_mode(&path, 0o755);
-    }
-    let sockets = [world.path("t"), world.path("p/c")];
-    for socket in &sockets {
-        wait_for("the socket", || socket.exists().then_some(()));
-        assert_eq!(mode(socket), 0o600, "{}", socket.display());
-        let error = told(socket, "handoff").unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::PermissionDenied);
-        // The mode is not all there is: the kernel says who it is.
-        set_mode(socket, 0o666);
-        let told = told(socket, "handoff").unwrap();
-        assert_eq!(told, "", "{}", socket.display());
-    }
-    supervisor.wait_log("may not ask for anything");
-    assert_eq!(info(port), first);
-    assert_committed(&world.trigger("handoff"));
+    fs::create_dir_all(world.path("p")).unwrap();
+    let supervisor = world.supervise(&world.binary("one", ""), &ANY_PORT, &[]);
+    strangers_are_kept_out_of(&world, "t", "c", supervisor.port());
+    supervisor.wait_log(&format!("uid={STRANGER}"));
 }
 
 #[test]
@@ -221,7 +240,7 @@ fn those_who_are_listed_may_ask() {
         return;
     }
     let world = World::new();
-    kvd(&world);
+    kvd(&world, "");
     let config = config(&world);
     let text = fs::read_to_string(&config).unwrap();
     let listed = format!("allowed_uids = [{STRANGER}]");
