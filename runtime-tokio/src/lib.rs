@@ -15,7 +15,8 @@
 //!              └─ Successor ── handshake ── warm up ── stand_by ── wait_for_begin ── open the data ── announce ──┘
 //! ```
 //!
-//! `examples/http` is a whole service to copy: HTTP with kept connections, of which no request fails.
+//! `examples/http` is a whole service to copy: HTTP with kept connections, of which no request fails;
+//! `examples/http_pause` measures what its clients notice of a handoff.
 //! Here is a daemon without a service:
 //!
 //! ```

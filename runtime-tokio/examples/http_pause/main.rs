@@ -3,12 +3,13 @@
 //!
 //! ```text
 //! cargo build --release -p handoff-tokio --examples
-//! target/release/examples/http_pause [HANDOFFS] [REQUESTS-PER-SECOND]
+//! target/release/examples/http_pause [HANDOFFS] [REQUESTS-PER-SECOND] [SILENT-PER-SECOND]
 //! ```
 //!
 //! The rate does not give way: a request is sent when its time has come, whether those before it
-//! were answered or not, and its latency counts from then. A row is one handoff, from its begin to a
-//! moment after its end; before each the same stretch was measured with nothing going on:
+//! were answered or not, and its latency counts from then. Besides, so many connections a second are
+//! opened without a word, as browsers do ahead of time. A row is one handoff, from its begin to a
+//! moment after its end; before each, half a second was measured with nothing going on:
 //!
 //! - `gap`: the longest time in which no request was answered;
 //! - `slowest`: the longest that one request took;
@@ -18,7 +19,7 @@ mod client;
 
 use std::collections::VecDeque;
 use std::error::Error;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Child;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,13 +29,18 @@ use std::{env, thread};
 
 use handoff_tokio::core::supervisor::Phase;
 use handoff_tokio::{HandoffSpec, Report, SpawnSpec, Supervisor, wait};
+use tokio::net::{TcpSocket, TcpStream};
 
 use client::Client;
 
 type Failure = Box<dyn Error + Send + Sync>;
 
+/// For how long a connection is held that was opened without a word. No handoff waits for it.
+const SILENT: Duration = Duration::from_secs(1);
 /// Connections that are kept from the start; more are opened when they are all busy.
 const KEPT: usize = 16;
+/// What a supervisor gives a listener as well.
+const BACKLOG: u32 = 1024;
 /// What goes on between two handoffs, and how long clients are watched after one.
 const QUIET: Duration = Duration::from_millis(500);
 const AFTER: Duration = Duration::from_millis(100);
@@ -75,6 +81,22 @@ impl Load {
             runtime.spawn(Arc::clone(self).ask(due, keep));
             keep = !keep;
             due += period;
+        }
+    }
+
+    /// Connects so many times a second without a word, and not in step.
+    async fn be_silent(self: Arc<Self>, rate: u32) {
+        let longest = (2000 / rate).max(1);
+        let mut pause = 0;
+        while !self.stop.load(Ordering::Relaxed) {
+            pause = (pause + 61) % longest;
+            tokio::time::sleep(Duration::from_millis(pause.into())).await;
+            if let Ok(stream) = TcpStream::connect(self.address).await {
+                tokio::spawn(async move {
+                    tokio::time::sleep(SILENT).await;
+                    drop(stream);
+                });
+            }
         }
     }
 
@@ -140,20 +162,24 @@ impl Drop for Guard {
 
 fn main() -> Result<(), Failure> {
     let mut args = env::args().skip(1);
-    let handoffs: u32 = args.next().map_or(Ok(12), |text| text.parse())?;
-    let rate: u32 = args.next().map_or(Ok(800), |text| text.parse())?;
+    let mut number = |default| args.next().map_or(Ok(default), |text| text.parse());
+    let (handoffs, rate, silent): (u32, u32, u32) = (number(12)?, number(800)?, number(0)?);
     if handoffs == 0 || rate == 0 || args.next().is_some() {
-        return Err("usage: http_pause [HANDOFFS] [REQUESTS-PER-SECOND]".into());
+        return Err(
+            "usage: http_pause [HANDOFFS] [REQUESTS-PER-SECOND] [SILENT-PER-SECOND]".into(),
+        );
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(measure(handoffs, rate))
+    runtime.block_on(measure(handoffs, rate, silent))
 }
 
-async fn measure(handoffs: u32, rate: u32) -> Result<(), Failure> {
+async fn measure(handoffs: u32, rate: u32, silent: u32) -> Result<(), Failure> {
     let dir = tempfile::tempdir()?;
-    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(([127, 0, 0, 1], 0).into())?;
+    let listener = socket.listen(BACKLOG)?.into_std()?;
     let load = Load::new(listener.local_addr()?);
     let spec = spec(dir.path())?;
     let mut supervisor = Supervisor::new(dir.path().join("control"), dir.path(), spec.clone())?
@@ -166,6 +192,9 @@ async fn measure(handoffs: u32, rate: u32) -> Result<(), Failure> {
         let load = Arc::clone(&load);
         move || load.run(&runtime, rate)
     });
+    if silent > 0 {
+        tokio::spawn(Arc::clone(&load).be_silent(silent));
+    }
     let mut rows = Vec::new();
     for _ in 0..handoffs {
         let from = Instant::now();
