@@ -10,12 +10,16 @@
 //! | [`readiness`] | a descriptor whose readiness wakes a task |
 //! | [`door`] | a socket with clients that write a line and get one |
 //! | [`trigger`] | the lines of a service's trigger socket |
+//! | [`following`] | a client that is told what happens |
+//! | [`history`] | what has happened, kept in files |
 //! | [`control`] | the JSON of the supervisor's own socket |
 
 mod attendant;
 mod control;
 mod door;
 mod events;
+mod following;
+mod history;
 mod orders;
 mod readiness;
 mod restarts;
@@ -32,6 +36,7 @@ use handoff_std::host::Inherited;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tracing::Instrument;
 
 use super::take_charge;
@@ -40,6 +45,7 @@ use attendant::Attendant;
 use control::Control;
 use door::Door;
 use events::Hub;
+use history::History;
 use orders::Order;
 
 /// Orders that may wait for a task to take them in.
@@ -132,6 +138,8 @@ async fn supervise(config: Config, keep_daemons: bool) -> anyhow::Result<()> {
             orders: sender,
         });
     }
+    let hub = Hub::new();
+    let (history, keeper) = History::keep(settings.state_dir.clone(), hub.milestones());
     // The doors first: a path that cannot be bound is found before anything is started.
     let mut doors = Vec::new();
     for one in &served {
@@ -143,11 +151,15 @@ async fn supervise(config: Config, keep_daemons: bool) -> anyhow::Result<()> {
         }
     }
     if let Some(path) = &settings.socket {
-        let control = Control::new(served.clone(), settings.allowed_uids.clone());
+        let control = Control::new(
+            served.clone(),
+            settings.allowed_uids.clone(),
+            hub.visitors(),
+            history,
+        );
         let door = Door::bind(path, control.allowed(), control::LINE).context("socket")?;
         doors.push(control.open(door));
     }
-    let hub = Hub::new();
     let mut tasks = Vec::new();
     for (one, (receiver, data_dir)) in served.iter().zip(receivers) {
         let name = &one.service.name;
@@ -172,9 +184,14 @@ async fn supervise(config: Config, keep_daemons: bool) -> anyhow::Result<()> {
             "told to end a second time: ending at once, the daemons are left as they are"
         ),
     }
+    // Nothing happens any more: those who follow are told so, and the history is whole.
+    drop(hub);
     for (close, door) in doors {
         drop(close);
         let _ = door.await;
+    }
+    if timeout(LAST_WORK, keeper).await.is_err() {
+        tracing::error!("the history cannot be written in time");
     }
     Ok(())
 }
