@@ -62,7 +62,8 @@ macro_rules! event_keys {
     lost             reason: a session has ended
     handoff_ended    ended (as `handoff upgrade` answers), binary, from and to (null, or pid, build and
                      version of the protocol), whole_us, drain_us, seal_us, begin_to_ready_us and
-                     pause_us (null if it did not come to the end of that), seal_failed, phases (an
+                     pause_us (null if it did not come to the end of that, or if the supervisor
+                     has ended meanwhile), seal_failed, phases (an
                      array of phase, after_us, took_us)
 Times that end in _us are microseconds."
     };

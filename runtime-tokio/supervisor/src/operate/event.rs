@@ -101,12 +101,13 @@ pub(crate) struct Side {
     pub(crate) version: Option<u16>,
 }
 
-/// How long a handoff took, in microseconds. `None`: it did not come to the end of that.
+/// How long a handoff took, in microseconds. `None`: it did not come to the end of that, or that is not
+/// known, since the supervisor has ended meanwhile.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(clippy::struct_field_names, reason = "a key of JSON says its unit")]
 pub(crate) struct Durations {
     /// All of it.
-    pub(crate) whole_us: u64,
+    pub(crate) whole_us: Option<u64>,
     /// From `PrepareHandoff` to `Drained`.
     pub(crate) drain_us: Option<u64>,
     /// From `SealRequest` to `SealComplete`.
@@ -193,7 +194,7 @@ mod tests {
                     version: Some(2),
                 }),
                 durations: Durations {
-                    whole_us: 3000,
+                    whole_us: Some(3000),
                     ..Durations::default()
                 },
                 seal_failed: false,

@@ -59,8 +59,11 @@ impl Progress {
 /// An event that has a line of its own.
 fn plain(event: &What) -> Option<String> {
     match event {
-        // Its end is the answer, and the daemons' own belong to it.
-        What::HandoffEnded(_) | What::DaemonEnded { .. } | What::SealProgress { .. } => None,
+        // Its end is the answer, and the ends of daemons and sessions belong to it.
+        What::HandoffEnded(_)
+        | What::DaemonEnded { .. }
+        | What::Lost { .. }
+        | What::SealProgress { .. } => None,
         What::HandoffStarted { .. } => Some(what(event)),
         _ => Some(format!("  {}", what(event))),
     }
@@ -118,7 +121,8 @@ impl Terminal {
     }
 
     fn end(&mut self, end: &HandoffEnded) {
-        self.leave_phase(end.durations.whole_us);
+        let whole = end.durations.whole_us;
+        self.leave_phase(whole.unwrap_or_default());
         self.bar.set_style(style("  {spinner} {msg:16}"));
         self.bar.set_message("ended");
     }

@@ -65,7 +65,7 @@ pub(super) fn handoff(end: &HandoffEnded) -> String {
     let from = end.from.as_ref().map(side).unwrap_or_default();
     let to = match &end.to {
         Some(to) => side(to),
-        None => String::from("another"),
+        None => String::from("another one"),
     };
     let mut lines = vec![format!(
         "{}: {from} -> {to}, {}",
@@ -86,14 +86,17 @@ pub(super) fn handoff(end: &HandoffEnded) -> String {
     ];
     let parts = parts.map(|(name, us)| Some(format!("{name} {}", time(us?))));
     let parts: Vec<_> = parts.into_iter().flatten().collect();
-    let mut text = format!("took {}", time(times.whole_us));
+    let whole = times.whole_us.map(|us| format!("took {}", time(us)));
+    let mut text = whole.unwrap_or_default();
     if let Some(pause) = times.pause_us {
         text = format!("{text}, pause {}", time(pause));
     }
     if !parts.is_empty() {
         text = format!("{text} ({})", parts.join(", "));
     }
-    lines.push(text);
+    if !text.is_empty() {
+        lines.push(text);
+    }
     if !end.ended.without.is_empty() {
         lines.push(format!("without {}", end.ended.without.join(" and ")));
     }
@@ -177,7 +180,7 @@ mod tests {
             from: Some(side(7, "v\n1")),
             to: Some(side(8, "v2")),
             durations: Durations {
-                whole_us: 215_900,
+                whole_us: Some(215_900),
                 drain_us: Some(400),
                 seal_us: None,
                 begin_to_ready_us: Some(1_500),
