@@ -90,7 +90,8 @@ JSON, one object on each line, the oldest first:
 /// What `handoff watch --help` says at its end.
 const WATCH_NOTES: &str = concat!(
     "\
-It goes on until it is interrupted or the supervisor ends. If what it writes is not read, it misses
+It says `Following.` on stderr as soon as it misses nothing, and goes on until it is interrupted or the
+supervisor ends. If what it writes is not read, it misses
 events, and says how many; nobody waits for it.
 
 Exit status:
