@@ -184,7 +184,7 @@ impl<'b, R: Role<L>, const L: usize> Entries<'b, R, L> {
     ///
     /// # Errors
     /// [`Damage`]: what comes next is none, or not all of one. The place stays the same.
-    pub fn next(&mut self) -> Result<Option<Entry<'b, R, L>>, Damage> {
+    pub fn next_entry(&mut self) -> Result<Option<Entry<'b, R, L>>, Damage> {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
         if rest.is_empty() {
             return Ok(None);

@@ -61,7 +61,7 @@ pub fn replay<R: Role<L>, S: Storage, const L: usize>(
     let mut inputs: usize = 0;
     let ending = loop {
         let at = entries.at();
-        match entries.next() {
+        match entries.next_entry() {
             Ok(None) => break Ending::Whole,
             Ok(Some(Entry::Full)) => break Ending::Full,
             Ok(Some(Entry::Did(_))) => {
@@ -154,7 +154,7 @@ impl<'b, R: Role<L>, W: Watcher<R, L>, const L: usize> Account<'_, 'b, R, W, L> 
     /// What was done then; `None` once the recording is at its torn end.
     fn then(&mut self) -> Result<Option<DeedOf<'b, R, L>>, Damage> {
         let at = self.entries.at();
-        match self.entries.next() {
+        match self.entries.next_entry() {
             Ok(Some(Entry::Did(then))) => return Ok(Some(then)),
             Ok(Some(Entry::Handed(..) | Entry::Full)) => {
                 let why = Unreadable::Misplaced;

@@ -102,7 +102,7 @@ fn ends<R: Role<L>, const L: usize>(bytes: &[u8]) -> Vec<usize> {
     assert_eq!(recording.header.who, b"a test");
     let (_, mut entries) = recording.read::<R, L>().expect("a recording of this role");
     let mut ends = vec![entries.at()];
-    while entries.next().expect("an entry").is_some() {
+    while entries.next_entry().expect("an entry").is_some() {
         ends.push(entries.at());
     }
     ends
@@ -218,7 +218,7 @@ mod tests {
         let recording = Recording::open(&nonsense).expect("a recording");
         let (_, mut entries) = recording.read::<Successor, 1>().expect("its role");
         assert!(matches!(
-            entries.next(),
+            entries.next_entry(),
             Ok(Some(Entry::Handed(_, Input::Start)))
         ));
     }

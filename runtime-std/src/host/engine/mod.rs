@@ -73,10 +73,11 @@ impl<R: Role<L>, const L: usize, S: Socket> Engine<R, L, S> {
         self.machine = Machine::new(config);
     }
 
-    /// Records all that happens from now on; only before the machine has started, and after it was set
-    /// up.
-    pub fn record(&mut self, recordings: &Recordings) {
-        self.recorder = recordings.begin::<R, ServerRoom, L>(self.machine.config());
+    /// Records all that happens, if that is asked for; to be called after the machine was set up, and
+    /// before it has started.
+    pub fn record(&mut self, recordings: Option<&Recordings>) {
+        let config = self.machine.config();
+        self.recorder = recordings.and_then(|dir| dir.begin::<R, ServerRoom, L>(config));
     }
 
     /// The open links.
