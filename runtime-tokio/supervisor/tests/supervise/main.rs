@@ -7,6 +7,7 @@ mod common;
 mod daily;
 mod events;
 mod fleet;
+mod metrics;
 mod probation;
 mod restarts;
 mod status;

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`attendant`] | the task of a service: its daemon, its listeners, its handoffs |
 //! | [`events`] | what happens to the services, told to whoever listens |
+//! | [`metrics`] | the same in numbers, for Prometheus |
 //! | [`orders`] | what such a task can be told, and what it answers |
 //! | [`restarts`] | whether and when a service is started again |
 //! | [`watched`] | a daemon whose end wakes its task |
@@ -20,6 +21,7 @@ mod door;
 mod events;
 mod following;
 mod history;
+mod metrics;
 mod orders;
 mod readiness;
 mod restarts;
@@ -159,6 +161,12 @@ async fn supervise(config: Config, keep_daemons: bool) -> anyhow::Result<()> {
         );
         let door = Door::bind(path, control.allowed(), control::LINE).context("socket")?;
         doors.push(control.open(door));
+    }
+    if let Some(address) = settings.metrics {
+        let names = served.iter().map(|one| one.service.name.as_str());
+        metrics::open(address, names, &hub)
+            .await
+            .with_context(|| format!("metrics on {address}"))?;
     }
     let mut tasks = Vec::new();
     for (one, (receiver, data_dir)) in served.iter().zip(receivers) {
