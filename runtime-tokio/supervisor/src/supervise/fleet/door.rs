@@ -55,6 +55,14 @@ pub(super) struct Client {
 }
 
 impl Client {
+    /// One whose lines come out here; it has room for one.
+    #[cfg(test)]
+    pub(super) fn stand_in() -> (Self, mpsc::Receiver<String>) {
+        let (lines, said) = mpsc::channel(1);
+        let shut = Arc::default();
+        (Self { lines, shut }, said)
+    }
+
     /// Writes a line before the answer. Waits for a client that reads slowly, but not for long; false
     /// if it has left, or does not read at all.
     pub(super) async fn say(&self, line: String) -> bool {
