@@ -1,6 +1,7 @@
 //! All of the `handoff` binary, so that other programs can be it, too: `supervise` replaces a daemon's
-//! binary while it runs, `check` looks at a configuration file, `status` asks how a daemon is, `demo`
-//! shows it all, and `kvd` is the daemon of the demo. Of use by themselves are [`config`] and [`load`].
+//! binary while it runs, `check` looks at a configuration file, `status` asks how a daemon is,
+//! `history` and `watch` tell what has happened and what happens, `demo` shows it all, and `kvd` is the
+//! daemon of the demo. Of use by themselves are [`config`] and [`load`].
 
 pub mod config;
 mod demo;
@@ -27,7 +28,7 @@ use demo::{DemoArgs, SupervisorArgs};
 use exit::{DONE, ERROR};
 use kvd::args::KvdArgs;
 use manual::{CompletionsArgs, ManArgs};
-use operate::args::{RestartArgs, RollbackArgs, UpgradeArgs};
+use operate::args::{HistoryArgs, RestartArgs, RollbackArgs, UpgradeArgs, WatchArgs};
 use probe::ProbeArgs;
 use status::StatusArgs;
 use supervise::args::SuperviseCommand;
@@ -53,6 +54,8 @@ enum Command {
     Restart(RestartArgs),
     Rollback(RollbackArgs),
     Status(StatusArgs),
+    History(HistoryArgs),
+    Watch(WatchArgs),
     Check(CheckArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
@@ -90,6 +93,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Restart(args) => operate::restart(&args),
         Command::Rollback(args) => operate::rollback(&args),
         Command::Status(args) => status::run(&args),
+        Command::History(args) => operate::past::run(&args),
+        Command::Watch(args) => operate::watch::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Completions(args) => manual::completions(&args).map(done),
         Command::Man(args) => manual::man(&args).map(done),

@@ -9,8 +9,9 @@ use std::time::Duration;
 use anyhow::bail;
 
 use super::args::Reach;
-use super::ask;
 use super::protocol::{Reply, Request, ServiceStatus, State};
+use super::talk::ask;
+use super::words;
 use crate::exit::DONE;
 use crate::status::{EXITS, NOT_SERVING};
 
@@ -28,7 +29,7 @@ pub(crate) fn run(
     let services = match ask(&socket, &Request::Status { service })? {
         Reply::Status { services } => services,
         Reply::Refused { why } => bail!("{why}"),
-        Reply::Ended(_) => bail!("the supervisor answers what was not asked"),
+        _ => bail!("the supervisor answers what was not asked"),
     };
     let serve = services.iter().all(serves);
     if json {
@@ -90,6 +91,10 @@ fn plain(service: &ServiceStatus) -> String {
         );
         line("daemon", &by);
         line("open", &format!("{} connections", daemon.open_connections));
+    }
+    if let Some(last) = &service.last {
+        let at = humantime::format_rfc3339_seconds(last.at);
+        line("last", &format!("{}, at {at}", words::what(&last.what)));
     }
     for listener in &service.listeners {
         let missing = if listener.held { "" } else { " (missing)" };

@@ -5,7 +5,9 @@
 mod common;
 
 mod daily;
+mod events;
 mod fleet;
+mod metrics;
 mod probation;
 mod restarts;
 mod status;
