@@ -8,6 +8,7 @@ mod kvd;
 pub mod load;
 mod operate;
 mod probe;
+mod replay;
 mod status;
 mod supervise;
 
@@ -25,6 +26,7 @@ use demo::{DemoArgs, SupervisorArgs};
 use kvd::args::KvdArgs;
 use operate::args::{RestartArgs, RollbackArgs, UpgradeArgs};
 use probe::ProbeArgs;
+use replay::ReplayArgs;
 use status::StatusArgs;
 use supervise::args::SuperviseCommand;
 
@@ -50,6 +52,7 @@ enum Command {
     Rollback(RollbackArgs),
     Status(StatusArgs),
     Check(CheckArgs),
+    Replay(ReplayArgs),
     /// Look once whether a service is well, as a health check does.
     #[command(hide = true, subcommand)]
     Probe(ProbeArgs),
@@ -85,6 +88,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Rollback(args) => operate::rollback(&args),
         Command::Status(args) => status::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Replay(args) => Ok(replay::run(&args)),
         Command::Probe(args) => probe::run(&args).map(done),
         Command::Kvd(args) => kvd::run(&args).map(done),
         Command::Demo(args) => demo::run(&args).map(done),
