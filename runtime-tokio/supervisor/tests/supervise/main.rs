@@ -7,6 +7,7 @@ mod common;
 mod daily;
 mod fleet;
 mod probation;
+mod recordings;
 mod restarts;
 mod status;
 mod talk;
