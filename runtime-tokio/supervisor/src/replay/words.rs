@@ -148,3 +148,54 @@ fn messages(mut bytes: &[u8]) -> String {
     }
     found.join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use handoff_std::core::wire::encode;
+    use handoff_std::core::{Incumbent, LinkId};
+
+    use super::*;
+
+    const WORDS: Words = Words {
+        began: Instant::from_nanos(1_000_000_000),
+    };
+
+    fn sent(bytes: &[u8]) -> String {
+        WORDS.deed::<Incumbent, 8>(&Deed::Sent {
+            link: LinkId(3),
+            bytes,
+            handles: Handles { first: 0, count: 2 },
+        })
+    }
+
+    #[test]
+    fn what_was_sent_is_named() {
+        let mut room = [0; 64];
+        let used = encode(2, &Message::Heartbeat { ts_ms: 7 }, &mut room).unwrap();
+        let two = [&room[..used], &room[..used]].concat();
+        let beat = "Heartbeat { ts_ms: 7 }";
+        let expected = format!(
+            "sends to link 3: {beat}, {beat} ({} bytes with 2 descriptors)",
+            2 * used
+        );
+        assert_eq!(sent(&two), expected);
+        for cut in 1..used {
+            assert!(sent(&two[cut..]).starts_with("sends to link 3: "));
+            let text = sent(&two[..used + cut]);
+            assert!(
+                text.contains(&format!("{beat}, a part of a message")),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn moments_are_counted_from_the_beginning_and_a_line_is_a_line() {
+        let until = Some(Instant::from_nanos(3_500_000_000));
+        let waits = Deed::Waits { until, why: None };
+        assert_eq!(WORDS.deed::<Incumbent, 8>(&waits), "waits until 2.500000");
+        assert_eq!(WORDS.line("a Instant( Instant(x) b\nc"), "a  x b c");
+        let long = WORDS.line(&"ü".repeat(1000));
+        assert!(long.chars().count() < LONGEST + 5 && long.ends_with('…'));
+    }
+}
