@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`attendant`] | the task of a service: its daemon, its listeners, its handoffs |
 //! | [`events`] | what happens to the services, told to whoever listens |
+//! | [`metrics`] | the same in numbers, for Prometheus |
 //! | [`orders`] | what such a task can be told, and what it answers |
 //! | [`restarts`] | whether and when a service is started again |
 //! | [`watched`] | a daemon whose end wakes its task |
@@ -16,6 +17,7 @@ mod attendant;
 mod control;
 mod door;
 mod events;
+mod metrics;
 mod orders;
 mod readiness;
 mod restarts;
@@ -149,6 +151,12 @@ async fn supervise(config: Config, keep_daemons: bool) -> anyhow::Result<()> {
         doors.push(control.open(door));
     }
     let hub = Hub::new();
+    if let Some(address) = settings.metrics {
+        let names = served.iter().map(|one| one.service.name.as_str());
+        metrics::open(address, names, &hub)
+            .await
+            .with_context(|| format!("metrics on {address}"))?;
+    }
     let mut tasks = Vec::new();
     for (one, (receiver, data_dir)) in served.iter().zip(receivers) {
         let name = &one.service.name;
