@@ -33,11 +33,6 @@ impl<R: Role<L>, const L: usize> Recorded<R, L> {
         self.put(|room| encode_deed(deed, room).ok());
     }
 
-    /// All of it.
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
     pub(crate) fn handed(&mut self, now: Instant, input: &Input<'_>, consumed: usize, kept: bool) {
         self.inputs += 1;
         self.put(|room| encode_handed(now, &taken(input, consumed), room).ok());
