@@ -34,6 +34,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use handoff_std::Recordings;
 use handoff_std::host::Inherited;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
@@ -174,9 +175,11 @@ async fn supervise(config: Config, keep_daemons: bool) -> anyhow::Result<()> {
         let record = settings.state_dir.join(format!("{name}.binary"));
         let service = Arc::clone(&one.service);
         let teller = hub.teller(name);
+        let recordings = settings.recordings.as_ref();
+        let recordings = recordings.map(|dir| Recordings::new(dir.join(name)));
         let span = tracing::info_span!("fleet", service = %name);
         let attend = async move {
-            Attendant::new(service, data_dir, record, receiver, teller)
+            Attendant::new(service, data_dir, record, receiver, teller, recordings)
                 .await?
                 .run()
                 .await
