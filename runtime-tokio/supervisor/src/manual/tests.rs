@@ -28,6 +28,23 @@ again.
 /// So wide is the help in the reference, whatever terminal it is made on.
 const WIDTH: usize = 100;
 
+// Nor is help wider by itself, and then longer lines of a note would be broken, and lose their column.
+#[test]
+fn no_line_of_a_note_is_broken() {
+    for command in all() {
+        let Some(notes) = command.get_after_long_help().map(ToString::to_string) else {
+            continue;
+        };
+        for line in notes.lines() {
+            assert!(
+                line.chars().count() <= WIDTH,
+                "{}: {line}",
+                called(&command)
+            );
+        }
+    }
+}
+
 /// The name that a command is called by.
 fn called(command: &Command) -> String {
     let name = command.get_bin_name();

@@ -50,16 +50,17 @@ A recording holds what happened to one party of a handoff and what it did then. 
 `handoff supervise` and by every daemon that asks its library for it (with_recording); `handoff kvd
 --recordings DIR` does. Each file is of one machine: the process of a successor writes two.
 
-Each step is a moment since the first one, what happened then, what was done, and the phase that this
-led to. Where today's machine acts differently, the last thing shown is what it did then, and does now.";
+Each step is a moment since the first one, what happened then, what was done, and the phase that
+this led to. Where today's machine acts differently, the last thing shown is what it did then, and
+does now.";
 
 /// What it says behind them.
 const JSON: &str = "\
 JSON, one object on a line:
   first   role, links, who, began (in nanoseconds of Unix time, or null)
   steps   at_ns (since began), input, actions (array of texts), phase
-  last    inputs, ending (`same`, `full`, `torn` or `different`), torn_at (a byte, or null), then and
-          now (texts, or null)";
+  last    inputs, ending (`same`, `full`, `torn` or `different`), torn_at (a byte, or null), then
+          and now (texts, or null)";
 
 /// Show a recording of a handoff step by step, and whether it would go the same way today.
 #[derive(Debug, Clone, Args)]
