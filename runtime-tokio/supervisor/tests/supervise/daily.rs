@@ -224,8 +224,7 @@ fn a_handoff_in_flight_is_let_end_unless_told_twice() {
     fs::write(world.path("go"), "").unwrap();
     let daemon = info(held.port());
     fs::remove_file(world.path("go")).unwrap();
-    let mut client = UnixStream::connect(world.path("t")).unwrap();
-    writeln!(client, "handoff").unwrap();
+    let _client = world.order("handoff");
     supervisor.wait_log("phase=Spawning");
     supervisor.signal(Signal::TERM);
     supervisor.wait_log("told to end");
