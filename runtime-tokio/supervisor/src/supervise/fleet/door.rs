@@ -228,3 +228,6 @@ async fn read(stream: &mut UnixStream, longest: usize) -> io::Result<Option<Opti
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
