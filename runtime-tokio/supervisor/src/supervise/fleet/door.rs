@@ -4,6 +4,9 @@
 //! Nobody holds up anybody: every client is a task, and its time is limited but for the time that its
 //! answer takes.
 
+#[cfg(test)]
+mod line_tests;
+
 use std::collections::VecDeque;
 use std::fs;
 use std::future::{Future, poll_fn};
@@ -228,6 +231,3 @@ async fn read(stream: &mut UnixStream, longest: usize) -> io::Result<Option<Opti
         }
     }
 }
-
-#[cfg(test)]
-mod tests;
