@@ -6,6 +6,7 @@ mod common;
 
 mod daily;
 mod fleet;
+mod metrics;
 mod probation;
 mod restarts;
 mod status;

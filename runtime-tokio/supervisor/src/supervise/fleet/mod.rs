@@ -3,6 +3,8 @@
 //! | file | what it holds |
 //! |---|---|
 //! | [`attendant`] | the task of a service: its daemon, its listeners, its handoffs |
+//! | [`events`] | what happens to the services, told to whoever listens |
+//! | [`metrics`] | the same in numbers, for Prometheus |
 //! | [`orders`] | what such a task can be told, and what it answers |
 //! | [`restarts`], [`backoff`] | whether and when a service is started again |
 //! | [`watched`] | a daemon whose end wakes its task |
@@ -15,6 +17,8 @@ mod attendant;
 mod backoff;
 mod control;
 mod door;
+mod events;
+mod metrics;
 mod orders;
 mod readiness;
 mod restarts;
@@ -38,6 +42,7 @@ use crate::config::{Config, Service};
 use attendant::Attendant;
 use control::Control;
 use door::Door;
+use events::Hub;
 use orders::Order;
 
 /// Orders that may wait for a task to take them in.
@@ -153,6 +158,13 @@ async fn supervise(
         let door = Door::bind(path, control.allowed(), control::LINE).context("socket")?;
         doors.push(control.open(door));
     }
+    let hub = Hub::new();
+    if let Some(address) = settings.metrics {
+        let names = served.iter().map(|one| one.service.name.as_str());
+        metrics::open(address, names, &hub)
+            .await
+            .with_context(|| format!("metrics on {address}"))?;
+    }
     let mut tasks = Vec::new();
     // If nothing else would be kept from running, whoever starts us is to see what is wrong.
     let alone = served.len() == 1;
@@ -161,9 +173,10 @@ async fn supervise(
         let name = &one.service.name;
         let record = settings.state_dir.join(format!("{name}.binary"));
         let service = Arc::clone(&one.service);
+        let teller = hub.teller(name);
         let span = tracing::info_span!("fleet", service = %name);
         let attend = async move {
-            Attendant::new(service, data_dir, record, receiver, adopted, alone)
+            Attendant::new(service, data_dir, record, receiver, adopted, alone, teller)
                 .await?
                 .run()
                 .await
