@@ -5,6 +5,7 @@
 mod common;
 
 mod daily;
+mod events;
 mod fleet;
 mod metrics;
 mod probation;

@@ -312,7 +312,8 @@ impl Attendant {
                     self.held.push((name.clone(), address));
                     supervisor.add_listener(name, fd);
                 }
-                doing(work(Arc::clone(&self.desk), supervisor, task))
+                let (desk, teller) = (Arc::clone(&self.desk), self.teller.clone());
+                doing(work(desk, teller, supervisor, task))
             }
             busy => busy,
         };

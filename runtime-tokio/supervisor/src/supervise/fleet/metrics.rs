@@ -19,7 +19,7 @@ use prometheus::{
 use tokio::sync::broadcast::error::RecvError;
 
 use super::events::{Events, Hub};
-use crate::operate::event::{Event, HandoffEnded, What};
+use crate::operate::event::{Event, HandoffEnded, What, Why};
 use crate::operate::protocol::Outcome;
 use page::Page;
 
@@ -194,9 +194,9 @@ impl Metrics {
                 self.up.with_label_values(&service).set(1);
             }
             What::DaemonFound { .. } => self.up.with_label_values(&service).set(1),
-            What::DaemonEnded {
-                replaced: false, ..
-            } => self.up.with_label_values(&service).set(0),
+            What::DaemonEnded { why, .. } if *why != Why::Replaced => {
+                self.up.with_label_values(&service).set(0);
+            }
             What::HandoffEnded(handoff) => self.ended(service, event.at, handoff),
             _ => {}
         }
@@ -223,7 +223,7 @@ impl Metrics {
         }
         let durations = &handoff.durations;
         for (time, took) in [
-            (&self.duration, Some(durations.whole_us)),
+            (&self.duration, durations.whole_us),
             (&self.drain, durations.drain_us),
             (&self.seal, durations.seal_us),
             (&self.begin_to_ready, durations.begin_to_ready_us),
@@ -281,7 +281,7 @@ mod tests {
                 version: None,
             }),
             durations: Durations {
-                whole_us: 2_000_000,
+                whole_us: Some(2_000_000),
                 seal_us,
                 ..Durations::default()
             },
@@ -335,11 +335,11 @@ mod tests {
     #[test]
     fn a_daemon_is_up_until_it_ends_without_having_been_replaced() {
         let metrics = Metrics::new(["kv"]).unwrap();
-        let ended = |replaced| {
+        let ended = |why| {
             event(What::DaemonEnded {
                 pid: 1,
                 how: String::new(),
-                replaced,
+                why,
             })
         };
         let up = |value| format!("handoff_daemon_up{{service=\"kv\"}} {value}");
@@ -348,9 +348,9 @@ mod tests {
             pid: 1,
             binary: String::new(),
         }));
-        metrics.take_in(&ended(true));
+        metrics.take_in(&ended(Why::Replaced));
         assert_says(&metrics, &up(1));
-        metrics.take_in(&ended(false));
+        metrics.take_in(&ended(Why::ByItself));
         assert_says(&metrics, &up(0));
         assert_says(&metrics, "handoff_daemon_starts_total{service=\"kv\"} 1");
     }

@@ -11,6 +11,8 @@
 //! | [`readiness`] | a descriptor whose readiness wakes a task |
 //! | [`door`] | a socket with clients that write a line and get one |
 //! | [`trigger`] | the lines of a service's trigger socket |
+//! | [`following`] | a client that is told what happens |
+//! | [`history`] | what has happened, kept in files |
 //! | [`control`] | the JSON of the supervisor's own socket |
 
 mod attendant;
@@ -18,6 +20,8 @@ mod backoff;
 mod control;
 mod door;
 mod events;
+mod following;
+mod history;
 mod metrics;
 mod orders;
 mod readiness;
@@ -35,6 +39,7 @@ use handoff_std::host::{Inherited, NamedListener};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tracing::Instrument;
 
 use super::{adopted, take_charge};
@@ -43,6 +48,7 @@ use attendant::Attendant;
 use control::Control;
 use door::Door;
 use events::Hub;
+use history::History;
 use orders::Order;
 
 /// Orders that may wait for a task to take them in.
@@ -143,6 +149,8 @@ async fn supervise(
             orders: sender,
         });
     }
+    let hub = Hub::new();
+    let (history, keeper) = History::keep(settings.state_dir.clone(), hub.milestones());
     // The doors first: a path that cannot be bound is found before anything is started.
     let mut doors = Vec::new();
     for one in &served {
@@ -154,11 +162,15 @@ async fn supervise(
         }
     }
     if let Some(path) = &settings.socket {
-        let control = Control::new(served.clone(), settings.allowed_uids.clone());
+        let control = Control::new(
+            served.clone(),
+            settings.allowed_uids.clone(),
+            hub.visitors(),
+            history,
+        );
         let door = Door::bind(path, control.allowed(), control::LINE).context("socket")?;
         doors.push(control.open(door));
     }
-    let hub = Hub::new();
     if let Some(address) = settings.metrics {
         let names = served.iter().map(|one| one.service.name.as_str());
         metrics::open(address, names, &hub)
@@ -192,9 +204,14 @@ async fn supervise(
             "told to end a second time: ending at once, the daemons are left as they are"
         ),
     }
+    // Nothing happens any more: those who follow are told so, and the history is whole.
+    drop(hub);
     for (close, door) in doors {
         drop(close);
         let _ = door.await;
+    }
+    if timeout(LAST_WORK, keeper).await.is_err() {
+        tracing::error!("the history cannot be written in time");
     }
     Ok(())
 }
