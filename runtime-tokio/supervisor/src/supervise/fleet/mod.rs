@@ -198,12 +198,12 @@ async fn supervise(
 
     told_to_end(&mut term, &mut int, &mut tasks).await?;
     tracing::info!("told to end");
-    tokio::select! {
-        result = wind_up(&served, tasks, keep_daemons) => result?,
+    let result = tokio::select! {
+        result = wind_up(&served, tasks, keep_daemons) => result,
         () = either(&mut term, &mut int) => bail!(
             "told to end a second time: ending at once, the daemons are left as they are"
         ),
-    }
+    };
     // Nothing happens any more: those who follow are told so, and the history is whole.
     drop(hub);
     for (close, door) in doors {
@@ -213,7 +213,7 @@ async fn supervise(
     if timeout(LAST_WORK, keeper).await.is_err() {
         tracing::error!("the history cannot be written in time");
     }
-    Ok(())
+    result
 }
 
 /// A door that is open: what closes it, and its task.
