@@ -28,6 +28,7 @@ pub(super) fn read(
     let log_format = section
         .value("log_format", report)
         .and_then(|at| read_log_format(&at, report));
+    let recordings = read_recordings(&mut section, report);
     let metrics = section
         .value("metrics", report)
         .and_then(|at| read_metrics(&at, report));
@@ -37,6 +38,7 @@ pub(super) fn read(
         socket,
         allowed_uids,
         log_format: log_format.unwrap_or_default(),
+        recordings,
         metrics,
     };
     (state_dir, settings)
@@ -68,15 +70,8 @@ fn read_socket(
 fn read_state_dir(section: &mut Section<'_>, v1: bool, report: &mut Report<'_>) -> Option<PathBuf> {
     let was_given = section.has("state_dir");
     let given: Option<At<PathBuf>> = section.value("state_dir", report);
-    if let Some(at) = &given
-        && report.machine.directory(&at.value) == Some(false)
-    {
-        let found = format!("{} is not a directory", at.value.display());
-        report.wrong(
-            &at.mark,
-            found,
-            "a directory, there already or to be created",
-        );
+    if let Some(at) = &given {
+        check_directory(at, report);
     }
     if was_given || v1 {
         return given.map(|at| at.value);
@@ -87,6 +82,24 @@ fn read_state_dir(section: &mut Section<'_>, v1: bool, report: &mut Report<'_>) 
     let expected = format!("a directory that this user can write; {STATE_DIR} is root's");
     report.missing(&section.place_of("state_dir"), expected);
     None
+}
+
+fn read_recordings(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<PathBuf> {
+    let at: At<PathBuf> = section.value("recordings", report)?;
+    check_directory(&at, report);
+    Some(at.value)
+}
+
+/// Whether a directory is there, or can be created.
+fn check_directory(at: &At<PathBuf>, report: &mut Report<'_>) {
+    if report.machine.directory(&at.value) == Some(false) {
+        let found = format!("{} is not a directory", at.value.display());
+        report.wrong(
+            &at.mark,
+            found,
+            "a directory, there already or to be created",
+        );
+    }
 }
 
 fn read_log_format(at: &At<String>, report: &mut Report<'_>) -> Option<LogFormat> {

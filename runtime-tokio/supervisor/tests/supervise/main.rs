@@ -9,6 +9,7 @@ mod events;
 mod fleet;
 mod metrics;
 mod probation;
+mod recordings;
 mod restarts;
 mod status;
 mod talk;

@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use handoff_std::core::{Reason, SupervisorOutcome};
 use handoff_std::host::{JournalFile, NamedListener, lock};
-use handoff_std::{RollbackHandle, SpawnSpec};
+use handoff_std::{Recordings, RollbackHandle, SpawnSpec};
 use handoff_tokio::Supervisor;
 use tokio::sync::{mpsc, oneshot};
 
@@ -86,6 +86,22 @@ struct Handoff {
     regretful: Vec<oneshot::Sender<Verdict>>,
 }
 
+/// What such a task begins with.
+pub(super) struct Beginning {
+    pub(super) service: Arc<Service>,
+    /// The service's, or an empty stand-in for one that is not known.
+    pub(super) data_dir: PathBuf,
+    /// Where it is remembered which binary is the current one.
+    pub(super) record: PathBuf,
+    pub(super) orders: mpsc::Receiver<Order>,
+    /// Listeners that were inherited for it.
+    pub(super) adopted: Vec<NamedListener>,
+    /// There is no other service.
+    pub(super) alone: bool,
+    pub(super) teller: Teller,
+    pub(super) recordings: Option<Recordings>,
+}
+
 impl Attendant {
     /// Takes the service's listeners back from a daemon that lives, and binds the others that were not
     /// `adopted`. Those that cannot be had are tried again and again.
@@ -93,15 +109,17 @@ impl Attendant {
     /// # Errors
     /// The control socket's path cannot be used. If the service is `alone`, and no daemon is there:
     /// whatever keeps one from being started.
-    pub(super) async fn new(
-        service: Arc<Service>,
-        data_dir: PathBuf,
-        record: PathBuf,
-        orders: mpsc::Receiver<Order>,
-        adopted: Vec<NamedListener>,
-        alone: bool,
-        teller: Teller,
-    ) -> anyhow::Result<Self> {
+    pub(super) async fn new(beginning: Beginning) -> anyhow::Result<Self> {
+        let Beginning {
+            service,
+            data_dir,
+            record,
+            orders,
+            adopted,
+            alone,
+            teller,
+            recordings,
+        } = beginning;
         let record = BinaryRecord::new(record, service.binary.clone());
         let daemon = daemon_to_start(&service, &record);
         let control = service.control_socket.clone();
@@ -131,6 +149,9 @@ impl Attendant {
             supervisor.daemon().check()?;
         } else if let Err(error) = supervisor.daemon().check() {
             tracing::error!(%error, "the daemon cannot be started as it is");
+        }
+        if let Some(recordings) = recordings {
+            supervisor = supervisor.with_recording(recordings);
         }
         let mut held = Vec::new();
         for NamedListener { name, fd, address } in listeners.held.drain(..) {

@@ -35,6 +35,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use handoff_std::Recordings;
 use handoff_std::host::{Inherited, NamedListener};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
@@ -44,7 +45,7 @@ use tracing::Instrument;
 
 use super::{adopted, take_charge};
 use crate::config::{Config, Service};
-use attendant::Attendant;
+use attendant::{Attendant, Beginning};
 use control::Control;
 use door::Door;
 use events::Hub;
@@ -186,12 +187,21 @@ async fn supervise(
         let record = settings.state_dir.join(format!("{name}.binary"));
         let service = Arc::clone(&one.service);
         let teller = hub.teller(name);
+        let recordings = settings.recordings.as_ref();
+        let recordings = recordings.map(|dir| Recordings::new(dir.join(name)));
         let span = tracing::info_span!("fleet", service = %name);
         let attend = async move {
-            Attendant::new(service, data_dir, record, receiver, adopted, alone, teller)
-                .await?
-                .run()
-                .await
+            let beginning = Beginning {
+                service,
+                data_dir,
+                record,
+                orders: receiver,
+                adopted,
+                alone,
+                teller,
+                recordings,
+            };
+            Attendant::new(beginning).await?.run().await
         };
         tasks.push(tokio::spawn(attend.instrument(span)));
     }
