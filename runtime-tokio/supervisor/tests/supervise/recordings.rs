@@ -68,7 +68,7 @@ fn a_handoff_is_recorded_by_all_who_take_part_and_replayed() {
     assert!(supervisor.wait().success());
 
     // A recovery and two handoffs; three daemons, two of which were successors first.
-    let supervisors = recordings(&dir, "supervisor");
+    let supervisors = recordings(&dir.join("main"), "supervisor");
     let (incumbents, successors) = (recordings(&dir, "incumbent"), recordings(&dir, "successor"));
     assert_eq!(
         (supervisors.len(), incumbents.len(), successors.len()),

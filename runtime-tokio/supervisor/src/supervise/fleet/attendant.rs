@@ -24,7 +24,6 @@ use super::super::binary::{BinaryRecord, Candidate};
 use super::super::daemon::Daemon;
 use super::super::listeners::Listeners;
 use super::super::missing::{self, Missing};
-use super::super::worker::{Came, Desk, Task};
 use super::super::{is_occupied, observer};
 use super::events::Teller;
 use super::orders::{HandoffOrder, Order, Verdict};
@@ -33,7 +32,7 @@ use super::watched::{LOOK_EVERY, Watched};
 use crate::config::Service;
 use crate::operate::event::What;
 use ending::Stop;
-use work::{Ended, Work, work};
+use work::{Came, Desk, Ended, Task, Work, work};
 
 /// All that the task knows.
 pub(super) struct Attendant {
@@ -87,21 +86,41 @@ struct Handoff {
     regretful: Vec<oneshot::Sender<Verdict>>,
 }
 
+/// What such a task begins with.
+pub(super) struct Beginning {
+    pub(super) service: Arc<Service>,
+    /// The service's, or an empty stand-in for one that is not known.
+    pub(super) data_dir: PathBuf,
+    /// Where it is remembered which binary is the current one.
+    pub(super) record: PathBuf,
+    pub(super) orders: mpsc::Receiver<Order>,
+    /// Listeners that were inherited for it.
+    pub(super) adopted: Vec<NamedListener>,
+    /// There is no other service.
+    pub(super) alone: bool,
+    pub(super) teller: Teller,
+    pub(super) recordings: Option<Recordings>,
+}
+
 impl Attendant {
-    /// Takes the service's listeners back from a daemon that lives, and binds the others. Those that
-    /// cannot be had are tried again and again.
+    /// Takes the service's listeners back from a daemon that lives, and binds the others that were not
+    /// `adopted`. Those that cannot be had are tried again and again.
     ///
     /// # Errors
-    /// The control socket's path cannot be used.
-    pub(super) async fn new(
-        service: Arc<Service>,
-        data_dir: PathBuf,
-        record: PathBuf,
-        orders: mpsc::Receiver<Order>,
-        teller: Teller,
-        recordings: Option<Recordings>,
-    ) -> anyhow::Result<Self> {
-        let record = BinaryRecord::at(record, service.binary.clone());
+    /// The control socket's path cannot be used. If the service is `alone`, and no daemon is there:
+    /// whatever keeps one from being started.
+    pub(super) async fn new(beginning: Beginning) -> anyhow::Result<Self> {
+        let Beginning {
+            service,
+            data_dir,
+            record,
+            orders,
+            adopted,
+            alone,
+            teller,
+            recordings,
+        } = beginning;
+        let record = BinaryRecord::new(record, service.binary.clone());
         let daemon = daemon_to_start(&service, &record);
         let control = service.control_socket.clone();
         let candidate = Candidate::new(record.clone());
@@ -112,17 +131,25 @@ impl Attendant {
             record,
         });
         let kept = work::ask(&desk).await;
-        let mut listeners = Listeners::take_or_bind(&service.listeners, kept);
+        let mut listeners = Listeners::open(&service.listeners, adopted, kept);
         let mut supervisor = Supervisor::new(&control, &data_dir, daemon)?
             .with_journal(&service.journal)
             .with_observer({
-                let mut log = observer(control, data_dir.clone(), candidate);
+                let mut log = observer(control.clone(), data_dir.clone(), candidate);
                 let mut tell = teller.clone().observer();
                 move |event| {
                     log(event);
                     tell(event);
                 }
             });
+        if alone && !is_occupied(&control, &data_dir) {
+            if let Some((_, error)) = listeners.missing.pop() {
+                return Err(error.into());
+            }
+            supervisor.daemon().check()?;
+        } else if let Err(error) = supervisor.daemon().check() {
+            tracing::error!(%error, "the daemon cannot be started as it is");
+        }
         if let Some(recordings) = recordings {
             supervisor = supervisor.with_recording(recordings);
         }
@@ -342,13 +369,10 @@ fn daemon_to_start(service: &Service, record: &BinaryRecord) -> SpawnSpec {
     let current = record.current();
     let configured = service.spawn(service.binary.clone());
     if current == service.binary {
-        if let Err(error) = configured.check() {
-            tracing::error!(%error, "the daemon cannot be started as it is");
-        }
         return configured;
     }
     let instead = service.binary.display();
-    if !service.allowed_binaries.contains(&current) {
+    if !service.allows(&current) {
         tracing::warn!(
             binary = %current.display(), %instead,
             "the binary that replaced the configured one is not allowed any more; going back to that one"

@@ -4,6 +4,9 @@
 //! Nobody holds up anybody: every client is a task, and its time is limited but for the time that its
 //! answer takes. Of what it does not read, no more than a line is kept for it.
 
+#[cfg(test)]
+mod line_tests;
+
 use std::collections::VecDeque;
 use std::fs;
 use std::future::{Future, poll_fn};
@@ -125,10 +128,6 @@ impl Door {
             }
         }
         clients.finish().await;
-        match self.listener.file().unlink_if_ours() {
-            Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "a socket cannot be removed"),
-        }
     }
 
     /// The next client that may come in.
@@ -142,7 +141,10 @@ impl Door {
                 Accept::WouldBlock => poll_fn(|cx| self.ready.poll(cx)).await,
                 Accept::Retry => {}
                 Accept::Refused { uid } => {
-                    tracing::warn!(uid, "this user may not ask for anything; see allowed_uids");
+                    tracing::warn!(
+                        uid,
+                        "this user may not ask for anything; see allowed_uids, or --allow-uid"
+                    );
                 }
                 Accept::BackOff(error) => {
                     tracing::warn!(%error, "cannot accept clients for now");
@@ -160,6 +162,14 @@ impl Door {
             }
             // Refused ones may come without end.
             tokio::task::yield_now().await;
+        }
+    }
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        if let Err(error) = self.listener.file().unlink_if_ours() {
+            tracing::warn!(%error, "a socket cannot be removed");
         }
     }
 }

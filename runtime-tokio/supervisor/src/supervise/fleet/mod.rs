@@ -1,4 +1,4 @@
-//! `handoff supervise --config`: one or many services, each with a task of its own on one thread.
+//! One or many services, each with a task of its own on one thread.
 //!
 //! | file | what it holds |
 //! |---|---|
@@ -6,7 +6,7 @@
 //! | [`events`] | what happens to the services, told to whoever listens |
 //! | [`metrics`] | the same in numbers, for Prometheus |
 //! | [`orders`] | what such a task can be told, and what it answers |
-//! | [`restarts`] | whether and when a service is started again |
+//! | [`restarts`], [`backoff`] | whether and when a service is started again |
 //! | [`watched`] | a daemon whose end wakes its task |
 //! | [`readiness`] | a descriptor whose readiness wakes a task |
 //! | [`door`] | a socket with clients that write a line and get one |
@@ -16,6 +16,7 @@
 //! | [`control`] | the JSON of the supervisor's own socket |
 
 mod attendant;
+mod backoff;
 mod control;
 mod door;
 mod events;
@@ -35,16 +36,16 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use handoff_std::Recordings;
-use handoff_std::host::Inherited;
+use handoff_std::host::{Inherited, NamedListener};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::Instrument;
 
-use super::take_charge;
+use super::{adopted, take_charge};
 use crate::config::{Config, Service};
-use attendant::Attendant;
+use attendant::{Attendant, Beginning};
 use control::Control;
 use door::Door;
 use events::Hub;
@@ -73,12 +74,15 @@ pub(crate) fn run(config: Config, keep_daemons: bool) -> anyhow::Result<()> {
     if inherited.successor_channel.is_some() {
         bail!("a supervisor cannot be started as the successor of a daemon");
     }
-    for name in inherited.listeners.names() {
-        tracing::warn!(
-            name,
-            "inherited listeners are not taken with --config; closed"
-        );
+    let mut listeners = inherited.listeners;
+    let mut adopted = Vec::new();
+    for service in &config.services {
+        adopted.push(adopted::take(&service.listeners, &mut listeners)?);
     }
+    for name in listeners.names() {
+        tracing::warn!(name, "inherited, but no listener has this name; closed");
+    }
+    drop(listeners);
     for note in &config.notes {
         tracing::warn!("the configuration: {note}");
     }
@@ -93,7 +97,7 @@ pub(crate) fn run(config: Config, keep_daemons: bool) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("cannot start")?;
-    let result = runtime.block_on(supervise(config, keep_daemons));
+    let result = runtime.block_on(supervise(config, adopted, keep_daemons));
     runtime.shutdown_timeout(LAST_WORK);
     result
 }
@@ -125,7 +129,12 @@ fn data_dir(service: &Service, state_dir: &Path) -> anyhow::Result<PathBuf> {
     Ok(stand_in)
 }
 
-async fn supervise(config: Config, keep_daemons: bool) -> anyhow::Result<()> {
+/// `adopted` are the listeners that were inherited, for each service.
+async fn supervise(
+    config: Config,
+    adopted: Vec<Vec<NamedListener>>,
+    keep_daemons: bool,
+) -> anyhow::Result<()> {
     let mut term = signal(SignalKind::terminate()).context("cannot catch signals")?;
     let mut int = signal(SignalKind::interrupt()).context("cannot catch signals")?;
 
@@ -170,7 +179,10 @@ async fn supervise(config: Config, keep_daemons: bool) -> anyhow::Result<()> {
             .with_context(|| format!("metrics on {address}"))?;
     }
     let mut tasks = Vec::new();
-    for (one, (receiver, data_dir)) in served.iter().zip(receivers) {
+    // If nothing else would be kept from running, whoever starts us is to see what is wrong.
+    let alone = served.len() == 1;
+    let each = served.iter().zip(receivers).zip(adopted);
+    for ((one, (receiver, data_dir)), adopted) in each {
         let name = &one.service.name;
         let record = settings.state_dir.join(format!("{name}.binary"));
         let service = Arc::clone(&one.service);
@@ -179,10 +191,17 @@ async fn supervise(config: Config, keep_daemons: bool) -> anyhow::Result<()> {
         let recordings = recordings.map(|dir| Recordings::new(dir.join(name)));
         let span = tracing::info_span!("fleet", service = %name);
         let attend = async move {
-            Attendant::new(service, data_dir, record, receiver, teller, recordings)
-                .await?
-                .run()
-                .await
+            let beginning = Beginning {
+                service,
+                data_dir,
+                record,
+                orders: receiver,
+                adopted,
+                alone,
+                teller,
+                recordings,
+            };
+            Attendant::new(beginning).await?.run().await
         };
         tasks.push(tokio::spawn(attend.instrument(span)));
     }

@@ -10,15 +10,42 @@ use std::sync::Arc;
 
 use handoff_std::core::SupervisorOutcome;
 use handoff_std::core::journal::{Entry, Record};
-use handoff_std::host::boot_id;
-use handoff_std::{Report, SpawnSpec, SupervisorError};
+use handoff_std::host::{JournalFile, boot_id};
+use handoff_std::{HandoffSpec, Report, SpawnSpec, SupervisorError};
 use handoff_tokio::Supervisor;
 use tokio::task::spawn_blocking;
 
 use crate::operate::event::{HandoffEnded, What};
+use crate::supervise::binary::{BinaryRecord, Candidate};
 use crate::supervise::fleet::events::Teller;
 use crate::supervise::kept::{self, Kept};
-use crate::supervise::worker::{Came, Desk, Task};
+
+/// What is to be done.
+#[derive(Debug)]
+pub(super) enum Task {
+    /// Find out who serves, and start the daemon if nobody does (`C9`).
+    Recover,
+    /// Replace the daemon.
+    Handoff(Box<HandoffSpec>),
+    /// Ask the daemon for the listeners that it keeps.
+    AskForListeners,
+}
+
+/// What came of it.
+pub(super) enum Came {
+    /// Of a recovery or a handoff.
+    Report(Box<Result<Report, SupervisorError>>),
+    /// Of the question.
+    Listeners(Kept),
+}
+
+/// What a task needs besides the supervisor.
+pub(super) struct Desk {
+    pub(super) control: PathBuf,
+    pub(super) journal: JournalFile,
+    pub(super) record: BinaryRecord,
+    pub(super) candidate: Candidate,
+}
 
 /// A task that has ended, and the supervisor back from it.
 pub(super) type Ended = (Box<Supervisor>, Came);
