@@ -132,6 +132,7 @@ fn service_in_json(service: &Service) -> Value {
     let binaries: Vec<_> = service
         .allowed_binaries
         .iter()
+        .flatten()
         .map(|path| path.to_string_lossy())
         .collect();
     json!({

@@ -97,7 +97,12 @@ pub(super) fn read(
         health,
         restart,
         allowed_uids: common.allowed_uids,
-        allowed_binaries: with_its_own(common.allowed_binaries, &binary, false, report),
+        allowed_binaries: Some(with_its_own(
+            common.allowed_binaries,
+            &binary,
+            false,
+            report,
+        )),
         binary: binary.value,
         journal,
     })
@@ -147,7 +152,7 @@ pub(super) fn read_v1(
         health: None,
         restart: Restart::default(),
         allowed_uids: common.allowed_uids,
-        allowed_binaries: with_its_own(common.allowed_binaries, &binary, true, report),
+        allowed_binaries: Some(with_its_own(common.allowed_binaries, &binary, true, report)),
         binary: binary.value,
         journal: journal_in(&state_dir, "main"),
     })

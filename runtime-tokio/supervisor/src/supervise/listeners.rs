@@ -1,21 +1,18 @@
-//! The daemon's listeners: inherited by name, or given back by a daemon that lives, or bound, or
+//! A daemon's listeners: inherited by name, or given back by a daemon that lives, or bound, or
 //! missing because somebody else still listens there.
 
-use anyhow::bail;
-use handoff_std::InheritedListeners;
-use handoff_std::host::listen::{ListenAddress, address_of};
 use handoff_std::host::{ListenError, ListenSpec, NamedListener};
 
-use super::kept::{self, Kept, written};
+use super::kept::{self, Kept};
 
-/// What became of the listeners that the command line asks for.
+/// What became of the listeners that are asked for.
 #[derive(Debug, Default)]
 pub(super) struct Listeners {
     /// Those that are there: inherited, given back, or bound just now.
     pub(super) held: Vec<NamedListener>,
     /// The names of those that were bound just now.
     pub(super) fresh: Vec<String>,
-    /// Those whose address is in use, and the reason in words.
+    /// Those that cannot be had, and why.
     pub(super) missing: Vec<(ListenSpec, ListenError)>,
     /// How what the daemon keeps differs from that, in words; it has been logged.
     pub(super) differences: Vec<String>,
@@ -24,71 +21,15 @@ pub(super) struct Listeners {
 }
 
 impl Listeners {
-    /// Takes or binds every one of `specs`. `kept` is what a living daemon gives back; what of it is
-    /// not asked for is closed.
-    ///
-    /// # Errors
-    /// Names the listener and what is wrong with it. An address in use is no error yet.
-    pub(super) fn open(
-        specs: &[ListenSpec],
-        mut inherited: InheritedListeners,
-        kept: Kept,
-    ) -> anyhow::Result<Self> {
+    /// Takes every one of `specs` from those that were inherited for them, or from what a living daemon
+    /// gives back, or binds it. Whatever cannot be had is missing, whyever.
+    pub(super) fn open(specs: &[ListenSpec], mut adopted: Vec<NamedListener>, kept: Kept) -> Self {
         let Kept {
             listeners: mut kept,
             refused,
         } = kept;
-        let mut listeners = Self::beside(specs, &kept, refused);
-        for (at, spec) in specs.iter().enumerate() {
-            if specs.iter().take(at).any(|other| other.name == spec.name) {
-                bail!("two listeners are called `{}`; rename one", spec.name);
-            }
-            if let Some(listener) = take(spec, &mut inherited)? {
-                listeners.held.push(listener);
-                continue;
-            }
-            if let Some(listener) = kept::take(spec, &mut kept) {
-                listeners.held.push(listener);
-                continue;
-            }
-            match listeners.bind(spec) {
-                Ok(()) => {}
-                Err(error @ ListenError::InUse { .. }) => {
-                    listeners.missing.push((spec.clone(), error));
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-        for name in inherited.names() {
-            tracing::warn!(name, "inherited, but no --listener has this name; closed");
-        }
-        Ok(listeners)
-    }
-}
-
-impl Listeners {
-    /// Takes every one of `specs` from what a living daemon gives back, or binds it. Whatever cannot
-    /// be had is missing, whyever.
-    pub(super) fn take_or_bind(specs: &[ListenSpec], kept: Kept) -> Self {
-        let Kept {
-            listeners: mut kept,
-            refused,
-        } = kept;
-        let mut listeners = Self::beside(specs, &kept, refused);
-        for spec in specs {
-            if let Some(listener) = kept::take(spec, &mut kept) {
-                listeners.held.push(listener);
-            } else if let Err(error) = listeners.bind(spec) {
-                listeners.missing.push((spec.clone(), error));
-            }
-        }
-        listeners
-    }
-
-    /// None yet, beside what the daemon keeps; what differs is logged.
-    fn beside(specs: &[ListenSpec], kept: &[NamedListener], refused: Option<String>) -> Self {
-        let listeners = Self {
-            differences: kept::differences(specs, kept),
+        let mut listeners = Self {
+            differences: kept::differences(specs, &kept),
             refused,
             ..Self::default()
         };
@@ -97,6 +38,15 @@ impl Listeners {
         }
         if let Some(why) = &listeners.refused {
             tracing::warn!(why, "the daemon does not give its listeners back");
+        }
+        for spec in specs {
+            let inherited = adopted.iter().position(|one| one.name == spec.name);
+            let there = inherited.map(|at| adopted.swap_remove(at));
+            if let Some(listener) = there.or_else(|| kept::take(spec, &mut kept)) {
+                listeners.held.push(listener);
+            } else if let Err(error) = listeners.bind(spec) {
+                listeners.missing.push((spec.clone(), error));
+            }
         }
         listeners
     }
@@ -109,28 +59,4 @@ impl Listeners {
         self.held.push(listener);
         Ok(())
     }
-}
-
-fn take(
-    spec: &ListenSpec,
-    inherited: &mut InheritedListeners,
-) -> anyhow::Result<Option<NamedListener>> {
-    let name = spec.name.clone();
-    let fd = match &spec.address {
-        ListenAddress::Tcp(_) => inherited.take_tcp(&name)?.map(Into::into),
-        ListenAddress::Unix(_) => inherited.take_unix(&name)?.map(Into::into),
-    };
-    let Some(fd) = fd else { return Ok(None) };
-    let address = address_of(&fd)?;
-    tracing::info!(name, address, "listening (inherited)");
-    let listener = NamedListener { name, fd, address };
-    if !spec.matches(&listener) {
-        tracing::warn!(
-            name = listener.name,
-            address = listener.address,
-            wanted = written(spec),
-            "the inherited listener is used, though it listens elsewhere than the command line says"
-        );
-    }
-    Ok(Some(listener))
 }

@@ -63,7 +63,7 @@ fn handoffs_commit_and_the_current_binary_is_remembered() {
     assert!(supervisor.wait().success());
     let mut supervisor = world.supervise(&world.binary("c", ""), &ANY_PORT, &held.pass());
     assert_eq!(info(port).version, "c");
-    assert!(!world.path("d/.handoff.binary").exists());
+    assert!(!world.path("d/.handoff.state/main.binary").exists());
     supervisor.signal(Signal::TERM);
     assert!(supervisor.wait().success());
     let _supervisor = world.supervise(&a, &ANY_PORT, &held.pass());

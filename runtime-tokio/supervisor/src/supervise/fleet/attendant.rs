@@ -24,14 +24,13 @@ use super::super::binary::{BinaryRecord, Candidate};
 use super::super::daemon::Daemon;
 use super::super::listeners::Listeners;
 use super::super::missing::{self, Missing};
-use super::super::worker::{Came, Desk, Task};
 use super::super::{is_occupied, observer};
 use super::orders::{HandoffOrder, Order, Verdict};
 use super::restarts::Restarts;
 use super::watched::{LOOK_EVERY, Watched};
 use crate::config::Service;
 use ending::Stop;
-use work::{Ended, Work, work};
+use work::{Came, Desk, Ended, Task, Work, work};
 
 /// All that the task knows.
 pub(super) struct Attendant {
@@ -81,18 +80,21 @@ struct Handoff {
 }
 
 impl Attendant {
-    /// Takes the service's listeners back from a daemon that lives, and binds the others. Those that
-    /// cannot be had are tried again and again.
+    /// Takes the service's listeners back from a daemon that lives, and binds the others that were not
+    /// `adopted`. Those that cannot be had are tried again and again.
     ///
     /// # Errors
-    /// The control socket's path cannot be used.
+    /// The control socket's path cannot be used. If the service is `alone`, and no daemon is there:
+    /// whatever keeps one from being started.
     pub(super) async fn new(
         service: Arc<Service>,
         data_dir: PathBuf,
         record: PathBuf,
         orders: mpsc::Receiver<Order>,
+        adopted: Vec<NamedListener>,
+        alone: bool,
     ) -> anyhow::Result<Self> {
-        let record = BinaryRecord::at(record, service.binary.clone());
+        let record = BinaryRecord::new(record, service.binary.clone());
         let daemon = daemon_to_start(&service, &record);
         let control = service.control_socket.clone();
         let candidate = Candidate::new(record.clone());
@@ -103,10 +105,18 @@ impl Attendant {
             record,
         });
         let kept = work::ask(&desk).await;
-        let mut listeners = Listeners::take_or_bind(&service.listeners, kept);
+        let mut listeners = Listeners::open(&service.listeners, adopted, kept);
         let mut supervisor = Supervisor::new(&control, &data_dir, daemon)?
             .with_journal(&service.journal)
-            .with_observer(observer(control, data_dir.clone(), candidate));
+            .with_observer(observer(control.clone(), data_dir.clone(), candidate));
+        if alone && !is_occupied(&control, &data_dir) {
+            if let Some((_, error)) = listeners.missing.pop() {
+                return Err(error.into());
+            }
+            supervisor.daemon().check()?;
+        } else if let Err(error) = supervisor.daemon().check() {
+            tracing::error!(%error, "the daemon cannot be started as it is");
+        }
         let mut held = Vec::new();
         for NamedListener { name, fd, address } in listeners.held.drain(..) {
             held.push((name.clone(), address));
@@ -313,13 +323,10 @@ fn daemon_to_start(service: &Service, record: &BinaryRecord) -> SpawnSpec {
     let current = record.current();
     let configured = service.spawn(service.binary.clone());
     if current == service.binary {
-        if let Err(error) = configured.check() {
-            tracing::error!(%error, "the daemon cannot be started as it is");
-        }
         return configured;
     }
     let instead = service.binary.display();
-    if !service.allowed_binaries.contains(&current) {
+    if !service.allows(&current) {
         tracing::warn!(
             binary = %current.display(), %instead,
             "the binary that replaced the configured one is not allowed any more; going back to that one"

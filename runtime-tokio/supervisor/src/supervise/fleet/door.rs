@@ -92,10 +92,6 @@ impl Door {
             }
         }
         clients.finish().await;
-        match self.listener.file().unlink_if_ours() {
-            Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "a socket cannot be removed"),
-        }
     }
 
     /// The next client that may come in.
@@ -109,7 +105,10 @@ impl Door {
                 Accept::WouldBlock => poll_fn(|cx| self.ready.poll(cx)).await,
                 Accept::Retry => {}
                 Accept::Refused { uid } => {
-                    tracing::warn!(uid, "this user may not ask for anything; see allowed_uids");
+                    tracing::warn!(
+                        uid,
+                        "this user may not ask for anything; see allowed_uids, or --allow-uid"
+                    );
                 }
                 Accept::BackOff(error) => {
                     tracing::warn!(%error, "cannot accept clients for now");
@@ -127,6 +126,14 @@ impl Door {
             }
             // Refused ones may come without end.
             tokio::task::yield_now().await;
+        }
+    }
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        if let Err(error) = self.listener.file().unlink_if_ours() {
+            tracing::warn!(%error, "a socket cannot be removed");
         }
     }
 }

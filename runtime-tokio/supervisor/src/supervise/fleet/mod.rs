@@ -1,10 +1,10 @@
-//! `handoff supervise --config`: one or many services, each with a task of its own on one thread.
+//! One or many services, each with a task of its own on one thread.
 //!
 //! | file | what it holds |
 //! |---|---|
 //! | [`attendant`] | the task of a service: its daemon, its listeners, its handoffs |
 //! | [`orders`] | what such a task can be told, and what it answers |
-//! | [`restarts`] | whether and when a service is started again |
+//! | [`restarts`], [`backoff`] | whether and when a service is started again |
 //! | [`watched`] | a daemon whose end wakes its task |
 //! | [`readiness`] | a descriptor whose readiness wakes a task |
 //! | [`door`] | a socket with clients that write a line and get one |
@@ -12,6 +12,7 @@
 //! | [`control`] | the JSON of the supervisor's own socket |
 
 mod attendant;
+mod backoff;
 mod control;
 mod door;
 mod orders;
@@ -26,13 +27,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use handoff_std::host::Inherited;
+use handoff_std::host::{Inherited, NamedListener};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tracing::Instrument;
 
-use super::take_charge;
+use super::{adopted, take_charge};
 use crate::config::{Config, Service};
 use attendant::Attendant;
 use control::Control;
@@ -61,12 +62,15 @@ pub(crate) fn run(config: Config, keep_daemons: bool) -> anyhow::Result<()> {
     if inherited.successor_channel.is_some() {
         bail!("a supervisor cannot be started as the successor of a daemon");
     }
-    for name in inherited.listeners.names() {
-        tracing::warn!(
-            name,
-            "inherited listeners are not taken with --config; closed"
-        );
+    let mut listeners = inherited.listeners;
+    let mut adopted = Vec::new();
+    for service in &config.services {
+        adopted.push(adopted::take(&service.listeners, &mut listeners)?);
     }
+    for name in listeners.names() {
+        tracing::warn!(name, "inherited, but no listener has this name; closed");
+    }
+    drop(listeners);
     for note in &config.notes {
         tracing::warn!("the configuration: {note}");
     }
@@ -81,7 +85,7 @@ pub(crate) fn run(config: Config, keep_daemons: bool) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("cannot start")?;
-    let result = runtime.block_on(supervise(config, keep_daemons));
+    let result = runtime.block_on(supervise(config, adopted, keep_daemons));
     runtime.shutdown_timeout(LAST_WORK);
     result
 }
@@ -113,7 +117,12 @@ fn data_dir(service: &Service, state_dir: &Path) -> anyhow::Result<PathBuf> {
     Ok(stand_in)
 }
 
-async fn supervise(config: Config, keep_daemons: bool) -> anyhow::Result<()> {
+/// `adopted` are the listeners that were inherited, for each service.
+async fn supervise(
+    config: Config,
+    adopted: Vec<Vec<NamedListener>>,
+    keep_daemons: bool,
+) -> anyhow::Result<()> {
     let mut term = signal(SignalKind::terminate()).context("cannot catch signals")?;
     let mut int = signal(SignalKind::interrupt()).context("cannot catch signals")?;
 
@@ -145,13 +154,16 @@ async fn supervise(config: Config, keep_daemons: bool) -> anyhow::Result<()> {
         doors.push(control.open(door));
     }
     let mut tasks = Vec::new();
-    for (one, (receiver, data_dir)) in served.iter().zip(receivers) {
+    // If nothing else would be kept from running, whoever starts us is to see what is wrong.
+    let alone = served.len() == 1;
+    let each = served.iter().zip(receivers).zip(adopted);
+    for ((one, (receiver, data_dir)), adopted) in each {
         let name = &one.service.name;
         let record = settings.state_dir.join(format!("{name}.binary"));
         let service = Arc::clone(&one.service);
         let span = tracing::info_span!("fleet", service = %name);
         let attend = async move {
-            Attendant::new(service, data_dir, record, receiver)
+            Attendant::new(service, data_dir, record, receiver, adopted, alone)
                 .await?
                 .run()
                 .await

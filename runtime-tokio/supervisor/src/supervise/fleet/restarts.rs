@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::super::backoff::Backoff;
 use super::super::daemon::End;
+use super::backoff::Backoff;
 use crate::config::{CrashLoop, Restart, RestartPolicy};
 
 /// What the configuration says of it, and what has happened so far.

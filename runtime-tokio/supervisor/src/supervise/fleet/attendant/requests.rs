@@ -6,10 +6,10 @@ use handoff_std::SpawnSpec;
 use tokio::sync::oneshot;
 
 use super::super::orders::{HandoffOrder, Order, Verdict, Wanted};
+use super::work::Task;
 use super::{Attendant, Doing, Handoff, Stop};
 use crate::operate::protocol::{Listener, Outcome, ServiceStatus, State};
 use crate::supervise::kept::written;
-use crate::supervise::worker::Task;
 
 impl Attendant {
     /// Does what it is told, or tells why not.
@@ -129,7 +129,7 @@ impl Attendant {
         let binary = match binary {
             Wanted::Current => self.current.clone(),
             Wanted::Configured => self.service.binary.clone(),
-            Wanted::Named(path) if self.service.allowed_binaries.contains(&path) => path,
+            Wanted::Named(path) if self.service.allows(&path) => path,
             Wanted::Named(path) => {
                 return Err(format!(
                     "{} is not among allowed_binaries of the service `{}`",

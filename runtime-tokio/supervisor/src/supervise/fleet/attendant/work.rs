@@ -1,17 +1,60 @@
 //! What takes its time: recoveries, handoffs and questions, each as one future that has the
 //! supervisor for so long, so that there is one at a time.
 
+use std::ffi::OsStr;
 use std::future::Future;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use handoff_std::core::SupervisorOutcome;
-use handoff_std::{Report, SpawnSpec, SupervisorError};
+use handoff_std::core::journal::Record;
+use handoff_std::host::{JournalFile, boot_id};
+use handoff_std::{HandoffSpec, Report, SpawnSpec, SupervisorError};
 use handoff_tokio::Supervisor;
 use tokio::task::spawn_blocking;
 
+use crate::supervise::binary::{BinaryRecord, Candidate};
 use crate::supervise::kept::{self, Kept};
-use crate::supervise::worker::{Came, Desk, Task};
+
+/// What is to be done.
+#[derive(Debug)]
+pub(super) enum Task {
+    /// Find out who serves, and start the daemon if nobody does (`C9`).
+    Recover,
+    /// Replace the daemon.
+    Handoff(Box<HandoffSpec>),
+    /// Ask the daemon for the listeners that it keeps.
+    AskForListeners,
+}
+
+/// What came of it.
+pub(super) enum Came {
+    /// Of a recovery or a handoff.
+    Report(Box<Result<Report, SupervisorError>>),
+    /// Of the question.
+    Listeners(Kept),
+}
+
+/// What a task needs besides the supervisor.
+pub(super) struct Desk {
+    pub(super) control: PathBuf,
+    pub(super) journal: JournalFile,
+    pub(super) record: BinaryRecord,
+    pub(super) candidate: Candidate,
+}
+
+impl Desk {
+    /// The successor that the journal names, and its binary. What is wrong with the journal is
+    /// reported by the recovery itself.
+    fn interrupted(&self) -> Option<(u32, PathBuf)> {
+        let bytes = self.journal.read().ok()??;
+        let record = Record::decode(&bytes).filter(|record| record.boot == boot_id())?;
+        let binary = OsStr::from_bytes(record.binary);
+        (!binary.is_empty()).then(|| (record.entry.successor.pid, binary.into()))
+    }
+}
 
 /// A task that has ended, and the supervisor back from it.
 pub(super) type Ended = (Box<Supervisor>, Came);
