@@ -120,7 +120,8 @@ mod tests {
     fn a_name_is_a_listeners_own_or_that_of_the_only_one() {
         let services = services("a:http,admin b:http,b.admin a_b:x");
         let name = |name: &str| {
-            whose(name, &services).map(|(at, spec)| (services[at].name.as_str(), spec.name.as_str()))
+            whose(name, &services)
+                .map(|(at, spec)| (services[at].name.as_str(), spec.name.as_str()))
         };
         assert_eq!(name("a.http"), Ok(("a", "http")));
         assert_eq!(name("b.http"), Ok(("b", "http")));
@@ -130,7 +131,10 @@ mod tests {
         let several = name("http").unwrap_err();
         assert!(several.contains("a.http or b.http"), "{several}");
         for nobody in ["nothing", "a.x", "a.", ".http", "a_b.http"] {
-            assert!(name(nobody).unwrap_err().contains("no listener"), "{nobody}");
+            assert!(
+                name(nobody).unwrap_err().contains("no listener"),
+                "{nobody}"
+            );
         }
     }
 }

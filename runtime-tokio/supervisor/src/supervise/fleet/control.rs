@@ -6,7 +6,7 @@ use std::time::Duration;
 use handoff_std::ask::{DaemonStatus, status_with};
 use handoff_std::core::{SupervisorConfig, Task};
 use handoff_std::host::uid_allowed;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::spawn_blocking;
 
 use super::door::{Asked, Door};
@@ -18,7 +18,7 @@ use crate::operate::protocol::{Daemon, Reply, Request, ServiceStatus, State};
 /// How long a daemon may take to say how it is.
 const STATUS: Duration = Duration::from_secs(2);
 
-/// What the socket leads to.
+/// What the socket leads to, as it is at the moment.
 #[derive(Clone)]
 pub(super) struct Control {
     services: Arc<[Served]>,
@@ -27,9 +27,9 @@ pub(super) struct Control {
 }
 
 impl Control {
-    pub(super) fn new(services: Vec<Served>, allowed: Vec<u32>) -> Self {
+    pub(super) fn new(services: impl Iterator<Item = Served>, allowed: &[u32]) -> Self {
         Self {
-            services: services.into(),
+            services: services.collect(),
             allowed: allowed.into(),
         }
     }
@@ -41,11 +41,11 @@ impl Control {
         self.allowed.iter().chain(theirs).copied().collect()
     }
 
-    /// Serves it until it is closed.
-    pub(super) fn open(self, door: Door) -> Open {
+    /// Serves it until it is closed: each client what there is when it asks.
+    pub(super) fn open(current: watch::Receiver<Self>, door: Door) -> Open {
         let (close, closed) = oneshot::channel();
         let task = tokio::spawn(door.serve(closed, move |asked| {
-            let control = self.clone();
+            let control = current.borrow().clone();
             async move {
                 let reply = control.answer(asked).await;
                 // Text and numbers can always be written.

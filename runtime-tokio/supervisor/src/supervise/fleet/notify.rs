@@ -337,7 +337,8 @@ mod tests {
         board.reload_begins();
         assert_eq!(told(&mut so_far, &board)[0], "RELOADING=1");
         board.tell("kv", true, State::Running, Some(2));
-        let status = "STATUS=reading the configuration; 2 services: kv running pid 2, web running pid 1";
+        let status =
+            "STATUS=reading the configuration; 2 services: kv running pid 2, web running pid 1";
         assert_eq!(told(&mut so_far, &board), [status]);
         board.reload_ends();
         assert_eq!(told(&mut so_far, &board)[0], "READY=1");
