@@ -1,4 +1,4 @@
-//! The commands that an operator gives to a supervisor of a configuration file.
+//! The commands that an operator gives to a supervisor.
 //!
 //! | file | what it holds |
 //! |---|---|

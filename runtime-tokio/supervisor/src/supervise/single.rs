@@ -120,3 +120,90 @@ fn found_anew(binary: PathBuf) -> PathBuf {
     }
     std::path::absolute(&binary).unwrap_or(binary)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use clap::Parser;
+    use handoff_std::HandoffSpec;
+
+    use super::super::args::SuperviseCommand;
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Cli {
+        #[command(flatten)]
+        supervise: SuperviseCommand,
+    }
+
+    fn config(words: &str) -> anyhow::Result<Config> {
+        let line = format!("handoff --control-socket c --data-dir d {words}");
+        let cli = Cli::try_parse_from(line.split(' '))?;
+        cli.supervise.one.context("nothing given")?.into_config()
+    }
+
+    #[test]
+    fn a_command_line_is_a_configuration_with_one_service() {
+        let config = config(
+            "--listener resp=127.0.0.1:0 --trigger-socket t --socket s --warmup-secs 1 \
+             --drain-grace-secs 2 --deadline-secs 3 --probation-secs 4 --health-check true \
+             --health-interval-secs 5 --health-timeout-secs 6 --health-failures 7 \
+             --kill-stuck-incumbent --allow-uid 8 --journal j -- ./a b -c",
+        )
+        .unwrap();
+        assert_eq!(config.supervisor.socket.as_deref(), Some(Path::new("s")));
+        let [service] = &config.services[..] else {
+            panic!("{config:?}");
+        };
+        assert_eq!(service.binary, std::path::absolute("a").unwrap());
+        assert_eq!(service.args, ["b", "-c"]);
+        assert_eq!(service.control_socket, Path::new("c"));
+        assert_eq!(service.trigger_socket.as_deref(), Some(Path::new("t")));
+        assert_eq!(service.data_dir.as_deref(), Some(Path::new("d")));
+        assert_eq!(service.journal, Path::new("j"));
+        assert_eq!(service.listeners, ["resp=127.0.0.1:0".parse().unwrap()]);
+        assert_eq!(service.allowed_uids, [8]);
+        assert!(service.allows(Path::new("/any/binary")));
+        let handoff = service.handoff(service.spawn("/b".into()));
+        let times = [
+            handoff.warmup_deadline,
+            handoff.drain_grace,
+            handoff.deadline,
+        ];
+        assert_eq!(times, [1, 2, 3].map(Duration::from_secs));
+        assert_eq!(handoff.probation, Duration::from_secs(4));
+        assert!(handoff.kill_stuck_incumbent);
+        let health = handoff.health.unwrap();
+        assert_eq!(health.args, ["-c", "true"]);
+        let times = [health.interval, health.timeout];
+        assert_eq!(times, [5, 6].map(Duration::from_secs));
+        assert_eq!(health.failures, 7);
+    }
+
+    #[test]
+    fn what_is_not_said_has_the_defaults_of_the_library_and_of_a_file() {
+        let config = config("-- a").unwrap();
+        let service = &config.services[0];
+        // Looked up in PATH.
+        assert_eq!(service.binary, Path::new("a"));
+        let state = Path::new("d/.handoff.state");
+        assert_eq!(config.supervisor.state_dir, state);
+        assert_eq!(service.journal, state.join("main.journal"));
+        let ours = service.handoff(service.spawn("b".into()));
+        let theirs = HandoffSpec::new(service.spawn("b".into()));
+        assert_eq!(format!("{ours:?}"), format!("{theirs:?}"));
+    }
+
+    #[test]
+    fn each_socket_has_a_path_of_its_own() {
+        for words in [
+            "--trigger-socket c",
+            "--socket c",
+            "--socket t --trigger-socket t",
+        ] {
+            let error = config(&format!("{words} -- a")).unwrap_err().to_string();
+            assert!(error.contains("choose another path"), "{error}");
+        }
+    }
+}

@@ -8,7 +8,6 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::thread;
 
-use handoff_std::host::Signal;
 use serde_json::Value;
 
 use super::fleet::Fleet;
@@ -120,25 +119,6 @@ fn users_ask_for_what_they_may() {
     let output = ask(FRIEND - 1, &["status"]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     supervisor.wait_log("may not ask for anything");
-}
-
-#[test]
-fn a_probation_is_not_waited_for_at_the_end() {
-    let fleet = Fleet::new("probation = \"10m\"", "");
-    let mut supervisor = fleet.start(&[]);
-    let port = fleet.port("a");
-    let first = info(port);
-    thread::scope(|scope| {
-        let upgrade = scope.spawn(|| fleet.answer(&["upgrade", "a"]));
-        info_of_another(port, first.pid);
-        supervisor.signal(Signal::TERM);
-        let (code, ended) = upgrade.join().unwrap();
-        assert_eq!(code, 4, "{ended}");
-        let reason = ended["reason"].as_str().unwrap();
-        assert!(reason.contains("the supervisor was told to end"), "{ended}");
-    });
-    assert!(supervisor.wait().success());
-    assert!(fleet.world.processes().is_empty());
 }
 
 #[test]

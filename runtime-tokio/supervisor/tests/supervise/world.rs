@@ -149,9 +149,11 @@ impl World {
         self.trigger(&format!("handoff {}", binary.display()))
     }
 
-    /// Sends a line to the trigger socket and does not wait for the answer, which the caller has to be
-    /// there for.
+    /// Sends a line to the trigger socket once it is known who serves, and does not wait for the answer,
+    /// which the caller has to be there for.
     pub(crate) fn order(&self, line: &str) -> UnixStream {
+        let refusal = self.trigger("handoff /no/such/binary");
+        assert!(refusal.contains("does not exist"), "{refusal}");
         let mut client = UnixStream::connect(self.path("t")).unwrap();
         writeln!(client, "{line}").unwrap();
         client
