@@ -26,11 +26,13 @@ use super::super::daemon::Daemon;
 use super::super::listeners::Listeners;
 use super::super::missing::{self, Missing};
 use super::super::{is_occupied, observer};
+use super::events::Teller;
 use super::notify::Board;
 use super::orders::{HandoffOrder, Order, Verdict};
 use super::restarts::Restarts;
 use super::watched::{LOOK_EVERY, Watched};
 use crate::config::Service;
+use crate::operate::event::What;
 use ending::Stop;
 use work::{Came, Desk, Ended, Task, Work, work};
 
@@ -46,6 +48,7 @@ pub(super) struct Attendant {
     data_dir: PathBuf,
     desk: Arc<Desk>,
     orders: mpsc::Receiver<Order>,
+    teller: Teller,
     doing: Doing,
     rollback: RollbackHandle,
     /// The current daemon, while one is known to live.
@@ -81,9 +84,29 @@ enum Doing {
 
 /// A handoff in flight.
 struct Handoff {
+    /// Who is replaced.
+    from: Option<u32>,
+    /// By this.
+    binary: PathBuf,
     client: oneshot::Sender<Verdict>,
     /// Clients that asked for a rollback.
     regretful: Vec<oneshot::Sender<Verdict>>,
+}
+
+/// What such a task begins with.
+pub(super) struct Beginning {
+    pub(super) service: Arc<Service>,
+    /// The service's, or an empty stand-in for one that is not known.
+    pub(super) data_dir: PathBuf,
+    /// Where it is remembered which binary is the current one.
+    pub(super) record: PathBuf,
+    pub(super) orders: mpsc::Receiver<Order>,
+    /// Listeners that were inherited for it.
+    pub(super) adopted: Vec<NamedListener>,
+    /// There is no other service.
+    pub(super) alone: bool,
+    pub(super) board: Board,
+    pub(super) teller: Teller,
 }
 
 impl Attendant {
@@ -93,15 +116,17 @@ impl Attendant {
     /// # Errors
     /// The control socket's path cannot be used. If the service is `alone`, and no daemon is there:
     /// whatever keeps one from being started.
-    pub(super) async fn new(
-        service: Arc<Service>,
-        data_dir: PathBuf,
-        record: PathBuf,
-        orders: mpsc::Receiver<Order>,
-        adopted: Vec<NamedListener>,
-        alone: bool,
-        board: Board,
-    ) -> anyhow::Result<Self> {
+    pub(super) async fn new(beginning: Beginning) -> anyhow::Result<Self> {
+        let Beginning {
+            service,
+            data_dir,
+            record,
+            orders,
+            adopted,
+            alone,
+            board,
+            teller,
+        } = beginning;
         let record = BinaryRecord::new(record, service.binary.clone());
         let daemon = daemon_to_start(&service, &record);
         let control = service.control_socket.clone();
@@ -116,7 +141,14 @@ impl Attendant {
         let mut listeners = Listeners::open(&service.listeners, adopted, kept);
         let mut supervisor = Supervisor::new(&control, &data_dir, daemon)?
             .with_journal(&service.journal)
-            .with_observer(observer(control.clone(), data_dir.clone(), candidate));
+            .with_observer({
+                let mut log = observer(control.clone(), data_dir.clone(), candidate);
+                let mut tell = teller.clone().observer();
+                move |event| {
+                    log(event);
+                    tell(event);
+                }
+            });
         if alone && !is_occupied(&control, &data_dir) {
             if let Some((_, error)) = listeners.missing.pop() {
                 return Err(error.into());
@@ -138,6 +170,7 @@ impl Attendant {
             data_dir,
             desk,
             orders,
+            teller,
             rollback: supervisor.rollback_handle(),
             daemon: None,
             leaving: Vec::new(),
@@ -222,7 +255,10 @@ impl Attendant {
         };
         let verdict = Verdict::of(&self.service.name, &result);
         match doing {
-            Doing::Handoff(_, handoff) => handoff.answer(&verdict),
+            Doing::Handoff(_, handoff) => {
+                self.tell_end(&handoff, &verdict, &result);
+                handoff.answer(&verdict);
+            }
             _ => {
                 for client in self.hopeful.drain(..) {
                     let _ = client.send(verdict.clone());
@@ -241,13 +277,18 @@ impl Attendant {
                 self.missing.started_a_daemon();
                 self.replace(report.child.map(Daemon::child));
             }
-            SupervisorOutcome::ColdStarted { .. } => {
+            SupervisorOutcome::ColdStarted { process, .. } => {
+                let binary = self.current.to_string_lossy().into_owned();
+                let pid = process.pid;
+                self.teller.tell(None, What::DaemonStarted { pid, binary });
                 self.restarts.started(now);
                 self.restarted = self.restarted.saturating_add(self.had_one.into());
                 self.missing.started_a_daemon();
                 self.replace(report.child.map(Daemon::child));
             }
-            SupervisorOutcome::Found { pid } => self.adopt(pid, now),
+            SupervisorOutcome::Found { pid } => {
+                self.adopt(pid, report.incumbent_build, now);
+            }
             SupervisorOutcome::Failed(cause) if cause.reason == Reason::Unsettled => {
                 tracing::error!(
                     control_socket = %self.service.control_socket.display(),

@@ -7,6 +7,7 @@
 //! | [`activation`] | listeners that were inherited, and whose they are |
 //! | [`notify`] | what systemd is told |
 //! | [`attendant`] | the task of a service: its daemon, its listeners, its handoffs |
+//! | [`events`] | what happens to the services, told to whoever listens |
 //! | [`orders`] | what such a task can be told, and what it answers |
 //! | [`restarts`], [`backoff`] | whether and when a service is started again |
 //! | [`watched`] | a daemon whose end wakes its task |
@@ -20,6 +21,7 @@ mod attendant;
 mod backoff;
 mod control;
 mod door;
+mod events;
 mod notify;
 mod orders;
 mod readiness;
@@ -42,6 +44,7 @@ use tokio::task::JoinHandle;
 
 use super::take_charge;
 use crate::config::{Config, Service};
+use events::Hub;
 use notify::Board;
 use orders::Order;
 use roster::Roster;
@@ -123,7 +126,7 @@ async fn supervise(
 
     let board = Board::default();
     let manager = tokio::spawn(board.clone().notify());
-    let mut roster = Roster::start(config, file, belongings, board.clone())?;
+    let mut roster = Roster::start(config, file, belongings, board.clone(), Hub::new())?;
     loop {
         tokio::select! {
             () = either(&mut term, &mut int) => break,

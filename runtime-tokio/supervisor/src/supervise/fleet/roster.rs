@@ -19,6 +19,7 @@ use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
 use super::control::{self, Control};
 use super::door::{Door, Guests};
+use super::events::Hub;
 use super::notify::Board;
 use super::orders::Order;
 use super::reload::{self, Change};
@@ -44,6 +45,7 @@ pub(super) struct Roster {
     control: watch::Sender<Control>,
     socket: Option<(Open, Guests, PathBuf)>,
     board: Board,
+    hub: Hub,
 }
 
 /// What a roster waits for.
@@ -69,6 +71,7 @@ impl Roster {
         file: Option<PathBuf>,
         belongings: Vec<(Vec<NamedListener>, Option<File>)>,
         board: Board,
+        hub: Hub,
     ) -> anyhow::Result<Self> {
         let settings = config.supervisor;
         let order = config.services.iter().map(|one| one.name.clone());
@@ -88,7 +91,8 @@ impl Roster {
         // If nothing else would be kept from running, whoever starts us is to see what is wrong.
         let alone = entries.len() == 1;
         board.list(order.iter().map(String::as_str));
-        let begin = |(entry, adopted): (Entry, _)| entry.begin(adopted, alone, &settings, &board);
+        let begin =
+            |(entry, adopted): (Entry, _)| entry.begin(adopted, alone, &settings, &board, &hub);
         Ok(Self {
             services: entries.into_iter().map(begin).collect(),
             file,
@@ -100,6 +104,7 @@ impl Roster {
             socket,
             settings,
             board,
+            hub,
         })
     }
 
@@ -228,7 +233,8 @@ impl Roster {
                 Ok(entry) => {
                     tracing::info!("the service {name} is new; starting it");
                     self.board.list(self.order.iter().map(String::as_str));
-                    let running = entry.begin(Vec::new(), false, &self.settings, &self.board);
+                    let running =
+                        entry.begin(Vec::new(), false, &self.settings, &self.board, &self.hub);
                     self.services.push(running);
                 }
                 Err(error) => tracing::error!(

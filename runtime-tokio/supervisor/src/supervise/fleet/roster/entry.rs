@@ -11,8 +11,9 @@ use tokio::task::JoinHandle;
 use tracing::Instrument;
 
 use crate::config::{Service, SupervisorSettings};
-use crate::supervise::fleet::attendant::Attendant;
+use crate::supervise::fleet::attendant::{Attendant, Beginning};
 use crate::supervise::fleet::door::{Door, Guests};
+use crate::supervise::fleet::events::Hub;
 use crate::supervise::fleet::notify::Board;
 use crate::supervise::fleet::orders::Order;
 use crate::supervise::fleet::{Open, Served, trigger};
@@ -82,6 +83,7 @@ impl Entry {
         alone: bool,
         settings: &SupervisorSettings,
         board: &Board,
+        hub: &Hub,
     ) -> Running {
         let Self {
             served,
@@ -91,16 +93,18 @@ impl Entry {
             charge,
         } = self;
         let name = &served.service.name;
-        let record = settings.state_dir.join(format!("{name}.binary"));
-        let service = Arc::clone(&served.service);
         let span = tracing::info_span!("fleet", service = %name);
-        let board = board.clone();
-        let attend = async move {
-            Attendant::new(service, data_dir, record, orders, adopted, alone, board)
-                .await?
-                .run()
-                .await
+        let beginning = Beginning {
+            service: Arc::clone(&served.service),
+            data_dir,
+            record: settings.state_dir.join(format!("{name}.binary")),
+            orders,
+            adopted,
+            alone,
+            board: board.clone(),
+            teller: hub.teller(name),
         };
+        let attend = async move { Attendant::new(beginning).await?.run().await };
         Running {
             task: tokio::spawn(attend.instrument(span)),
             served,
