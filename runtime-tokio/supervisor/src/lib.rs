@@ -23,7 +23,7 @@ use config::check::{self, CheckArgs};
 use config::{Config, LogFormat};
 use demo::{DemoArgs, SupervisorArgs};
 use kvd::args::KvdArgs;
-use operate::args::{RestartArgs, RollbackArgs, UpgradeArgs};
+use operate::args::{HistoryArgs, RestartArgs, RollbackArgs, UpgradeArgs, WatchArgs};
 use probe::ProbeArgs;
 use status::StatusArgs;
 use supervise::args::SuperviseCommand;
@@ -49,6 +49,8 @@ enum Command {
     Restart(RestartArgs),
     Rollback(RollbackArgs),
     Status(StatusArgs),
+    History(HistoryArgs),
+    Watch(WatchArgs),
     Check(CheckArgs),
     /// Look once whether a service is well, as a health check does.
     #[command(hide = true, subcommand)]
@@ -84,6 +86,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Restart(args) => operate::restart(&args),
         Command::Rollback(args) => operate::rollback(&args),
         Command::Status(args) => status::run(&args),
+        Command::History(args) => operate::past::run(&args),
+        Command::Watch(args) => operate::watch::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Probe(args) => probe::run(&args).map(done),
         Command::Kvd(args) => kvd::run(&args).map(done),

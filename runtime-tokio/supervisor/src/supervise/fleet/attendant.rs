@@ -348,7 +348,8 @@ impl Attendant {
         self.doing = match std::mem::replace(&mut self.doing, idle) {
             Doing::Nothing(mut supervisor) => {
                 self.missing.hand_in(&mut supervisor, &mut self.held);
-                doing(work(Arc::clone(&self.desk), supervisor, task))
+                let (desk, teller) = (Arc::clone(&self.desk), self.teller.clone());
+                doing(work(desk, teller, supervisor, task))
             }
             busy => busy,
         };

@@ -1,8 +1,8 @@
-//! A socket with clients that write one line and get one line: the trigger socket of a service, and
-//! the supervisor's own.
+//! A socket with clients that write one line and get one line, perhaps with others before it: the trigger
+//! socket of a service, and the supervisor's own.
 //!
 //! Nobody holds up anybody: every client is a task, and its time is limited but for the time that its
-//! answer takes.
+//! answer takes. Of what it does not read, no more than a line is kept for it.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -11,6 +11,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -19,7 +20,8 @@ use anyhow::Context;
 use handoff_std::host::{Accept, ControlListener};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
-use tokio::sync::oneshot;
+use tokio::net::unix::{ReadHalf, WriteHalf};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
@@ -31,6 +33,8 @@ const CONNECTIONS: usize = 16;
 const REST: Duration = Duration::from_millis(100);
 /// How long a client may take to write its line, and again to read its answer.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// What a client may say after its line before it is not listened to any more, in bytes.
+const CHATTER: usize = 65_536;
 /// How long answers may take that are on their way when the door closes.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -40,6 +44,27 @@ pub(super) struct Asked {
     pub(super) uid: u32,
     /// Its line without the line break; `None` if it was too long.
     pub(super) line: Option<Vec<u8>>,
+    /// Itself, while it waits for the answer.
+    pub(super) client: Client,
+}
+
+/// A client that waits for its answer.
+pub(super) struct Client {
+    lines: mpsc::Sender<String>,
+    shut: Arc<Notify>,
+}
+
+impl Client {
+    /// Writes a line before the answer. Waits for a client that reads slowly, but not for long; false
+    /// if it has left, or does not read at all.
+    pub(super) async fn say(&self, line: String) -> bool {
+        self.lines.send(line).await.is_ok()
+    }
+
+    /// Waits until it has left, or has shut its side of the connection down. To be asked once.
+    pub(super) async fn shut(&self) {
+        self.shut.notified().await;
+    }
 }
 
 /// Users that may come in besides our own and root. All clones are the same list.
@@ -210,12 +235,10 @@ async fn attend<F: Future<Output = String>>(
         return;
     };
     asked.store(true, Ordering::Relaxed);
-    let text = answer(Asked { uid, line }).await;
-    // Whatever the words hold, the answer is one line.
-    let mut bytes = text.replace(char::is_control, " ").into_bytes();
-    bytes.push(b'\n');
+    if !converse(&mut stream, (uid, line), answer).await {
+        return;
+    }
     let last = async {
-        stream.write_all(&bytes).await?;
         stream.shutdown().await?;
         // What is left unread at a close would reach the client as an error, perhaps before its
         // answer does.
@@ -227,8 +250,68 @@ async fn attend<F: Future<Output = String>>(
         }
         io::Result::Ok(())
     };
-    // A client that has left misses its answer.
     let _ = timeout(PATIENCE, last).await;
+}
+
+/// Writes what the client is told, to the end. False if it has left, or does not read it; what it has
+/// asked for goes on then, and is waited for.
+async fn converse<F: Future<Output = String>>(
+    stream: &mut UnixStream,
+    (uid, line): (u32, Option<Vec<u8>>),
+    answer: impl Fn(Asked) -> F,
+) -> bool {
+    let (reader, mut writer) = stream.split();
+    let (lines, mut said) = mpsc::channel(1);
+    let shut = Arc::new(Notify::new());
+    let mut listen = pin!(listen(reader, Arc::clone(&shut)));
+    let client = Client { lines, shut };
+    let mut answer = pin!(answer(Asked { uid, line, client }));
+    let text = loop {
+        tokio::select! {
+            // A line that was said before the answer comes before it.
+            biased;
+            Some(line) = said.recv() => {
+                if !write(&mut writer, &line).await {
+                    drop(said);
+                    answer.await;
+                    return false;
+                }
+            }
+            text = &mut answer => break text,
+            () = &mut listen => {}
+        }
+    };
+    while let Ok(line) = said.try_recv() {
+        if !write(&mut writer, &line).await {
+            return false;
+        }
+    }
+    write(&mut writer, &text).await
+}
+
+/// One line. False if the client has left, or does not read it.
+async fn write(to: &mut WriteHalf<'_>, text: &str) -> bool {
+    // Whatever the words hold, it is one line.
+    let mut bytes = text.replace(char::is_control, " ").into_bytes();
+    bytes.push(b'\n');
+    matches!(timeout(PATIENCE, to.write_all(&bytes)).await, Ok(Ok(())))
+}
+
+/// Takes in what a client says after its line, and tells when it has nothing more to say. Goes on for
+/// ever.
+async fn listen(mut from: ReadHalf<'_>, shut: Arc<Notify>) {
+    let mut bytes = [0; 1024];
+    let mut room = CHATTER;
+    while room > 0 {
+        match from.read(&mut bytes).await {
+            Ok(0) | Err(_) => {
+                shut.notify_one();
+                break;
+            }
+            Ok(count) => room = room.saturating_sub(count),
+        }
+    }
+    std::future::pending::<()>().await;
 }
 
 /// A line: `None` if the client has nothing to say, `Some(None)` if it says too much.

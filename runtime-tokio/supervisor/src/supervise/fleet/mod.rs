@@ -14,6 +14,8 @@
 //! | [`readiness`] | a descriptor whose readiness wakes a task |
 //! | [`door`] | a socket with clients that write a line and get one |
 //! | [`trigger`] | the lines of a service's trigger socket |
+//! | [`following`] | a client that is told what happens |
+//! | [`history`] | what has happened, kept in files |
 //! | [`control`] | the JSON of the supervisor's own socket |
 
 mod activation;
@@ -22,6 +24,8 @@ mod backoff;
 mod control;
 mod door;
 mod events;
+mod following;
+mod history;
 mod notify;
 mod orders;
 mod readiness;
@@ -41,10 +45,12 @@ use handoff_std::host::{Inherited, NamedListener};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use super::take_charge;
 use crate::config::{Config, Service};
 use events::Hub;
+use history::History;
 use notify::Board;
 use orders::Order;
 use roster::Roster;
@@ -126,7 +132,10 @@ async fn supervise(
 
     let board = Board::default();
     let manager = tokio::spawn(board.clone().notify());
-    let mut roster = Roster::start(config, file, belongings, board.clone(), Hub::new())?;
+    let hub = Hub::new();
+    let state_dir = config.supervisor.state_dir.clone();
+    let (history, keeper) = History::keep(state_dir, hub.milestones());
+    let mut roster = Roster::start(config, file, belongings, board.clone(), hub, history)?;
     loop {
         tokio::select! {
             () = either(&mut term, &mut int) => break,
@@ -142,7 +151,11 @@ async fn supervise(
             "told to end a second time: ending at once, the daemons are left as they are"
         ),
     }
+    // Nothing happens any more: those who follow are told so, and the history is whole.
     roster.close().await;
+    if timeout(LAST_WORK, keeper).await.is_err() {
+        tracing::error!("the history cannot be written in time");
+    }
     manager.abort();
     Ok(())
 }

@@ -20,6 +20,7 @@ use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 use super::control::{self, Control};
 use super::door::{Door, Guests};
 use super::events::Hub;
+use super::history::History;
 use super::notify::Board;
 use super::orders::Order;
 use super::reload::{self, Change};
@@ -72,6 +73,7 @@ impl Roster {
         belongings: Vec<(Vec<NamedListener>, Option<File>)>,
         board: Board,
         hub: Hub,
+        history: History,
     ) -> anyhow::Result<Self> {
         let settings = config.supervisor;
         let order = config.services.iter().map(|one| one.name.clone());
@@ -81,7 +83,9 @@ impl Roster {
             entries.push((Entry::open(service, charge, &settings)?, adopted));
         }
         let served = entries.iter().map(|(entry, _)| entry.served());
-        let (control, current) = watch::channel(Control::new(served, &settings.allowed_uids));
+        let uids = &settings.allowed_uids;
+        let (control, current) =
+            watch::channel(Control::new(served, uids, hub.visitors(), history));
         let mut socket = None;
         if let Some(path) = &settings.socket {
             let guests = Guests::new(&control.borrow().allowed());
@@ -260,7 +264,8 @@ impl Roster {
         let place = |one: &Running| self.order.iter().position(|name| name == one.name());
         self.services.sort_by_key(place);
         let served = self.services.iter().map(Running::served);
-        let control = Control::new(served, &self.settings.allowed_uids);
+        let uids = &self.settings.allowed_uids;
+        let control = self.control.borrow().changed(served, uids);
         if let Some((_, guests, path)) = &self.socket
             && let Err(error) = guests.replace(&control.allowed(), path)
         {
@@ -294,8 +299,10 @@ impl Roster {
         result
     }
 
-    /// Closes the doors, after the last answers.
+    /// Closes the doors, after the last answers. Whoever follows what happens is told that nothing more
+    /// will.
     pub(super) async fn close(self) {
+        drop(self.hub);
         let doors = self.services.into_iter().chain(self.leaving);
         let doors = doors.filter_map(Running::into_door);
         for (close, door) in doors.chain(self.socket.map(|(open, ..)| open)) {
