@@ -5,12 +5,14 @@ use std::io::Read;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::process::Command;
 
 use handoff_std::host::Signal;
 
 use super::fleet::Fleet;
 use super::talk::{assert_kept, assert_set, info, info_of_another};
-use super::world::{LONG, Supervised, start_with, wait_for};
+use super::world::{HANDOFF, LONG, Supervised, run_command, start_with, wait_for};
 
 /// The socket of a service manager.
 struct Manager {
@@ -227,4 +229,51 @@ fn one_that_listens_elsewhere_is_not_taken() {
         "{line}"
     );
     assert_ne!(fleet.port("a"), held.local_addr().unwrap().port());
+}
+
+/// A file of the package.
+fn file(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
+}
+
+const UNITS: [&str; 2] = ["handoff.service", "handoff-web-http.socket"];
+
+#[test]
+fn the_units_are_right_and_every_line_of_the_service_is_explained() {
+    let explained = file("SYSTEMD.md");
+    let service = file(UNITS[0]);
+    let settings = service.lines().filter(|line| !line.starts_with(['#', '[']));
+    for setting in settings.filter_map(|line| line.split_once('=')) {
+        let (key, value) = setting;
+        let whole = format!("| `{key}={value}` |");
+        let short = format!("| `{key}=…");
+        assert!(
+            explained.contains(&whole)
+                || key.starts_with("Exec") && explained.contains(&short)
+                || key == "Description",
+            "{whole}"
+        );
+    }
+
+    let dir = tempfile::tempdir().unwrap();
+    let mut verify = Command::new("systemd-analyze");
+    verify.args(["verify", "--man=no"]);
+    for name in UNITS {
+        // The one that was built, instead of the one that is installed.
+        let unit = file(name).replace("/usr/local/bin/handoff", HANDOFF);
+        let path = dir.path().join(name);
+        fs::write(&path, unit).unwrap();
+        verify.arg(path);
+    }
+    if Command::new("systemd-analyze")
+        .arg("--version")
+        .output()
+        .is_err()
+    {
+        eprintln!("SKIPPED: there is no systemd-analyze here, so nobody verifies the units");
+        return;
+    }
+    let output = run_command(&mut verify);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.is_empty(), "{said}");
 }
