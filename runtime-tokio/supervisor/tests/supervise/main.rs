@@ -5,6 +5,7 @@
 mod common;
 
 mod daily;
+mod ending;
 mod fleet;
 mod probation;
 mod reload;

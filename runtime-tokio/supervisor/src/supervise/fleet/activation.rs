@@ -90,6 +90,7 @@ fn whose<'a>(name: &str, services: &'a [Service]) -> Result<(usize, &'a ListenSp
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
     use std::path::Path;
 
     use super::*;
@@ -100,12 +101,14 @@ mod tests {
         let mut file = format!("[supervisor]\nstate_dir = \"{}\"\n", dir.path().display());
         for (at, service) in text.split_whitespace().enumerate() {
             let (service, names) = service.split_once(':').unwrap();
-            file += &format!(
+            let _ = write!(
+                file,
                 "[service.{service}]\nbinary = \"/bin/sh\"\ndata_dir = \"{service}.d\"\n\
                  control_socket = \"{service}.c\"\n"
             );
             for (port, name) in names.split(',').enumerate() {
-                file += &format!(
+                let _ = write!(
+                    file,
                     "[[service.{service}.listeners]]\nname = \"{name}\"\naddress = \"127.0.0.1:{}\"\n",
                     10_000 + 100 * at + port
                 );
