@@ -1,6 +1,7 @@
 //! All of the `handoff` binary, so that other programs can be it, too: `supervise` replaces a daemon's
-//! binary while it runs, `check` looks at a configuration file, `status` asks how a daemon is, `demo`
-//! shows it all, and `kvd` is the daemon of the demo. Of use by themselves are [`config`] and [`load`].
+//! binary while it runs, `check` looks at a configuration file, `status` asks how a daemon is,
+//! `history` and `watch` tell what has happened and what happens, `demo` shows it all, and `kvd` is the
+//! daemon of the demo. Of use by themselves are [`config`] and [`load`].
 
 pub mod config;
 mod demo;

@@ -32,6 +32,8 @@ pub struct SupervisorSettings {
     pub allowed_uids: Vec<u32>,
     /// How it writes its log.
     pub log_format: LogFormat,
+    /// Where its numbers are to be had, in Prometheus' text.
+    pub metrics: Option<SocketAddr>,
 }
 
 /// How a log is written.

@@ -1,5 +1,6 @@
 //! Reads `[supervisor]`.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::report::{At, Report};
@@ -27,12 +28,16 @@ pub(super) fn read(
     let log_format = section
         .value("log_format", report)
         .and_then(|at| read_log_format(&at, report));
+    let metrics = section
+        .value("metrics", report)
+        .and_then(|at| read_metrics(&at, report));
     section.end("", report);
     let settings = SupervisorSettings {
         state_dir: state_dir.clone().unwrap_or_default(),
         socket,
         allowed_uids,
         log_format: log_format.unwrap_or_default(),
+        metrics,
     };
     (state_dir, settings)
 }
@@ -93,4 +98,20 @@ fn read_log_format(at: &At<String>, report: &mut Report<'_>) -> Option<LogFormat
             None
         }
     }
+}
+
+fn read_metrics(at: &At<String>, report: &mut Report<'_>) -> Option<SocketAddr> {
+    let Ok(address) = at.value.parse::<SocketAddr>() else {
+        let expected = "IP:PORT, such as \"127.0.0.1:9464\"";
+        report.wrong(&at.mark, found(&at.value), expected);
+        return None;
+    };
+    if !address.ip().is_loopback() {
+        report.note(
+            &at.mark,
+            format!("whoever can reach {address} can read the metrics; they are not protected"),
+        );
+    }
+    report.claim_address(address, WHO, &at.mark);
+    Some(address)
 }

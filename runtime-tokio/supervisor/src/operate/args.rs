@@ -8,9 +8,9 @@ use clap::Args;
 const NOTES: &str = "\
 It is done when the new daemon serves for good: after its probation, if the service has one.
 
-What happens meanwhile is shown on stderr, with a bar on a terminal and a line for each step elsewhere;
-not with --json, where `handoff watch --json` tells it. A command that is interrupted leaves what it has
-asked for to go on.
+What happens meanwhile is shown on stderr: on a terminal drawn, elsewhere a line for each step.
+Not with --json; there it is `handoff watch --json` that tells it. What was asked for goes on if the
+command is interrupted.
 
 Exit status:
   0  committed: the new daemon serves; or the service was down, and has been started
@@ -44,14 +44,14 @@ JSON: as of `handoff upgrade`.";
 /// What an event is in JSON.
 macro_rules! event_keys {
     () => {
-        "\
-  at          text: RFC 3339, in UTC, with milliseconds
+        "  at          text: RFC 3339, in UTC, with milliseconds
   service     text
   handoff_id  text, or null outside of handoffs
   event       one of these, with more keys:
     daemon_started   pid, binary
     daemon_found     pid, build (text or null): one that the supervisor has not started
-    daemon_ended     pid, how, why: `by_itself`, `stopped` (by the supervisor), `replaced` or `in_handoff`
+    daemon_ended     pid, how, why: `by_itself`, `stopped` (by the supervisor), `replaced`,
+                     `in_handoff`
     handoff_started  pid (number or null), binary: from which daemon, to which binary
     phase            phase, after_us: what is done now, and how long after the handoff's start
     drained          open_connections, accept_closed
@@ -60,11 +60,11 @@ macro_rules! event_keys {
     ready            healthy
     trouble          reason: something went wrong, which need not be the end of the handoff
     lost             reason: a session has ended
-    handoff_ended    ended (as `handoff upgrade` answers), binary, from and to (null, or pid, build and
-                     version of the protocol), whole_us, drain_us, seal_us, begin_to_ready_us and
-                     pause_us (null if it did not come to the end of that, or if the supervisor
-                     has ended meanwhile), seal_failed, phases (an
-                     array of phase, after_us, took_us)
+    handoff_ended    ended (as `handoff upgrade` answers), binary, from and to (null, or pid,
+                     build, and version: of the protocol), seal_failed, whole_us, drain_us,
+                     seal_us, begin_to_ready_us and pause_us (null if it did not come to the
+                     end of that, or if the supervisor has ended meanwhile), phases (array:
+                     phase, after_us, took_us)
 Times that end in _us are microseconds."
     };
 }
@@ -72,9 +72,9 @@ Times that end in _us are microseconds."
 /// What `handoff history --help` says at its end.
 const HISTORY_NOTES: &str = concat!(
     "\
-Kept are handoffs that have ended, and starts and ends of daemons that belong to none: the last thousand
-or so of each service, in NAME.history in the state directory of the supervisor. Lines of it that are
-damaged are left out, and counted on stderr.
+Kept are handoffs that have ended, and starts and ends of daemons that belong to none: the last
+thousand or so of each service, in NAME.history in the state directory of the supervisor. Lines of
+it that are damaged are left out, and counted on stderr.
 
 Exit status:
   0  told
@@ -90,8 +90,9 @@ JSON, one object on each line, the oldest first:
 /// What `handoff watch --help` says at its end.
 const WATCH_NOTES: &str = concat!(
     "\
-It goes on until it is interrupted or the supervisor ends. If what it writes is not read, it misses
-events, and says how many; nobody waits for it.
+It says `Following.` on stderr as soon as it misses nothing, and goes on until it is interrupted or
+the supervisor ends. If what it writes is not read, it misses events, and says how many; nobody
+waits for it.
 
 Exit status:
   0  the supervisor has ended, as it was told to

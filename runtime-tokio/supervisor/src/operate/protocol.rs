@@ -52,7 +52,7 @@ pub(crate) enum Request {
     Watch { service: Option<String> },
 }
 
-/// What a command is told: events, if it wants them, and one of the others as its answer.
+/// What a command is told: that it follows, events if it wants them, and one of the others as its answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "snake_case")]
 pub(crate) enum Reply {
@@ -60,6 +60,8 @@ pub(crate) enum Reply {
     Refused { why: String },
     /// It has ended.
     Ended(Ended),
+    /// From now on the client is told what happens. Events follow.
+    Following,
     /// Something has happened. More follows.
     Event(Box<Event>),
     /// The client reads too slowly, and so many events are not told, of whatever service. More follows.

@@ -23,6 +23,10 @@ pub(crate) fn run(args: &WatchArgs) -> anyhow::Result<ExitCode> {
         let line = match talk.hear()? {
             Reply::Event(event) if args.json => serde_json::to_string(&event)?,
             Reply::Event(event) => words::line(&event),
+            Reply::Following => {
+                writeln!(io::stderr(), "Following.")?;
+                continue;
+            }
             Reply::Missed { count } if args.json => {
                 serde_json::json!({ "event": "missed", "count": count }).to_string()
             }

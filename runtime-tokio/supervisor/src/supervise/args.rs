@@ -137,7 +137,7 @@ pub(crate) struct SuperviseArgs {
     #[arg(long, value_name = "PATH")]
     pub(crate) trigger_socket: Option<PathBuf>,
 
-    /// A socket for `handoff upgrade`, `restart`, `rollback` and `status`.
+    /// A socket for `handoff upgrade`, `restart`, `rollback`, `status`, `history` and `watch`.
     #[arg(long, value_name = "PATH")]
     pub(crate) socket: Option<PathBuf>,
 

@@ -58,6 +58,7 @@ impl SuperviseArgs {
                 socket: self.socket,
                 allowed_uids: Vec::new(),
                 log_format: LogFormat::default(),
+                metrics: None,
             },
             services: vec![service],
             notes: Vec::new(),

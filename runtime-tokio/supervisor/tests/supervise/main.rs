@@ -6,7 +6,9 @@ mod common;
 
 mod daily;
 mod ending;
+mod events;
 mod fleet;
+mod metrics;
 mod probation;
 mod reload;
 mod restarts;

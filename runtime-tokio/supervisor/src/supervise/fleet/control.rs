@@ -177,6 +177,7 @@ impl Control {
             is_open && name.as_ref().is_none_or(|name| *name == event.service)
         };
         let mut following = Following::new(events, wanted);
+        client.say(written(&Reply::Following)).await;
         tokio::select! {
             () = following.go_on(client) => {}
             () = client.shut() => {}

@@ -4,6 +4,9 @@
 //! Nobody holds up anybody: every client is a task, and its time is limited but for the time that its
 //! answer takes. Of what it does not read, no more than a line is kept for it.
 
+#[cfg(test)]
+mod line_tests;
+
 use std::collections::VecDeque;
 use std::fs;
 use std::future::{Future, poll_fn};
@@ -335,5 +338,77 @@ async fn read(stream: &mut UnixStream, longest: usize) -> io::Result<Option<Opti
             // A client that shuts its side down has said all it wanted to say.
             return Ok((!line.is_empty()).then_some(Some(line)));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UID: u32 = 7;
+
+    /// A client that has said a line, and the task that attends to it.
+    fn client<F: Future<Output = String> + Send + 'static>(
+        answer: impl Fn(Asked) -> F + Send + Sync + 'static,
+    ) -> (UnixStream, tokio::task::JoinHandle<()>) {
+        let (client, ours) = UnixStream::pair().unwrap();
+        assert_eq!(client.try_write(b"line\n").unwrap(), 5);
+        let task = tokio::spawn(async move {
+            attend((ours, UID), 100, Arc::default(), answer).await;
+        });
+        (client, task)
+    }
+
+    async fn read_all(mut client: UnixStream) -> String {
+        let mut text = String::new();
+        client.read_to_string(&mut text).await.unwrap();
+        text
+    }
+
+    #[tokio::test]
+    async fn lines_come_before_the_answer_and_stay_lines() {
+        let (client, task) = client(|asked| async move {
+            assert_eq!((asked.uid, asked.line.unwrap()), (UID, b"line".to_vec()));
+            for line in ["1", "2\n", "3"] {
+                assert!(asked.client.say(line.into()).await);
+            }
+            "answer".into()
+        });
+        assert_eq!(read_all(client).await, "1\n2 \n3\nanswer\n");
+        task.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_read_is_given_up_and_what_it_asked_for_goes_on() {
+        let (done, is_done) = oneshot::channel();
+        let done = std::sync::Mutex::new(Some(done));
+        let (client, task) = client(move |asked| {
+            let done = done.lock().unwrap().take();
+            async move {
+                while asked.client.say("x".repeat(1000)).await {}
+                sleep(PATIENCE).await;
+                let _ = done.unwrap().send(());
+                "answer".into()
+            }
+        });
+        is_done.await.unwrap();
+        task.await.unwrap();
+        assert!(!read_all(client).await.contains("answer"));
+    }
+
+    #[tokio::test]
+    async fn who_leaves_or_is_done_talking_is_noticed() {
+        let until_shut = |asked: Asked| async move {
+            asked.client.shut().await;
+            String::from("answer")
+        };
+        let (one, task) = client(until_shut);
+        drop(one);
+        task.await.unwrap();
+        let (mut one, task) = client(until_shut);
+        one.write_all(b"and more\n").await.unwrap();
+        one.shutdown().await.unwrap();
+        assert_eq!(read_all(one).await, "answer\n");
+        task.await.unwrap();
     }
 }

@@ -8,6 +8,7 @@
 //! | [`notify`] | what systemd is told |
 //! | [`attendant`] | the task of a service: its daemon, its listeners, its handoffs |
 //! | [`events`] | what happens to the services, told to whoever listens |
+//! | [`metrics`] | the same in numbers, for Prometheus |
 //! | [`orders`] | what such a task can be told, and what it answers |
 //! | [`restarts`], [`backoff`] | whether and when a service is started again |
 //! | [`watched`] | a daemon whose end wakes its task |
@@ -26,6 +27,7 @@ mod door;
 mod events;
 mod following;
 mod history;
+mod metrics;
 mod notify;
 mod orders;
 mod readiness;
@@ -135,6 +137,12 @@ async fn supervise(
     let hub = Hub::new();
     let state_dir = config.supervisor.state_dir.clone();
     let (history, keeper) = History::keep(state_dir, hub.milestones());
+    if let Some(address) = config.supervisor.metrics {
+        let names = config.services.iter().map(|one| one.name.as_str());
+        metrics::open(address, names, &hub)
+            .await
+            .with_context(|| format!("metrics on {address}"))?;
+    }
     let mut roster = Roster::start(config, file, belongings, board.clone(), hub, history)?;
     loop {
         tokio::select! {

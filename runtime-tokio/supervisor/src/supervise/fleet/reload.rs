@@ -164,12 +164,14 @@ pub(super) fn renewed_settings(
         socket,
         allowed_uids,
         log_format,
+        metrics,
     } = new;
     let said = changes(&[
         (AtOnce, "allowed_uids", old.allowed_uids == allowed_uids),
         (Restart, "state_dir", old.state_dir == state_dir),
         (Restart, "socket", old.socket == socket),
         (Restart, "log_format", old.log_format == log_format),
+        (Restart, "metrics", old.metrics == metrics),
     ]);
     let renewed = SupervisorSettings {
         allowed_uids,
