@@ -86,7 +86,8 @@ fn plain(service: &ServiceStatus) -> String {
         line("open", &format!("{} connections", daemon.open_connections));
     }
     if let Some(last) = &service.last {
-        line("last", &words::line(last));
+        let at = humantime::format_rfc3339_seconds(last.at);
+        line("last", &format!("{}, at {at}", words::what(&last.what)));
     }
     for listener in &service.listeners {
         let missing = if listener.held { "" } else { " (missing)" };

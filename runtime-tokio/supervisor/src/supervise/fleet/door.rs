@@ -30,8 +30,8 @@ use tokio::time::{sleep, timeout};
 
 use super::readiness::Readiness;
 
-/// How many connections are held at once; beyond that the oldest goes that has not asked yet.
-const CONNECTIONS: usize = 16;
+/// How many clients may be in that have not asked yet; beyond that the oldest of them goes.
+const SILENT: usize = 16;
 /// How long the listener is left alone when the system is short of something.
 const REST: Duration = Duration::from_millis(100);
 /// How long a client may take to write its line, and again to read its answer.
@@ -58,6 +58,14 @@ pub(super) struct Client {
 }
 
 impl Client {
+    /// One whose lines come out here; it has room for one.
+    #[cfg(test)]
+    pub(super) fn stand_in() -> (Self, mpsc::Receiver<String>) {
+        let (lines, said) = mpsc::channel(1);
+        let shut = Arc::default();
+        (Self { lines, shut }, said)
+    }
+
     /// Writes a line before the answer. Waits for a client that reads slowly, but not for long; false
     /// if it has left, or does not read at all.
     pub(super) async fn say(&self, line: String) -> bool {
@@ -204,12 +212,15 @@ impl Clients {
     fn add(&mut self, asked: Arc<AtomicBool>, client: impl Future<Output = ()> + Send + 'static) {
         while self.tasks.try_join_next().is_some() {}
         self.known.retain(|(task, _)| !task.is_finished());
-        if self.known.len() >= CONNECTIONS {
-            let is_silent = |asked: &AtomicBool| !asked.load(Ordering::Relaxed);
-            let oldest = self.known.iter().position(|(_, asked)| is_silent(asked));
-            if let Some((task, _)) = oldest.and_then(|at| self.known.remove(at)) {
-                task.abort();
-            }
+        let all = self.known.iter().enumerate();
+        let silent: Vec<_> = all
+            .filter(|(_, (_, asked))| !asked.load(Ordering::Relaxed))
+            .map(|(at, _)| at)
+            .collect();
+        if silent.len() >= SILENT
+            && let Some((task, _)) = silent.first().and_then(|at| self.known.remove(*at))
+        {
+            task.abort();
         }
         self.known.push_back((self.tasks.spawn(client), asked));
     }
@@ -394,6 +405,29 @@ mod tests {
         is_done.await.unwrap();
         task.await.unwrap();
         assert!(!read_all(client).await.contains("answer"));
+    }
+
+    #[tokio::test]
+    async fn clients_that_have_asked_are_in_no_newcomers_way() {
+        let mut clients = Clients::default();
+        let asked = || Arc::new(AtomicBool::new(true));
+        let silent = || Arc::new(AtomicBool::new(false));
+        for _ in 0..3 * SILENT {
+            clients.add(asked(), std::future::pending());
+        }
+        let (sender, gone) = oneshot::channel::<()>();
+        clients.add(silent(), async move {
+            let _sender = sender;
+            std::future::pending::<()>().await;
+        });
+        for _ in 1..SILENT {
+            clients.add(silent(), std::future::pending());
+        }
+        tokio::task::yield_now().await;
+        assert_eq!(clients.tasks.len(), 4 * SILENT);
+        clients.add(silent(), std::future::pending());
+        assert!(gone.await.is_err());
+        assert_eq!(clients.known.len(), 4 * SILENT);
     }
 
     #[tokio::test]

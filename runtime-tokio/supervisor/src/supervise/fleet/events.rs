@@ -18,7 +18,7 @@ use tokio::sync::broadcast::{self, WeakSender};
 use crate::operate::event::{Event, What};
 
 /// Events that a listener may be behind before it misses some.
-const BACKLOG: usize = 1024;
+pub(super) const BACKLOG: usize = 1024;
 
 /// What a listener has. It ends when the last hub and the last teller are gone.
 pub(super) type Events = broadcast::Receiver<Arc<Event>>;

@@ -153,19 +153,19 @@ async fn supervise(
     }
     tracing::info!("told to end");
     board.stopping();
-    tokio::select! {
-        result = roster.wind_up(keep_daemons) => result?,
+    let result = tokio::select! {
+        result = roster.wind_up(keep_daemons) => result,
         () = either(&mut term, &mut int) => bail!(
             "told to end a second time: ending at once, the daemons are left as they are"
         ),
-    }
+    };
     // Nothing happens any more: those who follow are told so, and the history is whole.
     roster.close().await;
     if timeout(LAST_WORK, keeper).await.is_err() {
         tracing::error!("the history cannot be written in time");
     }
     manager.abort();
-    Ok(())
+    result
 }
 
 async fn either(term: &mut Signal, int: &mut Signal) {
