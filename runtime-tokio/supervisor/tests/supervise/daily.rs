@@ -256,6 +256,10 @@ fn commands_reach_the_one_service_of_a_command_line() {
     assert!(command(&["upgrade", "main"]).status.success());
     assert_eq!(info_of_another(port, second.pid).version, "a");
     assert_eq!(command(&["rollback"]).status.code(), Some(3));
+    wait_for("both in the history", || {
+        let history = String::from_utf8(command(&["history", "main"]).stdout).unwrap();
+        (history.matches(r#""outcome":"committed""#).count() == 2).then_some(())
+    });
 }
 
 #[test]
