@@ -100,6 +100,14 @@ impl Supervisor {
         self.home.listeners.push((name.into(), listener));
     }
 
+    /// Hand this listener to no further daemon; the first one, if several have the name. It is closed
+    /// once its last descriptor is: the daemon that runs keeps its own until it is replaced.
+    pub fn remove_listener(&mut self, name: &str) -> Option<Arc<OwnedFd>> {
+        let listeners = &mut self.home.listeners;
+        let at = listeners.iter().position(|(known, _)| known == name)?;
+        Some(listeners.remove(at).1)
+    }
+
     /// Keep a journal in this file, so that a restarted supervisor knows what was in flight. A tmpfs
     /// is the best place. Give every daemon a file of its own.
     #[must_use]

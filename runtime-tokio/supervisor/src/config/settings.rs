@@ -49,7 +49,7 @@ pub enum LogFormat {
 }
 
 /// A daemon that is supervised.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Service {
     /// What it is called. `main` in a file in the style of version 1.
     pub name: String,

@@ -141,6 +141,18 @@ pub(crate) enum State {
     Down,
 }
 
+impl State {
+    /// In words for people.
+    pub(crate) const fn words(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::HandingOver => "handing over",
+            Self::Starting => "starting",
+            Self::Down => "down",
+        }
+    }
+}
+
 /// A listener and where it listens.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Listener {

@@ -55,13 +55,7 @@ fn serves(service: &ServiceStatus) -> bool {
 
 /// One service in a few lines.
 fn plain(service: &ServiceStatus) -> String {
-    let state = match service.state {
-        State::Running => "running",
-        State::HandingOver => "handing over",
-        State::Starting => "starting",
-        State::Down => "down",
-    };
-    let mut text = format!("{}: {state}", service.name);
+    let mut text = format!("{}: {}", service.name, service.state.words());
     if let Some(pid) = service.pid {
         let _ = write!(text, ", pid {pid}");
     }

@@ -75,6 +75,13 @@ Signals:
   rollback at once, since nobody would be left to judge it. A second signal ends the supervisor at
   once and leaves the daemon as it is.
   To replace the supervisor itself, use --keep-daemon, or SIGKILL.
+  SIGHUP has the file of --config read again: what has changed is in force as CONFIG.md says, and a
+  wrong file changes nothing. Without --config it does nothing.
+
+systemd:
+  It is told (sd_notify) when all services have been looked after, of handoffs and reloads, how the
+  services are, and that the supervisor lives, if it asks for that. Listeners are taken from it by name
+  and address. SYSTEMD.md has a unit.
 
 One or many services from a file:
   With --config there is no other option but --keep-daemon; CONFIG.md describes the file, and

@@ -18,22 +18,35 @@ use handoff_std::core::supervisor::Phase;
 #[derive(Debug, Clone)]
 pub(super) struct BinaryRecord {
     path: PathBuf,
-    named: PathBuf,
+    /// Shared by all clones.
+    named: Arc<Mutex<PathBuf>>,
 }
 
 impl BinaryRecord {
     /// The record in the file `path`, for a configuration that names the binary `named`.
-    pub(super) const fn new(path: PathBuf, named: PathBuf) -> Self {
+    pub(super) fn new(path: PathBuf, named: PathBuf) -> Self {
+        let named = Arc::new(Mutex::new(named));
         Self { path, named }
+    }
+
+    /// From now on the configuration names this binary.
+    pub(super) fn rename(&self, named: PathBuf) {
+        *self.named.lock().unwrap_or_else(PoisonError::into_inner) = named;
+    }
+
+    fn named(&self) -> PathBuf {
+        let named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
+        named.clone()
     }
 
     /// The binary to start with: the remembered one if the configuration is still the same. A record
     /// that is void is removed.
     pub(super) fn current(&self) -> PathBuf {
         self.sweep();
+        let ours = self.named();
         match self.read() {
-            Ok(Some((named, current))) if named == self.named => {
-                if current != self.named {
+            Ok(Some((named, current))) if named == ours => {
+                if current != ours {
                     tracing::info!(
                         binary = %current.display(),
                         named = %named.display(),
@@ -44,7 +57,7 @@ impl BinaryRecord {
             }
             Ok(Some((named, current))) => {
                 tracing::info!(
-                    binary = %self.named.display(),
+                    binary = %ours.display(),
                     named_before = %named.display(),
                     forgotten = %current.display(),
                     "another binary is configured than before, and it wins"
@@ -56,7 +69,7 @@ impl BinaryRecord {
                 tracing::warn!(path = %self.path.display(), %error, "cannot be read; ignored");
             }
         }
-        self.named.clone()
+        ours
     }
 
     /// Remember `current`, durably. Nothing is written if that is what the record says already.
@@ -64,16 +77,17 @@ impl BinaryRecord {
     /// # Errors
     /// The system's, or `InvalidInput` for a path with a line break in it.
     pub(super) fn remember(&self, current: &Path) -> io::Result<()> {
+        let ours = self.named();
         let recorded = self.read().ok().flatten();
         let known = match &recorded {
-            Some((named, recorded)) => *named == self.named && recorded == current,
-            None => current == self.named,
+            Some((named, recorded)) => *named == ours && recorded == current,
+            None => current == ours,
         };
         if known {
             return Ok(());
         }
         let mut text = Vec::new();
-        for path in [self.named.as_path(), current] {
+        for path in [ours.as_path(), current] {
             let path = path.as_os_str().as_bytes();
             if path.contains(&b'\n') {
                 return Err(io::Error::new(

@@ -7,12 +7,10 @@
 //! | [`fleet`] | the services of a configuration, each with a task of its own |
 //! | [`daemon`] | a process that is watched, child of ours or not |
 //! | [`listeners`] | inherited, given back, bound, or missing |
-//! | [`adopted`] | those that were inherited |
 //! | [`missing`] | listeners that are bound or taken back as soon as can be |
 //! | [`kept`] | what a daemon that lives gives back, and what is different there |
 //! | [`binary`] | which binary is the current one, remembered across restarts |
 
-mod adopted;
 pub(crate) mod args;
 mod binary;
 mod daemon;
@@ -42,12 +40,13 @@ use binary::Candidate;
 /// # Errors
 /// Whatever keeps it from starting, in words for the operator; or what made it end.
 pub(crate) fn run(command: SuperviseCommand, config: Option<Config>) -> anyhow::Result<()> {
+    let file = command.config;
     let config = match (config, command.one) {
         (Some(config), _) => config,
         (None, Some(one)) => one.into_config()?,
         (None, None) => bail!("no service is described; see --help"),
     };
-    fleet::run(config, command.keep_daemon)
+    fleet::run(config, file, command.keep_daemon)
 }
 
 /// How long the lock of a supervisor may outlive it: a killed process needs a moment to end, and so

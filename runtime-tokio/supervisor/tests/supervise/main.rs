@@ -5,13 +5,16 @@
 mod common;
 
 mod daily;
+mod ending;
 mod events;
 mod fleet;
 mod metrics;
 mod probation;
 mod recordings;
+mod reload;
 mod restarts;
 mod status;
+mod systemd;
 mod talk;
 mod trouble;
 mod version_1;

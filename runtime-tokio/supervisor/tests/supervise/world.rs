@@ -209,6 +209,16 @@ pub(crate) fn start(
     more: Vec<OsString>,
     listeners: &[(&str, BorrowedFd<'_>)],
 ) -> Supervised {
+    start_with(log, more, listeners, &[])
+}
+
+/// The same with these variables in its environment.
+pub(crate) fn start_with(
+    log: PathBuf,
+    more: Vec<OsString>,
+    listeners: &[(&str, BorrowedFd<'_>)],
+    env: &[(&str, &str)],
+) -> Supervised {
     let shell = format!("exec \"$0\" \"$@\" 2>'{}'", log.display());
     let mut args = vec!["-c".into(), shell.into(), HANDOFF.into()];
     args.push("supervise".into());
@@ -216,6 +226,10 @@ pub(crate) fn start(
     let spec = SpawnSpec {
         binary: "/bin/sh".into(),
         args,
+        env: env
+            .iter()
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect(),
         ..SpawnSpec::default()
     };
     let _spawn = SPAWN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -232,6 +246,10 @@ pub(crate) struct Supervised {
 }
 
 impl Supervised {
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }

@@ -90,7 +90,12 @@ fn values_that_cannot_be() {
         (
             "env = { LISTEN_FDS = \"3\" }",
             "env.LISTEN_FDS",
-            "is set for it",
+            "to set or to keep",
+        ),
+        (
+            "env = { NOTIFY_SOCKET = \"/run/n\" }",
+            "env.NOTIFY_SOCKET",
+            "to set or to keep",
         ),
         (
             "env = { \"A=B\" = \"3\" }",

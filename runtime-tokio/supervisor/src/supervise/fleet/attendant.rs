@@ -4,6 +4,7 @@
 
 mod daemons;
 mod ending;
+mod renewal;
 mod requests;
 mod work;
 
@@ -26,6 +27,7 @@ use super::super::listeners::Listeners;
 use super::super::missing::{self, Missing};
 use super::super::{is_occupied, observer};
 use super::events::Teller;
+use super::notify::Board;
 use super::orders::{HandoffOrder, Order, Verdict};
 use super::restarts::Restarts;
 use super::watched::{LOOK_EVERY, Watched};
@@ -37,6 +39,11 @@ use work::{Came, Desk, Ended, Task, Work, work};
 /// All that the task knows.
 pub(super) struct Attendant {
     service: Arc<Service>,
+    /// What the service is to be from now on, once nothing is in flight.
+    renewal: Option<Arc<Service>>,
+    board: Board,
+    /// It was looked for a daemon, or tried to start one, at least once.
+    attended: bool,
     /// The service's, or an empty stand-in for one that is not known.
     data_dir: PathBuf,
     desk: Arc<Desk>,
@@ -98,6 +105,7 @@ pub(super) struct Beginning {
     pub(super) adopted: Vec<NamedListener>,
     /// There is no other service.
     pub(super) alone: bool,
+    pub(super) board: Board,
     pub(super) teller: Teller,
     pub(super) recordings: Option<Recordings>,
 }
@@ -117,6 +125,7 @@ impl Attendant {
             orders,
             adopted,
             alone,
+            board,
             teller,
             recordings,
         } = beginning;
@@ -160,6 +169,9 @@ impl Attendant {
         }
         let now = Instant::now();
         Ok(Self {
+            renewal: None,
+            board,
+            attended: false,
             data_dir,
             desk,
             orders,
@@ -190,14 +202,23 @@ impl Attendant {
         loop {
             let now = Instant::now();
             self.reap(now);
+            self.renew(now);
             self.complete(now);
             self.start(now);
             self.serve_waiting();
             if self.stop(now)? {
                 return Ok(());
             }
+            self.report();
             self.wait().await;
         }
+    }
+
+    /// Says how the service is, for systemd.
+    fn report(&self) {
+        let pid = self.daemon.as_ref().map(|daemon| daemon.pid());
+        let name = &self.service.name;
+        self.board.tell(name, self.attended, self.state(), pid);
     }
 
     /// Waits until something happens or is due, and takes it in.
@@ -228,6 +249,7 @@ impl Attendant {
 
     /// Takes in what came of a task.
     fn finish(&mut self, (supervisor, came): Ended, now: Instant) {
+        self.attended = true;
         self.current.clone_from(&supervisor.daemon().binary);
         let doing = std::mem::replace(&mut self.doing, Doing::Nothing(supervisor));
         let result = match came {
@@ -318,6 +340,7 @@ impl Attendant {
                 "the daemon is not started without all of its listeners"
             );
             self.start_at = Ok(now + missing::EVERY);
+            self.attended = true;
             return;
         }
         self.begin(Task::Recover, Doing::Recovery);
@@ -329,10 +352,7 @@ impl Attendant {
         let idle = Doing::Recovery(Box::pin(std::future::pending()));
         self.doing = match std::mem::replace(&mut self.doing, idle) {
             Doing::Nothing(mut supervisor) => {
-                for NamedListener { name, fd, address } in self.missing.had() {
-                    self.held.push((name.clone(), address));
-                    supervisor.add_listener(name, fd);
-                }
+                self.missing.hand_in(&mut supervisor, &mut self.held);
                 let (desk, teller) = (Arc::clone(&self.desk), self.teller.clone());
                 doing(work(desk, teller, supervisor, task))
             }

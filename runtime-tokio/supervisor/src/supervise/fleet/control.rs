@@ -8,7 +8,7 @@ use std::time::Duration;
 use handoff_std::ask::{DaemonStatus, status_with};
 use handoff_std::core::{SupervisorConfig, Task};
 use handoff_std::host::uid_allowed;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
@@ -29,7 +29,7 @@ const WATCHERS: usize = 32;
 /// The most events that an answer holds.
 const MOST_PAST: usize = 1000;
 
-/// What the socket leads to.
+/// What the socket leads to, as it is at the moment.
 #[derive(Clone)]
 pub(super) struct Control {
     services: Arc<[Served]>,
@@ -43,17 +43,26 @@ pub(super) struct Control {
 
 impl Control {
     pub(super) fn new(
-        services: Vec<Served>,
-        allowed: Vec<u32>,
+        services: impl Iterator<Item = Served>,
+        allowed: &[u32],
         visitors: Visitors,
         history: History,
     ) -> Self {
         Self {
-            services: services.into(),
+            services: services.collect(),
             allowed: allowed.into(),
             visitors,
             history,
             watchers: Arc::new(Semaphore::new(WATCHERS)),
+        }
+    }
+
+    /// The same for other services and users.
+    pub(super) fn changed(&self, services: impl Iterator<Item = Served>, allowed: &[u32]) -> Self {
+        Self {
+            services: services.collect(),
+            allowed: allowed.into(),
+            ..self.clone()
         }
     }
 
@@ -64,11 +73,11 @@ impl Control {
         self.allowed.iter().chain(theirs).copied().collect()
     }
 
-    /// Serves it until it is closed.
-    pub(super) fn open(self, door: Door) -> Open {
+    /// Serves it until it is closed: each client what there is when it asks.
+    pub(super) fn open(current: watch::Receiver<Self>, door: Door) -> Open {
         let (close, closed) = oneshot::channel();
         let task = tokio::spawn(door.serve(closed, move |asked| {
-            let control = self.clone();
+            let control = current.borrow().clone();
             async move {
                 let reply = control.answer(asked).await;
                 written(&reply)

@@ -15,8 +15,8 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -78,32 +78,58 @@ impl Client {
     }
 }
 
+/// Users that may come in besides our own and root. All clones are the same list.
+#[derive(Clone)]
+pub(super) struct Guests(Arc<Mutex<Arc<[u32]>>>);
+
+impl Guests {
+    pub(super) fn new(uids: &[u32]) -> Self {
+        Self(Arc::new(Mutex::new(uids.into())))
+    }
+
+    fn get(&self) -> Arc<[u32]> {
+        Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// From now on it is these, at the door with this path.
+    ///
+    /// # Errors
+    /// The mode of its file cannot be changed.
+    pub(super) fn replace(&self, uids: &[u32], path: &Path) -> anyhow::Result<()> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = uids.into();
+        self.open(path)
+    }
+
+    /// If others are allowed, the file of a door is open to all: who comes in is decided by the user id
+    /// of the peer.
+    fn open(&self, path: &Path) -> anyhow::Result<()> {
+        let mode = if self.get().is_empty() { 0o600 } else { 0o666 };
+        fs::set_permissions(path, fs::Permissions::from_mode(mode))
+            .with_context(|| format!("cannot change the mode of {}", path.display()))
+    }
+}
+
 /// A socket that is bound.
 pub(super) struct Door {
     listener: ControlListener,
     ready: Readiness,
-    /// Users that may come in besides our own and root.
-    allowed: Vec<u32>,
+    guests: Guests,
     /// The longest line, with its line break, in bytes.
     longest: usize,
 }
 
 impl Door {
-    /// Binds it, in place of one that was there. If others are allowed, its file is open to all: who
-    /// comes in is decided by the user id of the peer.
+    /// Binds it, in place of one that was there.
     ///
     /// # Errors
     /// What is wrong with the path, or the system's.
-    pub(super) fn bind(path: &Path, allowed: Vec<u32>, longest: usize) -> anyhow::Result<Self> {
+    pub(super) fn bind(path: &Path, guests: Guests, longest: usize) -> anyhow::Result<Self> {
         let listener = ControlListener::bind(path)?;
-        if !allowed.is_empty() {
-            fs::set_permissions(path, fs::Permissions::from_mode(0o666))
-                .with_context(|| format!("cannot open {} to others", path.display()))?;
-        }
+        guests.open(path)?;
         Ok(Self {
             ready: Readiness::of(listener.as_fd())?,
             listener,
-            allowed,
+            guests,
             longest,
         })
     }
@@ -133,7 +159,7 @@ impl Door {
     /// The next client that may come in.
     async fn accept(&mut self) -> (UnixStream, u32) {
         loop {
-            match self.listener.accept(&self.allowed) {
+            match self.listener.accept(&self.guests.get()) {
                 Accept::Accepted(stream, peer) => match UnixStream::from_std(stream) {
                     Ok(stream) => return (stream, peer.uid),
                     Err(error) => tracing::warn!(%error, "a client cannot be attended to"),
@@ -153,7 +179,7 @@ impl Door {
                 Accept::Broken(error) => {
                     tracing::error!(%error, "a socket is broken; binding it again");
                     let path = self.listener.file().path().to_path_buf();
-                    match Self::bind(&path, self.allowed.clone(), self.longest) {
+                    match Self::bind(&path, self.guests.clone(), self.longest) {
                         Ok(door) => *self = door,
                         Err(error) => tracing::error!("it cannot be bound: {error:#}"),
                     }

@@ -1,11 +1,13 @@
 //! What the task of a service can be told, and what it answers.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use handoff_std::core::{Reason, SupervisorOutcome};
 use handoff_std::{Report, SupervisorError};
 use tokio::sync::oneshot;
 
+use crate::config::Service;
 use crate::operate::protocol::{Ended, Outcome, ServiceStatus};
 
 /// Something that a service's task is told.
@@ -16,6 +18,8 @@ pub(super) enum Order {
     Rollback(oneshot::Sender<Verdict>),
     /// Say how it is; what the daemon itself or the history would say is left out.
     Look(oneshot::Sender<ServiceStatus>),
+    /// This is what the service is from now on.
+    Renew(Arc<Service>),
     /// Begin nothing more.
     Wind,
     /// End the daemon, if it is not to be kept, and then yourself.

@@ -26,6 +26,15 @@ impl Restarts {
         }
     }
 
+    /// The configuration says something else from now on. What has happened so far still counts.
+    pub(super) fn renew(&mut self, restart: &Restart) {
+        let starts = std::mem::take(&mut self.starts);
+        *self = Self {
+            starts,
+            ..Self::new(restart)
+        };
+    }
+
     /// A daemon has ended that lived for so long. If it is not to be started again: why.
     pub(super) fn ended(&mut self, end: &End, lived: Duration) -> Option<String> {
         self.backoff.ended(lived);

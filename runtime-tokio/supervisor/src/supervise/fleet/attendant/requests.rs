@@ -28,6 +28,7 @@ impl Attendant {
                     refuse(client, "the supervisor is ending");
                 }
             }
+            Order::Renew(service) => self.renewal = Some(service),
             Order::Stop { keep } => self.stop = Stop::Asked { keep },
         }
     }
@@ -184,13 +185,17 @@ impl Attendant {
         self.teller.tell(id, What::HandoffEnded(Box::new(all)));
     }
 
-    fn look(&self) -> ServiceStatus {
-        let state = match (&self.doing, &self.daemon, &self.start_at) {
+    pub(super) fn state(&self) -> State {
+        match (&self.doing, &self.daemon, &self.start_at) {
             (Doing::Handoff(..), ..) => State::HandingOver,
             (_, Some(_), _) => State::Running,
             (.., Ok(_)) => State::Starting,
             (.., Err(_)) => State::Down,
-        };
+        }
+    }
+
+    fn look(&self) -> ServiceStatus {
+        let state = self.state();
         let held = self.held.iter().map(|(name, address)| Listener {
             name: name.clone(),
             address: address.clone(),
