@@ -16,7 +16,7 @@ use handoff_core::{Observation, SuccessorConfig, SuccessorOp, SuccessorOutcome};
 use handoff_std::host::engine::{
     Host, Links, opened, successor_heard, successor_saw, tried_lock, value,
 };
-use handoff_std::host::{InheritError, InheritedListeners, LockKeeper, Seat, identity};
+use handoff_std::host::{InheritError, InheritedListeners, LockKeeper, Recordings, Seat, identity};
 use handoff_std::{Readiness, SuccessorError, SuccessorSetup};
 use mio::Registry;
 
@@ -31,11 +31,24 @@ use crate::request::{Hook, Scene};
 pub struct Successor {
     channel: UnixStream,
     listeners: InheritedListeners,
+    recordings: Option<Recordings>,
 }
 
 impl Successor {
     pub(crate) const fn new(channel: UnixStream, listeners: InheritedListeners) -> Self {
-        Self { channel, listeners }
+        Self {
+            channel,
+            listeners,
+            recordings: None,
+        }
+    }
+
+    /// Record what happens from the handshake on, for `handoff replay`, also in the incumbent that it
+    /// becomes. Without it nothing is recorded.
+    #[must_use]
+    pub fn with_recording(mut self, recordings: Recordings) -> Self {
+        self.recordings = Some(recordings);
+        self
     }
 
     /// The names of the inherited listeners.
@@ -54,6 +67,7 @@ impl Successor {
         };
         let hub = Hub::new()?;
         let mut driver = Driver::new(config, Lane::Successor, &hub);
+        driver.engine.record(self.recordings.as_ref());
         self.channel.set_nonblocking(true)?;
         // The first link that an engine adopts is the machine's one link.
         driver.engine.links().adopt(self.channel);
@@ -69,6 +83,7 @@ impl Successor {
             probation: Probation { driver, host },
             listeners: self.listeners,
             build_id: setup.build_id,
+            recordings: self.recordings,
         })
     }
 }
@@ -83,6 +98,7 @@ pub struct Succession {
     probation: Probation,
     listeners: InheritedListeners,
     build_id: Vec<u8>,
+    recordings: Option<Recordings>,
 }
 
 source!(Succession);
@@ -161,12 +177,16 @@ impl Succession {
             hub,
             mut probation,
             build_id,
+            recordings,
             ..
         } = self;
         let seat = probation.host.seat.hand_over();
-        Incumbent::new(hub, seat)
-            .with_build_id(&build_id)
-            .on_probation(probation)
+        let incumbent = Incumbent::new(hub, seat).with_build_id(&build_id);
+        let incumbent = match recordings {
+            Some(recordings) => incumbent.with_recording(recordings),
+            None => incumbent,
+        };
+        incumbent.on_probation(probation)
     }
 }
 

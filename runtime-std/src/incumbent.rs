@@ -17,8 +17,8 @@ use crate::driver::{Call, Caller, Driver, Flow};
 use crate::hook_thread::HookThread;
 use crate::hooks::Drainable;
 use crate::host::{
-    ControlError, ControlListener, DataDirLock, KeptListener, LockKeeper, Observer, Seat, identity,
-    kept_listeners,
+    ControlError, ControlListener, DataDirLock, KeptListener, LockKeeper, Observer, Recordings,
+    Seat, identity, kept_listeners,
 };
 use crate::successor::Control;
 
@@ -59,6 +59,7 @@ pub struct Incumbent {
     driver: Driver<handoff_core::Incumbent, SESSIONS>,
     hooks: HookThread,
     kept: Vec<KeptListener>,
+    recordings: Option<Recordings>,
     /// Waits for Commit, in a process that began as a successor. Dropping it ends the session.
     probation: Option<Control>,
 }
@@ -94,6 +95,7 @@ impl Incumbent {
             observer: Observer::none(),
             hooks: HookThread::start()?,
             kept: kept_listeners().to_vec(),
+            recordings: None,
             probation: None,
         })
     }
@@ -156,6 +158,14 @@ impl Incumbent {
         self
     }
 
+    /// Record what happens from [`serve`](Self::serve) on, for `handoff replay`. Without it nothing is
+    /// recorded.
+    #[must_use]
+    pub fn with_recording(mut self, recordings: Recordings) -> Self {
+        self.recordings = Some(recordings);
+        self
+    }
+
     /// The generation under which the lock was taken: a fencing token.
     pub fn generation(&self) -> u64 {
         self.seat.lock.generation()
@@ -183,6 +193,7 @@ impl Incumbent {
             mut driver,
             hooks,
             kept,
+            recordings,
             probation,
         } = self;
         driver.engine.configure(IncumbentConfig {
@@ -190,6 +201,7 @@ impl Incumbent {
             bound: seat.listener().is_some(),
             ..config
         });
+        driver.engine.record(recordings.as_ref());
         let mut host = IncumbentHost {
             drainable: Arc::new(drainable),
             hooks,

@@ -15,7 +15,8 @@
 //!              └─ Successor ── handshake ── warm up ── stand_by ── wait_for_begin ── open the data ── announce ──┘
 //! ```
 //!
-//! `examples/http` is a whole service to copy: HTTP with kept connections, of which no request fails.
+//! `examples/http` is a whole service to copy: HTTP with kept connections, of which no request fails;
+//! `examples/http_pause` measures what its clients notice of a handoff.
 //! Here is a daemon without a service:
 //!
 //! ```
@@ -106,8 +107,8 @@ mod task;
 
 pub use handoff_core as core;
 pub use handoff_std::host::{
-    DataDirLock, InheritError, InheritedListeners, LockError, Process, SpawnError, SpawnSpec,
-    Spawned,
+    DataDirLock, InheritError, InheritedListeners, LockError, Process, Recordings, SpawnError,
+    SpawnSpec, Spawned,
 };
 pub use handoff_std::{
     BindError, DrainReport, HandoffSpec, HealthCheck, HookError, IncumbentEvent, Progress,

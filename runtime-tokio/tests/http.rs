@@ -1,7 +1,10 @@
 //! The example service is replaced while clients with one kept connection each, and with a new one
 //! for each request, are at it, and others that hang up. No request fails.
 
-use std::net::{SocketAddr, TcpListener};
+#[path = "../examples/http_pause/client.rs"]
+mod client;
+
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::sync::Arc;
@@ -9,13 +12,20 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use handoff_tokio::{HandoffSpec, SpawnSpec, Supervisor, wait};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-/// Examples are built along with the tests, beside their directory.
+use client::Client;
+
+/// Examples are built along with the tests, beside their directory; unless only this one is asked for.
 fn http() -> PathBuf {
     let test = std::env::current_exe().unwrap();
-    test.ancestors().nth(2).unwrap().join("examples/http")
+    let http = test.ancestors().nth(2).unwrap().join("examples/http");
+    assert!(
+        http.exists(),
+        "it is built by `cargo build -p handoff-tokio --examples`"
+    );
+    http
 }
 
 fn spec(dir: &Path) -> SpawnSpec {
@@ -33,51 +43,6 @@ impl Drop for Guard {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
-    }
-}
-
-/// A client that keeps its connection for as long as it may.
-struct Client {
-    address: SocketAddr,
-    stream: Option<BufReader<TcpStream>>,
-}
-
-impl Client {
-    /// Sends a request and reads the answer: the count.
-    async fn request(&mut self, method: &str, keep: bool) -> u64 {
-        if self.stream.is_none() {
-            let stream = TcpStream::connect(self.address).await.unwrap();
-            self.stream = Some(BufReader::new(stream));
-        }
-        let stream = self.stream.as_mut().unwrap();
-        let connection = if keep { "keep-alive" } else { "close" };
-        let request = format!(
-            "{method} /hits HTTP/1.1\r\nhost: test\r\nconnection: {connection}\r\ncontent-length: 0\r\n\r\n"
-        );
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let (mut length, mut close, mut first) = (0, false, true);
-        loop {
-            let mut line = String::new();
-            let read = stream.read_line(&mut line).await.unwrap();
-            assert_ne!(read, 0, "closed without an answer");
-            let line = line.trim().to_ascii_lowercase();
-            if std::mem::take(&mut first) {
-                assert_eq!(line, "http/1.1 200 ok");
-            }
-            if let Some(value) = line.strip_prefix("content-length: ") {
-                length = value.parse().unwrap();
-            }
-            close |= line == "connection: close";
-            if line.is_empty() {
-                break;
-            }
-        }
-        let mut body = vec![0; length];
-        stream.read_exact(&mut body).await.unwrap();
-        if close {
-            self.stream = None;
-        }
-        String::from_utf8(body).unwrap().trim().parse().unwrap()
     }
 }
 
@@ -100,13 +65,10 @@ async fn no_request_fails() {
         .map(|(keep, pause)| {
             let (stop, posted) = (Arc::clone(&stop), Arc::clone(&posted));
             tokio::spawn(async move {
-                let mut client = Client {
-                    address,
-                    stream: None,
-                };
+                let mut client = Client::new(address);
                 let mut last = 0;
                 while !stop.load(Ordering::Acquire) {
-                    let count = client.request("POST", keep).await;
+                    let count = client.request("POST", keep).await.unwrap();
                     assert!(count > last, "a hit is lost");
                     last = count;
                     posted.fetch_add(1, Ordering::Relaxed);
@@ -133,11 +95,8 @@ async fn no_request_fails() {
         }
     });
     // One that is idle, and speaks up only after the handoff.
-    let mut idle = Client {
-        address,
-        stream: None,
-    };
-    idle.request("GET", true).await;
+    let mut idle = Client::new(address);
+    idle.request("GET", true).await.unwrap();
 
     for round in 0..2 {
         let handoff = HandoffSpec::new(spec(dir.path()));
@@ -153,8 +112,8 @@ async fn no_request_fails() {
     }
     let asked = hanging_up.await.unwrap();
     // It was told for how long it may be idle, and that was over before it was closed.
-    idle.stream = None;
-    let count = idle.request("GET", false).await;
+    drop(idle);
+    let count = Client::new(address).request("GET", false).await.unwrap();
     let posted = posted.load(Ordering::Relaxed);
     assert!((posted..=posted + asked).contains(&count), "{count}");
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use handoff_core::op::Verdict;
 use handoff_core::{IncumbentConfig, IncumbentOutcome, Input, SuccessorOutcome};
 use handoff_std::host::{
-    ControlListener, KeptListener, LockKeeper, Observer, Seat, identity, kept_listeners,
+    ControlListener, KeptListener, LockKeeper, Observer, Recordings, Seat, identity, kept_listeners,
 };
 use handoff_std::{BindError, DataDirLock, IncumbentEvent, Retirement, SESSIONS, ServeError};
 
@@ -39,6 +39,7 @@ pub struct Incumbent {
     driver: Driver<handoff_core::Incumbent, SESSIONS>,
     host: IncumbentHost,
     config: IncumbentConfig,
+    recordings: Option<Recordings>,
     /// Waits for Commit, in a process that began as a successor. Dropping it ends the session.
     probation: Option<Probation>,
     ended: Ended,
@@ -102,6 +103,7 @@ impl Incumbent {
             driver,
             host,
             config,
+            recordings: None,
             probation: None,
             ended: Ended::No,
         }
@@ -160,6 +162,14 @@ impl Incumbent {
         self
     }
 
+    /// Record what happens from the first turn on, for `handoff replay`. Without it nothing is
+    /// recorded. A record is written in the turn that it is of.
+    #[must_use]
+    pub fn with_recording(mut self, recordings: Recordings) -> Self {
+        self.recordings = Some(recordings);
+        self
+    }
+
     /// The generation under which the lock was taken: a fencing token.
     pub fn generation(&self) -> u64 {
         self.host.seat.lock.generation()
@@ -213,6 +223,7 @@ impl Incumbent {
                 bound: self.host.seat.listener().is_some(),
                 ..self.config.clone()
             });
+            self.driver.engine.record(self.recordings.as_ref());
         }
         if let Some(probation) = &mut self.probation {
             probation.turn(&self.hub, &wakes);

@@ -11,7 +11,9 @@ use std::time::Duration;
 use handoff_core::{SupervisorConfig, Task as Job};
 use handoff_std::host::control::check_path;
 use handoff_std::host::supervise::Household;
-use handoff_std::host::{JournalFile, Observer, Process, SpawnError, SpawnSpec, Spawned};
+use handoff_std::host::{
+    JournalFile, Observer, Process, Recordings, SpawnError, SpawnSpec, Spawned,
+};
 use handoff_std::{HandoffSpec, Report, RollbackHandle, SupervisorError, SupervisorEvent};
 
 use self::task::Task;
@@ -76,6 +78,7 @@ pub struct Supervisor {
     home: Household,
     observer: Observer<SupervisorEvent>,
     times: SupervisorConfig,
+    recordings: Option<Recordings>,
     /// The incumbent of the last handoff that committed. It may still answer for a moment.
     retired: Option<Process>,
     rollback: RollbackHandle,
@@ -110,6 +113,7 @@ impl Supervisor {
             },
             observer: Observer::none(),
             times: SupervisorConfig::new(Job::Recover(None)),
+            recordings: None,
             retired: None,
             rollback: RollbackHandle::default(),
             task: None,
@@ -157,6 +161,14 @@ impl Supervisor {
         observer: impl FnMut(&SupervisorEvent) + Send + 'static,
     ) -> Self {
         self.observer = Observer::new(observer);
+        self
+    }
+
+    /// Record what happens in each task, for `handoff replay`. Without it nothing is recorded. A record
+    /// is written in the turn that it is of.
+    #[must_use]
+    pub fn with_recording(mut self, recordings: Recordings) -> Self {
+        self.recordings = Some(recordings);
         self
     }
 
@@ -224,14 +236,16 @@ impl Supervisor {
 
     fn begin(&mut self, config: &SupervisorConfig, spec: Option<&HandoffSpec>) {
         self.successor = spec.map(|spec| spec.successor.clone());
-        self.task = Some(Box::new(Task::new(
+        let mut task = Task::new(
             &self.home,
             config,
             spec,
             &self.observer,
             &self.rollback,
             &self.hub,
-        )));
+        );
+        task.record(self.recordings.as_ref());
+        self.task = Some(Box::new(task));
     }
 
     /// How long your poll may wait for it, if nothing happens; `None`: without end.

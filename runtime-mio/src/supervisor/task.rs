@@ -12,7 +12,7 @@ use handoff_core::{LinkId, Observation, SupervisorConfig, SupervisorOp, Supervis
 use handoff_std::host::engine::{Ended, Host, Links, failed, value};
 use handoff_std::host::process::Dying;
 use handoff_std::host::supervise::{Household, Transcript, Vigil, Works};
-use handoff_std::host::{Clock, Observer, Process};
+use handoff_std::host::{Clock, Observer, Process, Recordings};
 use handoff_std::{HandoffSpec, HealthCheck, Report, RollbackHandle, SupervisorEvent};
 use mio::Interest;
 
@@ -57,6 +57,11 @@ impl Task {
             ending: None,
             blind: false,
         }
+    }
+
+    /// Before the first turn.
+    pub(super) fn record(&mut self, recordings: Option<&Recordings>) {
+        self.driver.engine.record(recordings);
     }
 
     pub(super) fn timeout(&mut self) -> Option<Duration> {

@@ -97,7 +97,7 @@ pub struct KeptListener {
 
 static KEPT: OnceLock<Vec<KeptListener>> = OnceLock::new();
 
-/// A duplicate of every listener that this process inherited, in order. A supervisor that was
+/// A duplicate of every listener that this process inherited by [`Inherited::from_env`], in order. A supervisor that was
 /// restarted asks for them (protocol, section 13).
 pub fn kept_listeners() -> &'static [KeptListener] {
     KEPT.get().map(Vec::as_slice).unwrap_or_default()
@@ -126,6 +126,19 @@ impl Inherited {
     /// [`InheritError`], naming the variable or the descriptor. Such a process should not go on: it
     /// would listen on other addresses than its supervisor thinks.
     pub fn from_env() -> Result<Self, InheritError> {
+        let inherited = Self::without_duplicates()?;
+        let kept = inherited.listeners.waiting.iter().map(KeptListener::of);
+        let kept = kept.collect::<Result<_, _>>()?;
+        KEPT.get_or_init(|| kept);
+        Ok(inherited)
+    }
+
+    /// The same for a supervisor: nobody asks it for [`kept_listeners`], so there are none, and a
+    /// listener that it drops is closed.
+    ///
+    /// # Errors
+    /// As of [`from_env`](Self::from_env).
+    pub fn without_duplicates() -> Result<Self, InheritError> {
         static TAKEN: AtomicBool = AtomicBool::new(false);
         let variables = Variables::take();
         // Even if somebody sets the variables anew: a descriptor has one owner.
@@ -137,13 +150,9 @@ impl Inherited {
         for (fd, name) in (FIRST_FD..).zip(plan.names) {
             listeners.waiting.push_back((name, adopt(fd, LISTEN_FDS)?));
         }
-        let successor_channel = plan.channel.map(adopt_channel).transpose()?;
-        let kept = listeners.waiting.iter().map(KeptListener::of);
-        let kept = kept.collect::<Result<_, _>>()?;
-        KEPT.get_or_init(|| kept);
         Ok(Self {
             listeners,
-            successor_channel,
+            successor_channel: plan.channel.map(adopt_channel).transpose()?,
         })
     }
 }

@@ -151,8 +151,9 @@ impl ListenAddress {
         }
     }
 
-    /// Whether a listener whose [`address_of`] is `found` listens here.
-    fn matches(&self, found: &str) -> bool {
+    /// Whether a listener whose [`address_of`] is `found` listens here. Port 0 stands for any port of its
+    /// IP address.
+    pub fn matches(&self, found: &str) -> bool {
         match self {
             Self::Tcp(wanted) => found.parse().is_ok_and(|found: SocketAddr| {
                 let mut wanted = *wanted;
@@ -190,8 +191,8 @@ impl FromStr for ListenSpec {
 }
 
 impl ListenSpec {
-    /// Whether this is the listener that is meant: the name is the same, and so is the address. Port 0
-    /// stands for any port of its IP address. The options are not looked at: they cannot be read back.
+    /// Whether this is the listener that is meant: the name is the same, and so is the
+    /// [address](ListenAddress::matches). The options are not looked at: they cannot be read back.
     pub fn matches(&self, listener: &NamedListener) -> bool {
         self.name == listener.name && self.address.matches(&listener.address)
     }

@@ -75,6 +75,10 @@ pub enum SpawnError {
     },
 }
 
+/// What our own service manager told us, systemd's `sd_notify(3)`: a child that inherited it would speak
+/// for us. `env` of a [`SpawnSpec`] may set it all the same.
+const SERVICE_MANAGER: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"];
+
 fn advice(binary: &Path, source: &io::Error) -> &'static str {
     let is_looked_for = !binary.as_os_str().as_encoded_bytes().contains(&b'/');
     match Errno::from_io_error(source) {
@@ -96,7 +100,8 @@ pub struct SpawnSpec {
     pub binary: PathBuf,
     /// Its arguments, without the program's own name.
     pub args: Vec<OsString>,
-    /// Variables set besides the inherited environment.
+    /// Variables set besides the inherited environment. `NOTIFY_SOCKET`, `WATCHDOG_PID` and
+    /// `WATCHDOG_USEC` are not inherited.
     pub env: Vec<(OsString, OsString)>,
     /// Whether nothing is inherited of the environment: it then has `env` alone, beside what tells it
     /// of its listeners.
@@ -203,6 +208,9 @@ impl SpawnSpec {
         let mut command = Command::new(program);
         if self.clear_env {
             command.env_clear();
+        }
+        for name in SERVICE_MANAGER {
+            command.env_remove(name);
         }
         command
             .args(&self.args)

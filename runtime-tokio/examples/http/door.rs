@@ -7,16 +7,18 @@
 //!   closed some time after that.
 //! - When the door closes, every answer says `Connection: close`. Meanwhile new connections are let in
 //!   as well, for one request each, so nobody waits for those that are idle.
-//! - Once every connection from before has had its last answer, or was idle for too long, nobody is
-//!   let in any more: whoever comes waits in the kernel's queue, for the successor or for
-//!   [`Door::open`]. What is left are requests under way.
+//! - Once every connection from before has had its last answer, or was idle for too long, and nobody
+//!   has just been let in who is about to speak, nobody is let in any more: whoever comes waits in the
+//!   kernel's queue, for the successor or for [`Door::open`]. That is the pause; what is left in it
+//!   are requests under way.
 //!
 //! hyper's own `graceful_shutdown` closes idle connections at once, so it is called only when every
-//! one that is left was idle for longer than it was told.
+//! one that is left was idle for longer than it was told, or has said nothing since it was let in.
 
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -36,8 +38,12 @@ const KEEP_ALIVE: Duration = Duration::from_secs(2);
 /// How much longer it is really kept: for a request that was sent at the last moment.
 const SLACK: Duration = Duration::from_secs(1);
 
-/// How long those may take to speak who were let in last and have not.
-const LAST_CALL: Duration = Duration::from_millis(200);
+/// How long those are waited for who were let in while the door closes, and have not spoken yet. A
+/// browser may connect long before it does.
+const LAST_CALL: Duration = Duration::from_millis(100);
+
+/// How long they are waited for at most while nobody is served.
+const LAST_WORD: Duration = Duration::from_millis(20);
 
 /// How long closing takes at most, if nobody says otherwise.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
@@ -62,6 +68,8 @@ pub(crate) struct Door {
     threshold: Mutex<()>,
     /// Connections from before the door began to close, and those that came since.
     guests: [watch::Sender<u32>; 2],
+    /// How many of the latter are waited for to speak.
+    silent: watch::Sender<u32>,
 }
 
 impl Door {
@@ -72,6 +80,7 @@ impl Door {
             state: watch::Sender::new(State::Open),
             threshold: Mutex::new(()),
             guests: [watch::Sender::new(0), watch::Sender::new(0)],
+            silent: watch::Sender::new(0),
         }
     }
 
@@ -93,18 +102,21 @@ impl Door {
         let patience = patience.min(PATIENCE) / 2;
         self.at_least(State::Closing);
         let [before, since] = &self.guests;
-        let _ = timeout(patience.min(KEEP_ALIVE + 2 * SLACK), none(before)).await;
+        // Everybody is served meanwhile, so this may take its time.
+        let good_moment = async {
+            none(before).await;
+            none(&self.silent).await;
+        };
+        let _ = timeout(patience.min(KEEP_ALIVE + 2 * SLACK), good_moment).await;
 
         self.at_least(State::Closed);
         // Whoever was being let in at that moment is counted by now.
         drop(self.threshold.lock().await);
+        let _ = timeout(LAST_WORD, none(&self.silent)).await;
+        // Requests under way are still answered.
+        self.at_least(State::Empty);
         let everybody = async { tokio::join!(none(before), none(since)) };
-        if timeout(LAST_CALL, everybody).await.is_err() {
-            // Requests under way are still answered.
-            self.at_least(State::Empty);
-            let everybody = async { tokio::join!(none(before), none(since)) };
-            let _ = timeout(patience, everybody).await;
-        }
+        let _ = timeout(patience, everybody).await;
         self.connections()
     }
 
@@ -147,21 +159,35 @@ async fn none(guests: &watch::Sender<u32>) {
 struct Guest {
     door: Arc<Door>,
     since: usize,
+    /// Whether it is waited for to speak.
+    silent: AtomicBool,
 }
 
 impl Guest {
     fn new(door: &Arc<Door>) -> Self {
         let since = usize::from(*door.state.borrow() > State::Open);
         door.guests[since].send_modify(|count| *count += 1);
+        if since == 1 {
+            door.silent.send_modify(|count| *count += 1);
+        }
         Self {
             door: Arc::clone(door),
             since,
+            silent: AtomicBool::new(since == 1),
+        }
+    }
+
+    /// It has spoken, or is no longer waited for.
+    fn heard(&self) {
+        if self.silent.swap(false, Ordering::Relaxed) {
+            self.door.silent.send_modify(|count| *count -= 1);
         }
     }
 }
 
 impl Drop for Guest {
     fn drop(&mut self) {
+        self.heard();
         self.door.guests[self.since].send_modify(|count| *count -= 1);
     }
 }
@@ -170,6 +196,7 @@ impl Drop for Guest {
 async fn serve(stream: TcpStream, guest: Guest) {
     let door = &guest.door;
     let answer = service_fn(|request: hyper::Request<Incoming>| {
+        guest.heard();
         let answer = door.routes.clone().oneshot(request);
         async move {
             let mut answer = answer.await?;
@@ -189,9 +216,15 @@ async fn serve(stream: TcpStream, guest: Guest) {
         .header_read_timeout(KEEP_ALIVE + SLACK)
         .serve_connection(TokioIo::new(stream), answer);
     let mut connection = std::pin::pin!(connection);
+    let sent_away = async {
+        let empty = || door.reached(|state| state == State::Empty);
+        let _ = timeout(LAST_CALL, empty()).await;
+        guest.heard();
+        empty().await;
+    };
     tokio::select! {
         _ = &mut connection => return,
-        () = door.reached(|state| state == State::Empty) => {}
+        () = sent_away => {}
     }
     // It is idle, or it is closed when its request is answered.
     connection.as_mut().graceful_shutdown();

@@ -1,13 +1,18 @@
 //! All of the `handoff` binary, so that other programs can be it, too: `supervise` replaces a daemon's
-//! binary while it runs, `check` looks at a configuration file, `status` asks how a daemon is, `demo`
-//! shows it all, and `kvd` is the daemon of the demo. Of use by themselves are [`config`] and [`load`].
+//! binary while it runs, `check` looks at a configuration file, `status` asks how a daemon is,
+//! `history` and `watch` tell what has happened and what happens, `replay` shows a recorded handoff,
+//! `demo` shows it all, and `kvd` is the daemon of the demo. Of use by themselves are [`config`] and
+//! [`load`].
 
 pub mod config;
 mod demo;
+mod exit;
 mod kvd;
 pub mod load;
+mod manual;
 mod operate;
 mod probe;
+mod replay;
 mod status;
 mod supervise;
 
@@ -22,9 +27,12 @@ use tracing_subscriber::filter::LevelFilter;
 use config::check::{self, CheckArgs};
 use config::{Config, LogFormat};
 use demo::{DemoArgs, SupervisorArgs};
+use exit::{DONE, ERROR};
 use kvd::args::KvdArgs;
-use operate::args::{RestartArgs, RollbackArgs, UpgradeArgs};
+use manual::{CompletionsArgs, ManArgs};
+use operate::args::{HistoryArgs, RestartArgs, RollbackArgs, UpgradeArgs, WatchArgs};
 use probe::ProbeArgs;
+use replay::ReplayArgs;
 use status::StatusArgs;
 use supervise::args::SuperviseCommand;
 
@@ -49,7 +57,12 @@ enum Command {
     Restart(RestartArgs),
     Rollback(RollbackArgs),
     Status(StatusArgs),
+    History(HistoryArgs),
+    Watch(WatchArgs),
     Check(CheckArgs),
+    Replay(ReplayArgs),
+    Completions(CompletionsArgs),
+    Man(ManArgs),
     /// Look once whether a service is well, as a health check does.
     #[command(hide = true, subcommand)]
     Probe(ProbeArgs),
@@ -68,7 +81,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => {
             // A line for each thing that is wrong, as `handoff check` says it.
             let _ = writeln!(io::stderr(), "{error}");
-            return ExitCode::FAILURE;
+            return ERROR.into();
         }
     };
     let level = match command {
@@ -77,14 +90,19 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let format = config.as_ref().map(|config| config.supervisor.log_format);
     start_log(level, format.unwrap_or_default());
-    let done = |()| ExitCode::SUCCESS;
+    let done = |()| DONE.into();
     let result = match command {
         Command::Supervise(args) => supervise::run(args, config).map(done),
         Command::Upgrade(args) => operate::upgrade(&args),
         Command::Restart(args) => operate::restart(&args),
         Command::Rollback(args) => operate::rollback(&args),
         Command::Status(args) => status::run(&args),
+        Command::History(args) => operate::past::run(&args),
+        Command::Watch(args) => operate::watch::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Replay(args) => Ok(replay::run(&args)),
+        Command::Completions(args) => manual::completions(&args).map(done),
+        Command::Man(args) => manual::man(&args).map(done),
         Command::Probe(args) => probe::run(&args).map(done),
         Command::Kvd(args) => kvd::run(&args).map(done),
         Command::Demo(args) => demo::run(&args).map(done),
@@ -96,7 +114,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             // For an operator, so in one line, and without the stack that RUST_BACKTRACE would add.
             // Where nobody reads it, the exit status has to do.
             let _ = writeln!(io::stderr(), "Error: {}", in_words(&error));
-            ExitCode::FAILURE
+            ERROR.into()
         }
     }
 }

@@ -12,24 +12,38 @@ use handoff_std::core::wire::StatusPhase;
 use handoff_std::core::{SupervisorConfig, Task};
 use serde::Serialize;
 
+use crate::exit::{DONE, ERROR, Exits, USAGE};
 use crate::operate;
 
 /// How long to look for somebody who answers: one daemon may just be leaving for the next.
 const CONNECT: Duration = Duration::from_secs(1);
 /// The exit status for a daemon that does not serve at the moment.
-const NOT_SERVING: u8 = 3;
+pub(crate) const NOT_SERVING: u8 = 3;
 
-/// What `--help` says at its end.
+pub(crate) const EXITS: Exits = Exits(&[
+    (
+        DONE,
+        "it serves: its phase is `serving` or `on probation`; of several services, all do",
+    ),
+    (
+        ERROR,
+        "there is no answer: nobody is there, or it is stopped, or it speaks version 1;\n\
+         or the configuration is wrong, or there is no such service",
+    ),
+    (USAGE, "the command line is wrong"),
+    (
+        NOT_SERVING,
+        "there is an answer, and it does not serve at the moment, or one of several does not",
+    ),
+]);
+
+/// What `--help` says before the exit statuses.
 const NOTES: &str = "\
 Phases:
-  serving, draining, drained, sealing, sealed, reclaiming, resuming, on probation, leaving
+  serving, draining, drained, sealing, sealed, reclaiming, resuming, on probation, leaving";
 
-Exit status:
-  0  it serves: its phase is `serving` or `on probation`; of several services, all do
-  1  there is no answer: nobody is there, or it is stopped, or it speaks version 1
-  2  the command line is wrong
-  3  there is an answer, and it does not serve at the moment, or one of several does not
-
+/// What it says behind them.
+const JSON: &str = "\
 JSON with --control-socket, one object on one line:
   pid               number
   build_id          text: which build it is, in its own words
@@ -47,13 +61,14 @@ JSON with --config or --socket, an array of objects on one line, in the order of
   restarts          number: how often it was started again since the supervisor runs
   listeners         array: name, address, held (false while it is missing)
   trouble           text or null: what is wrong
+  last              the end of the last handoff, as in `handoff history --json`, or null
   daemon            what the daemon says of itself, or null: pid, build_id, phase, generation,
                     uptime_ms, open_connections";
 
 /// Ask a supervisor how its services are, or a daemon how it is. The answer comes at once, also in the
 /// middle of a handoff.
 #[derive(Debug, Clone, Args)]
-#[command(after_long_help = NOTES)]
+#[command(after_long_help = format!("{NOTES}\n\n{EXITS}\n\n{JSON}"))]
 #[command(group = ArgGroup::new("whom").required(true).args(["config", "socket", "control_socket"]))]
 pub(crate) struct StatusArgs {
     /// The service; all of the supervisor's if none is given.
@@ -116,8 +131,8 @@ pub(crate) fn run(args: &StatusArgs) -> anyhow::Result<ExitCode> {
     };
     writeln!(io::stdout(), "{text}")?;
     Ok(match status.phase {
-        DaemonPhase::Known(StatusPhase::Serving | StatusPhase::Probation) => ExitCode::SUCCESS,
-        _ => NOT_SERVING.into(),
+        DaemonPhase::Known(StatusPhase::Serving | StatusPhase::Probation) => EXITS.end(DONE),
+        _ => EXITS.end(NOT_SERVING),
     })
 }
 

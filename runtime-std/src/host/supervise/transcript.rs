@@ -26,17 +26,23 @@ pub struct Transcript {
     ready: Option<Readiness>,
     incumbent_version: Option<u16>,
     successor_version: Option<u16>,
+    incumbent_build: Option<Vec<u8>>,
+    successor_build: Option<Vec<u8>>,
 }
 
 impl Transcript {
-    /// Of a task that starts now.
+    /// Of a task that starts now; a handoff's observer is told so.
     pub fn new(
         config: &SupervisorConfig,
         observer: &Observer<SupervisorEvent>,
         rollback: &RollbackHandle,
     ) -> Self {
+        let mut observer = observer.clone();
+        if let Task::Handoff(id) = config.task {
+            observer.tell(&SupervisorEvent::Started(id));
+        }
         Self {
-            observer: observer.clone(),
+            observer,
             rollback: rollback.clone(),
             task: config.task,
             versions: config.versions,
@@ -48,6 +54,17 @@ impl Transcript {
             ready: None,
             incumbent_version: None,
             successor_version: None,
+            incumbent_build: None,
+            successor_build: None,
+        }
+    }
+
+    /// The span that everything this task logs belongs to.
+    pub fn span(config: &SupervisorConfig) -> tracing::Span {
+        match config.task {
+            Task::Handoff(id) => tracing::info_span!("handoff", %id),
+            Task::Recover(_) => tracing::info_span!("recovery"),
+            Task::Ask(..) => tracing::debug_span!("question"),
         }
     }
 
@@ -159,13 +176,16 @@ impl Transcript {
     /// A peer has said which versions it speaks.
     fn hello(&mut self, hello: &Hello<'_>) {
         let version = self.versions.highest_common(hello.versions);
+        let build = Some(hello.build_id.to_vec());
         match hello.side {
             Side::Incumbent => {
                 self.incumbent = Process::of(hello.pid);
                 self.incumbent_version = version;
+                self.incumbent_build = build;
             }
             Side::Successor => {
                 self.successor_version = version;
+                self.successor_build = build;
                 tracing::info!(
                     target: "handoff.versions",
                     incumbent = self.incumbent_version,
@@ -200,6 +220,8 @@ impl Transcript {
             ready: self.ready,
             incumbent_version: self.incumbent_version,
             successor_version: self.successor_version,
+            incumbent_build: self.incumbent_build,
+            successor_build: self.successor_build,
         }
     }
 }

@@ -9,18 +9,28 @@ use handoff_std::host::{ListenAddress, ListenSpec};
 use serde_json::{Value, json};
 
 use super::{Config, ConfigError, Health, Probe, Restart, RestartPolicy, Service};
+use crate::exit::{DONE, ERROR, Exits, USAGE};
 
-/// What `--help` says at its end.
+const EXITS: Exits = Exits(&[
+    (DONE, "the file is right"),
+    (
+        ERROR,
+        "the file is wrong: all that is wrong is on stderr, a line each, with\n\
+         FILE:LINE:COLUMN: KEY: what stands there; what was expected",
+    ),
+    (
+        USAGE,
+        "the command line is wrong, or the file cannot be read",
+    ),
+]);
+
+/// What `--help` says before the exit statuses.
 const NOTES: &str = "\
 Nothing is started, created or changed. The file is held against this machine as well: its binaries,
-its users, and whether we are root.
+its users, and whether we are root.";
 
-Exit status:
-  0  the file is right
-  1  the file is wrong: all that is wrong is on stderr, a line each, with
-     FILE:LINE:COLUMN: KEY: what stands there; what was expected
-  2  the command line is wrong, or the file cannot be read
-
+/// What it says behind them.
+const JSON: &str = "\
 JSON, one object on one line, on stdout:
   ok          true or false
   supervisor  object, if ok: state_dir, socket
@@ -32,7 +42,7 @@ JSON, one object on one line, on stdout:
 
 /// Look whether a configuration file is right, without touching anything.
 #[derive(Debug, Clone, Args)]
-#[command(after_long_help = NOTES)]
+#[command(after_long_help = format!("{NOTES}\n\n{EXITS}\n\n{JSON}"))]
 pub(crate) struct CheckArgs {
     /// The file.
     #[arg(long, value_name = "FILE")]
@@ -50,9 +60,9 @@ pub(crate) struct CheckArgs {
 pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     let loaded = Config::load(&args.config);
     let code = match &loaded {
-        Ok(_) => ExitCode::SUCCESS,
-        Err(ConfigError::Unreadable { .. }) => ExitCode::from(2),
-        Err(ConfigError::Refused { .. }) => ExitCode::FAILURE,
+        Ok(_) => DONE,
+        Err(ConfigError::Unreadable { .. }) => USAGE,
+        Err(ConfigError::Refused { .. }) => ERROR,
     };
     let mut out = io::stdout().lock();
     match &loaded {
@@ -67,7 +77,7 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
             writeln!(io::stderr(), "{}:{note} (a note)", args.config.display())?;
         }
     }
-    Ok(code)
+    Ok(EXITS.end(code))
 }
 
 /// What a file says, for people.
@@ -132,6 +142,7 @@ fn service_in_json(service: &Service) -> Value {
     let binaries: Vec<_> = service
         .allowed_binaries
         .iter()
+        .flatten()
         .map(|path| path.to_string_lossy())
         .collect();
     json!({

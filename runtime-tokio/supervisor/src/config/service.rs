@@ -15,13 +15,16 @@ use super::settings::{Health, Restart, Service};
 use super::value::{bare, found};
 use super::{health, listener, restart};
 
-/// What the supervisor sets itself.
-const RESERVED: [&str; 5] = [
+/// What the supervisor sets itself, and what it was told by systemd: a daemon does not speak in its name.
+const RESERVED: [&str; 8] = [
     "LISTEN_FDS",
     "LISTEN_FDNAMES",
     "LISTEN_PID",
     "HANDOFF_ROLE",
     "HANDOFF_SOCK_FD",
+    "NOTIFY_SOCKET",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
 ];
 
 /// What both styles have.
@@ -94,7 +97,12 @@ pub(super) fn read(
         health,
         restart,
         allowed_uids: common.allowed_uids,
-        allowed_binaries: with_its_own(common.allowed_binaries, &binary, false, report),
+        allowed_binaries: Some(with_its_own(
+            common.allowed_binaries,
+            &binary,
+            false,
+            report,
+        )),
         binary: binary.value,
         journal,
     })
@@ -144,7 +152,7 @@ pub(super) fn read_v1(
         health: None,
         restart: Restart::default(),
         allowed_uids: common.allowed_uids,
-        allowed_binaries: with_its_own(common.allowed_binaries, &binary, true, report),
+        allowed_binaries: Some(with_its_own(common.allowed_binaries, &binary, true, report)),
         binary: binary.value,
         journal: journal_in(&state_dir, "main"),
     })
@@ -265,8 +273,7 @@ fn read_env(section: Section<'_>, report: &mut Report<'_>) -> Vec<(OsString, OsS
             let expected = "the name of a variable, without equals sign and zero byte";
             report.wrong(&name.mark, found(&name.value), expected);
         } else if RESERVED.contains(&name.value.as_str()) {
-            let expected =
-                "other variables: this one tells the daemon of its birth, and is set for it";
+            let expected = "other variables: this one is the supervisor's to set or to keep";
             report.wrong(&name.mark, found(&name.value), expected);
         }
         env.push((name.value.into(), value.into()));

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use handoff_std::host::{ListenSpec, User};
@@ -10,7 +10,7 @@ use handoff_std::{HandoffSpec, HealthCheck, SpawnSpec};
 
 use super::problem::Note;
 
-/// A whole file. Every path in it is absolute if the file's own was.
+/// A whole file, or what a command line says. Every path in it is absolute if the file's own was.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The supervisor itself.
@@ -26,12 +26,16 @@ pub struct Config {
 pub struct SupervisorSettings {
     /// Where it keeps what it has to know after a restart.
     pub state_dir: PathBuf,
-    /// Where commands reach it. `None` only for a file in the style of version 1.
+    /// Where commands reach it. `None` only for a file in the style of version 1, or for a command line.
     pub socket: Option<PathBuf>,
     /// Users that may ask it for anything, besides its own and root.
     pub allowed_uids: Vec<u32>,
     /// How it writes its log.
     pub log_format: LogFormat,
+    /// Where handoffs are recorded, in a directory for each service. `None`: they are not.
+    pub recordings: Option<PathBuf>,
+    /// Where its numbers are to be had, in Prometheus' text.
+    pub metrics: Option<SocketAddr>,
 }
 
 /// How a log is written.
@@ -45,7 +49,7 @@ pub enum LogFormat {
 }
 
 /// A daemon that is supervised.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Service {
     /// What it is called. `main` in a file in the style of version 1.
     pub name: String,
@@ -86,8 +90,9 @@ pub struct Service {
     pub restart: Restart,
     /// Users that may ask for its handoffs, besides our own and root.
     pub allowed_uids: Vec<u32>,
-    /// The programs that may be named in a handoff; `binary` is one of them.
-    pub allowed_binaries: Vec<PathBuf>,
+    /// The programs that may be named in a handoff; `binary` is one of them. `None` only for a service
+    /// that a command line describes: any.
+    pub allowed_binaries: Option<Vec<PathBuf>>,
     /// Where a handoff in flight is noted.
     pub journal: PathBuf,
 }
@@ -182,6 +187,12 @@ impl Service {
             current_dir: self.working_dir.clone(),
             own_group: true,
         }
+    }
+
+    /// Whether this program may be named in a handoff.
+    pub fn allows(&self, binary: &Path) -> bool {
+        let listed = self.allowed_binaries.as_ref();
+        listed.is_none_or(|listed| listed.iter().any(|one| one == binary))
     }
 
     /// A handoff to this successor.

@@ -96,6 +96,10 @@ fn the_example_says_what_it_says() {
     );
     assert_eq!(supervisor.allowed_uids, [1000]);
     assert_eq!(supervisor.log_format, LogFormat::Json);
+    assert_eq!(
+        supervisor.recordings.as_deref(),
+        Some(Path::new("/var/log/handoff"))
+    );
 
     let [web, queue] = &config.services[..] else {
         panic!("{:?}", config.services);
@@ -151,7 +155,7 @@ fn the_example_says_what_it_says() {
         })
     );
     assert_eq!(web.allowed_uids, [1001]);
-    assert_eq!(web.allowed_binaries.len(), 2);
+    assert_eq!(web.allowed_binaries.as_ref().map(Vec::len), Some(2));
     assert_eq!(web.journal, Path::new("/run/web/handoff.journal"));
 
     // What is not said has the library's defaults.
@@ -164,7 +168,7 @@ fn the_example_says_what_it_says() {
     assert_eq!(queue.restart, Restart::default());
     assert_eq!(
         queue.allowed_binaries,
-        [PathBuf::from("/usr/local/bin/queue")]
+        Some(vec![PathBuf::from("/usr/local/bin/queue")])
     );
     assert_eq!(queue.journal, Path::new("/var/lib/handoff/queue.journal"));
 }
@@ -186,7 +190,11 @@ fn a_file_of_version_1_works_as_it_is() {
         );
         assert_eq!(
             service.allowed_binaries,
-            ["/usr/local/bin/my-daemon", "/usr/local/bin/my-daemon-v2"].map(PathBuf::from)
+            Some(
+                ["/usr/local/bin/my-daemon", "/usr/local/bin/my-daemon-v2"]
+                    .map(PathBuf::from)
+                    .into()
+            )
         );
         assert_eq!(service.listeners, ["http=0.0.0.0:8080".parse().unwrap()]);
         assert_eq!(service.data_dir, None);

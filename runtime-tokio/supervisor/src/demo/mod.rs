@@ -50,11 +50,25 @@ use household::Household;
 use play::Play;
 use report::Report;
 
+use crate::exit::{DONE, ERROR, Exits, USAGE};
 use crate::kvd::args::Runtime;
+
+const EXITS: Exits = Exits(&[
+    (
+        DONE,
+        "all went as it should, and no acknowledged write is lost",
+    ),
+    (
+        ERROR,
+        "something did not, and the report says what; or a signal ended the demo. Nothing is left behind",
+    ),
+    (USAGE, "the command line is wrong"),
+]);
 
 /// Replace a daemon again and again under load, with failures on the way, and show what clients
 /// notice. Needs no root, stays on this machine and leaves nothing behind.
 #[derive(Debug, Clone, Args)]
+#[command(after_long_help = EXITS.to_string())]
 pub(crate) struct DemoArgs {
     /// Write the report to this file as JSON, too.
     #[arg(long, value_name = "FILE")]

@@ -13,9 +13,31 @@ use handoff_std::core::{IncumbentConfig, SuccessorConfig};
 use handoff_std::hooks::HookError;
 use serde::Serialize;
 
+use crate::exit::{DONE, ERROR, Exits, USAGE};
+
+const EXITS: Exits = Exits(&[
+    (
+        DONE,
+        "it has been handed over, or was told to end by a signal",
+    ),
+    (ERROR, "it could not serve: why is on stderr"),
+    (USAGE, "the command line is wrong"),
+]);
+
+/// Of `handoff kvd check`.
+const CHECK_EXITS: Exits = Exits(&[
+    (DONE, "it says that it is well"),
+    (
+        ERROR,
+        "it says that it is not, does not answer within 5 seconds, or is no kvd",
+    ),
+    (USAGE, "the command line is wrong"),
+]);
+
 /// A small durable key-value daemon that speaks RESP2 and can be handed over.
 #[derive(Debug, Clone, Args)]
 #[command(args_conflicts_with_subcommands = true)]
+#[command(after_long_help = EXITS.to_string())]
 pub(crate) struct KvdArgs {
     /// Something else than to be the daemon.
     #[command(subcommand)]
@@ -40,6 +62,10 @@ pub(crate) struct KvdArgs {
     /// The adapter that it is handed over by.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) runtime: Runtime,
+
+    /// Record every handoff in this directory, for `handoff replay`.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) recordings: Option<PathBuf>,
 
     /// How long a request that is half there may hold up a drain.
     #[arg(long, value_name = "MS", default_value_t = 200)]
@@ -77,8 +103,8 @@ impl Runtime {
 /// What `handoff kvd` can do besides.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum KvdCommand {
-    /// Ask the daemon at this address whether it is well. Ends with status 0 if it says so, and with
-    /// 1 if it does not, does not answer within 5 seconds, or is no kvd.
+    /// Ask the daemon at this address whether it is well.
+    #[command(after_long_help = CHECK_EXITS.to_string())]
     Check {
         /// Where it listens.
         #[arg(value_name = "ADDR")]

@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use handoff_mio::{
-    DataDirLock, Incumbent, InheritedListeners, Retirement, Role, Step, Successor, Warming,
-    detect_role,
+    DataDirLock, Incumbent, InheritedListeners, Recordings, Retirement, Role, Step, Successor,
+    Warming, detect_role,
 };
 use mio::{Events, Interest, Poll, Token};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -104,6 +104,9 @@ fn start(
     let mut incumbent = Incumbent::bind(control, lock)?
         .with_build_id(args.tag.as_bytes())
         .with_times(args.faults.incumbent_times());
+    if let Some(dir) = &args.recordings {
+        incumbent = incumbent.with_recording(Recordings::new(dir));
+    }
     let listener = if let Some(listener) = listeners.take_tcp(RESP)? {
         listener
     } else {
@@ -134,10 +137,13 @@ enum At {
 
 fn take_over(
     poll: &mut Poll,
-    successor: Successor,
+    mut successor: Successor,
     args: &KvdArgs,
     control: &Path,
 ) -> anyhow::Result<(Incumbent, Opened)> {
+    if let Some(dir) = &args.recordings {
+        successor = successor.with_recording(Recordings::new(dir));
+    }
     let mut succession = successor.handshake(setup(args, control))?;
     let registry = poll.registry();
     registry.register(&mut succession, HANDOFF, Interest::READABLE)?;

@@ -10,7 +10,10 @@ use anyhow::bail;
 
 use super::args::Reach;
 use super::protocol::{Reply, Request, ServiceStatus, State};
-use super::{REFUSED, ask};
+use super::talk::ask;
+use super::words;
+use crate::exit::DONE;
+use crate::status::{EXITS, NOT_SERVING};
 
 /// Asks for this service, or for all of them, and tells on stdout. The exit status is 0 if all serve.
 ///
@@ -26,7 +29,7 @@ pub(crate) fn run(
     let services = match ask(&socket, &Request::Status { service })? {
         Reply::Status { services } => services,
         Reply::Refused { why } => bail!("{why}"),
-        Reply::Ended(_) => bail!("the supervisor answers what was not asked"),
+        _ => bail!("the supervisor answers what was not asked"),
     };
     let serve = services.iter().all(serves);
     if json {
@@ -36,10 +39,9 @@ pub(crate) fn run(
         write!(io::stdout(), "{}", all.join("\n"))?;
     }
     Ok(if serve {
-        ExitCode::SUCCESS
+        EXITS.end(DONE)
     } else {
-        // As of a daemon that does not serve at the moment.
-        REFUSED.into()
+        EXITS.end(NOT_SERVING)
     })
 }
 
@@ -53,13 +55,7 @@ fn serves(service: &ServiceStatus) -> bool {
 
 /// One service in a few lines.
 fn plain(service: &ServiceStatus) -> String {
-    let state = match service.state {
-        State::Running => "running",
-        State::HandingOver => "handing over",
-        State::Starting => "starting",
-        State::Down => "down",
-    };
-    let mut text = format!("{}: {state}", service.name);
+    let mut text = format!("{}: {}", service.name, service.state.words());
     if let Some(pid) = service.pid {
         let _ = write!(text, ", pid {pid}");
     }
@@ -89,6 +85,10 @@ fn plain(service: &ServiceStatus) -> String {
         );
         line("daemon", &by);
         line("open", &format!("{} connections", daemon.open_connections));
+    }
+    if let Some(last) = &service.last {
+        let at = humantime::format_rfc3339_seconds(last.at);
+        line("last", &format!("{}, at {at}", words::what(&last.what)));
     }
     for listener in &service.listeners {
         let missing = if listener.held { "" } else { " (missing)" };

@@ -2,31 +2,25 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::Args;
 use clap::builder::{NonEmptyStringValueParser, RangedU64ValueParser};
-use handoff_std::host::{ListenSpec, SpawnSpec};
-use handoff_std::{HandoffSpec, HealthCheck};
+use handoff_std::host::ListenSpec;
 
-/// What `--help` says at its end.
+use crate::exit::{DONE, ERROR, Exits, USAGE};
+
+const EXITS: Exits = Exits(&[
+    (DONE, "it was told to end, by a signal"),
+    (
+        ERROR,
+        "it could not begin or go on, or was told to end a second time: why is on stderr;\n\
+         daemons that served go on serving",
+    ),
+    (USAGE, "the command line is wrong"),
+]);
+
+/// What `--help` says before the exit statuses.
 const NOTES: &str = "\
-One or many services from a file:
-  With --config there is no other option but --keep-daemon; CONFIG.md describes the file, and
-  `handoff check` says whether it is right. A wrong one is refused before anything is touched.
-  `handoff upgrade`, `restart`, `rollback` and `status` reach the supervisor on the socket of the
-  file. What follows holds for each service, with these differences:
-  - Its restarts, and whether a crash loop ends them, are as the file says. A service that is down
-    for good is started again by `handoff restart`.
-  - A handoff may only name a binary that allowed_binaries lists.
-  - Which binary is the current one is remembered in STATE_DIR/NAME.binary; one that is no longer
-    listed, or gone, is forgotten.
-  - A listener that can neither be taken back nor bound keeps its service waiting, not the others.
-    Listeners are not taken from LISTEN_FDS.
-  - A socket that others may use (allowed_uids) has mode 0666; who comes in is decided by the user
-    id of whoever connects.
-  - A signal ends the services one after the other, the last one of the file first.
-
 The daemon:
   BINARY is started with ARGS and finds the listeners at descriptor 3 and up (LISTEN_FDS and
   LISTEN_FDNAMES, as from systemd). Whenever it ends without having been replaced, whatever its
@@ -43,9 +37,12 @@ Handoffs:
     echo handoff | socat -t 600 - UNIX-CONNECT:PATH
   If a peer that speaks version 1 made do without a part of it, a committed handoff's answer goes
   on with ` without=TEXT`.
-  When another binary has been committed, DIR/.handoff.binary remembers it, together with the
-  BINARY of the command line. A later start with the same BINARY starts the remembered one; a
-  start with a different BINARY forgets it: the command line wins.
+  When another binary has been committed, DIR/.handoff.state/main.binary remembers it, together with
+  the BINARY of the command line. A later start with the same BINARY starts the remembered one; a
+  start with a different BINARY forgets it: the command line wins. One that is gone is forgotten, too.
+  The same can be done by commands if there is a --socket:
+    handoff restart --socket PATH, handoff upgrade --binary /path/to/binary --socket PATH
+  `handoff status --socket PATH` says how it is. The service is called `main` there.
 
 Probation:
   With --probation-secs the new daemon serves that long before the old one leaves. The old one stays
@@ -69,17 +66,39 @@ Restarts of the supervisor:
   A daemon that speaks version 1 cannot give them back. Unless they are handed over by name
   (LISTEN_FDS, such as from a systemd socket unit), it is watched all the same, and handoffs are
   refused until they can be bound, which is tried every second.
+  If no daemon is there, an address that is taken, or a BINARY that cannot be run, ends the
+  supervisor at its start, with status 1.
 
 Signals:
   SIGTERM or SIGINT lets a handoff in flight end, stops the daemon (SIGTERM, after 10 s SIGKILL),
   and ends with status 0. No probation is waited for: one that goes on, or begins, is ended by a
   rollback at once, since nobody would be left to judge it. A second signal ends the supervisor at
-  once and leaves everything as it is.
-  To replace the supervisor itself, use --keep-daemon, or SIGKILL.";
+  once and leaves the daemon as it is.
+  To replace the supervisor itself, use --keep-daemon, or SIGKILL.
+  SIGHUP has the file of --config read again: what has changed is in force as CONFIG.md says, and a
+  wrong file changes nothing. Without --config it does nothing.
+
+systemd:
+  It is told (sd_notify) when all services have been looked after, of handoffs and reloads, how the
+  services are, and that the supervisor lives, if it asks for that. Listeners are taken from it by name
+  and address. SYSTEMD.md has a unit.
+
+One or many services from a file:
+  With --config there is no other option but --keep-daemon; CONFIG.md describes the file, and
+  `handoff check` says whether it is right. A wrong one is refused before anything is touched.
+  `handoff upgrade`, `restart`, `rollback` and `status` reach the supervisor on the socket of the
+  file. What is said above holds for each service, with these differences:
+  - Its restarts, and whether a crash loop ends them, are as the file says. A service that is down
+    for good is started again by `handoff restart`.
+  - A handoff may only name a binary that allowed_binaries lists.
+  - Which binary is the current one is remembered in STATE_DIR/NAME.binary; one that is no longer
+    listed is forgotten as well.
+  - If there are several, a listener that cannot be had keeps its service waiting, not the others.
+  - A signal ends the services one after the other, the last one of the file first.";
 
 /// Start daemons, keep them running, and replace their binaries without losing a connection or a write.
 #[derive(Debug, Clone, Args)]
-#[command(after_long_help = NOTES)]
+#[command(after_long_help = format!("{NOTES}\n\n{EXITS}"))]
 pub(crate) struct SuperviseCommand {
     /// The services, in a file; without it, one service is described by the other options.
     #[arg(long, value_name = "FILE", conflicts_with = "SuperviseArgs")]
@@ -122,13 +141,22 @@ pub(crate) struct SuperviseArgs {
 
     /// Where to note a handoff in flight, for a supervisor that is restarted meanwhile. Best on a
     /// tmpfs, such as below /run: it is written in every handoff and void after a reboot.
-    /// [default: DIR/.handoff.journal]
+    /// [default: DIR/.handoff.state/main.journal]
     #[arg(long, value_name = "FILE")]
     pub(crate) journal: Option<PathBuf>,
+
+    /// A directory that every handoff and recovery is recorded in, below `main`, for `handoff replay`.
+    /// Nothing removes the files.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) recordings: Option<PathBuf>,
 
     /// A socket that handoffs can be asked for on.
     #[arg(long, value_name = "PATH")]
     pub(crate) trigger_socket: Option<PathBuf>,
+
+    /// A socket for `handoff upgrade`, `restart`, `rollback`, `status`, `history` and `watch`.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) socket: Option<PathBuf>,
 
     /// How long a successor may warm up before it stands by. The daemon serves meanwhile.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = seconds())]
@@ -178,14 +206,10 @@ pub(crate) struct SuperviseArgs {
     #[arg(long)]
     pub(crate) kill_stuck_incumbent: bool,
 
-    /// Let this user ask for handoffs, besides our own and root. The trigger socket has mode 0600;
-    /// give it another one once it is there. May be given more than once.
+    /// Let this user ask for handoffs, besides our own and root. May be given more than once. The
+    /// sockets have mode 0666 then: who comes in is decided by the user id of whoever connects.
     #[arg(long = "allow-uid", value_name = "UID")]
     pub(crate) allowed_uids: Vec<u32>,
-
-    /// [`SuperviseCommand::keep_daemon`].
-    #[arg(skip)]
-    pub(crate) keep_daemon: bool,
 
     /// The daemon and its arguments.
     #[arg(last = true, required = false, required_unless_present = "config")]
@@ -202,35 +226,4 @@ fn seconds() -> RangedU64ValueParser {
 
 fn or_none() -> RangedU64ValueParser {
     clap::value_parser!(u64).range(..=LONGEST)
-}
-
-impl SuperviseArgs {
-    /// Where the journal is.
-    pub(crate) fn journal(&self) -> PathBuf {
-        let default = || self.data_dir.join(".handoff.journal");
-        self.journal.clone().unwrap_or_else(default)
-    }
-
-    /// The handoff to this successor.
-    pub(crate) fn handoff(&self, successor: SpawnSpec) -> HandoffSpec {
-        HandoffSpec {
-            deadline: Duration::from_secs(self.deadline_secs),
-            drain_grace: Duration::from_secs(self.drain_grace_secs),
-            warmup_deadline: Duration::from_secs(self.warmup_secs),
-            kill_stuck_incumbent: self.kill_stuck_incumbent,
-            probation: Duration::from_secs(self.probation_secs),
-            health: self.health(),
-            ..HandoffSpec::new(successor)
-        }
-    }
-
-    fn health(&self) -> Option<HealthCheck> {
-        let command = self.health_check.as_ref()?;
-        Some(HealthCheck {
-            interval: Duration::from_secs(self.health_interval_secs),
-            timeout: Duration::from_secs(self.health_timeout_secs),
-            failures: self.health_failures,
-            ..HealthCheck::command("/bin/sh", ["-c", command])
-        })
-    }
 }

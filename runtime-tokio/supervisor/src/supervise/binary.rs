@@ -14,46 +14,39 @@ use std::sync::{Arc, Mutex, PoisonError};
 use atomic_write_file::AtomicWriteFile;
 use handoff_std::core::supervisor::Phase;
 
-/// Its name in a data directory.
-const NAME: &str = ".handoff.binary";
-
 /// The record and the configuration's own binary.
 #[derive(Debug, Clone)]
 pub(super) struct BinaryRecord {
     path: PathBuf,
-    named: PathBuf,
+    /// Shared by all clones.
+    named: Arc<Mutex<PathBuf>>,
 }
 
 impl BinaryRecord {
-    /// The record in `data_dir`, for a command line that names the binary `named`.
-    pub(super) fn new(data_dir: &Path, named: &OsStr) -> Self {
-        let named = PathBuf::from(named);
-        // A name without a slash is looked up anew in PATH at every start.
-        let named = if named.as_os_str().as_bytes().contains(&b'/') {
-            std::path::absolute(&named).unwrap_or(named)
-        } else {
-            named
-        };
-        Self::at(data_dir.join(NAME), named)
-    }
-
     /// The record in the file `path`, for a configuration that names the binary `named`.
-    pub(super) const fn at(path: PathBuf, named: PathBuf) -> Self {
+    pub(super) fn new(path: PathBuf, named: PathBuf) -> Self {
+        let named = Arc::new(Mutex::new(named));
         Self { path, named }
     }
 
-    /// The binary that the configuration names; absolute, unless it is to be looked up in PATH.
-    pub(super) fn named(&self) -> &Path {
-        &self.named
+    /// From now on the configuration names this binary.
+    pub(super) fn rename(&self, named: PathBuf) {
+        *self.named.lock().unwrap_or_else(PoisonError::into_inner) = named;
+    }
+
+    fn named(&self) -> PathBuf {
+        let named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
+        named.clone()
     }
 
     /// The binary to start with: the remembered one if the configuration is still the same. A record
     /// that is void is removed.
     pub(super) fn current(&self) -> PathBuf {
         self.sweep();
+        let ours = self.named();
         match self.read() {
-            Ok(Some((named, current))) if named == self.named => {
-                if current != self.named {
+            Ok(Some((named, current))) if named == ours => {
+                if current != ours {
                     tracing::info!(
                         binary = %current.display(),
                         named = %named.display(),
@@ -64,7 +57,7 @@ impl BinaryRecord {
             }
             Ok(Some((named, current))) => {
                 tracing::info!(
-                    binary = %self.named.display(),
+                    binary = %ours.display(),
                     named_before = %named.display(),
                     forgotten = %current.display(),
                     "another binary is configured than before, and it wins"
@@ -76,7 +69,7 @@ impl BinaryRecord {
                 tracing::warn!(path = %self.path.display(), %error, "cannot be read; ignored");
             }
         }
-        self.named.clone()
+        ours
     }
 
     /// Remember `current`, durably. Nothing is written if that is what the record says already.
@@ -84,16 +77,17 @@ impl BinaryRecord {
     /// # Errors
     /// The system's, or `InvalidInput` for a path with a line break in it.
     pub(super) fn remember(&self, current: &Path) -> io::Result<()> {
+        let ours = self.named();
         let recorded = self.read().ok().flatten();
         let known = match &recorded {
-            Some((named, recorded)) => *named == self.named && recorded == current,
-            None => current == self.named,
+            Some((named, recorded)) => *named == ours && recorded == current,
+            None => current == ours,
         };
         if known {
             return Ok(());
         }
         let mut text = Vec::new();
-        for path in [self.named.as_path(), current] {
+        for path in [ours.as_path(), current] {
             let path = path.as_os_str().as_bytes();
             if path.contains(&b'\n') {
                 return Err(io::Error::new(
@@ -204,7 +198,16 @@ impl Candidate {
 
 #[cfg(test)]
 mod tests {
+    use tempfile::TempDir;
+
     use super::*;
+
+    /// Its name.
+    const NAME: &str = "record";
+
+    fn record(dir: &TempDir, named: &str) -> BinaryRecord {
+        BinaryRecord::new(dir.path().join(NAME), named.into())
+    }
 
     #[test]
     fn a_candidate_is_remembered_when_it_is_committed() {
@@ -218,7 +221,7 @@ mod tests {
             (&[Fresh, Done], false),
         ] {
             let dir = tempfile::tempdir().unwrap();
-            let record = BinaryRecord::new(dir.path(), "/bin/a".as_ref());
+            let record = record(&dir, "/bin/a");
             let candidate = Candidate::new(record.clone());
             let mut follow = candidate.clone().follow();
             candidate.stand(Path::new("/bin/b"));
@@ -231,9 +234,9 @@ mod tests {
     }
 
     #[test]
-    fn it_is_remembered_until_the_command_line_changes() {
+    fn it_is_remembered_until_the_configuration_changes() {
         let dir = tempfile::tempdir().unwrap();
-        let record = |named: &str| BinaryRecord::new(dir.path(), named.as_ref());
+        let record = |named: &str| record(&dir, named);
         let (a, b) = (Path::new("/bin/a"), Path::new("/bin/b c"));
         assert_eq!(record("/bin/a").current(), a);
         record("/bin/a").remember(a).unwrap();
@@ -250,7 +253,7 @@ mod tests {
     #[test]
     fn what_a_killed_writer_leaves_is_swept_away() {
         let dir = tempfile::tempdir().unwrap();
-        let record = BinaryRecord::new(dir.path(), "/bin/a".as_ref());
+        let record = record(&dir, "/bin/a");
         record.remember(Path::new("/bin/b")).unwrap();
         let unfinished = AtomicWriteFile::open(dir.path().join(NAME)).unwrap();
         std::mem::forget(unfinished);
@@ -262,7 +265,7 @@ mod tests {
     #[test]
     fn paths_it_cannot_hold_and_files_it_did_not_write() {
         let dir = tempfile::tempdir().unwrap();
-        let record = BinaryRecord::new(dir.path(), "a".as_ref());
+        let record = record(&dir, "a");
         let error = record.remember(Path::new("/x\ny")).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
         for text in ["", "a", "a\n", "a\n/b", "a\n\n", "a\n/b\n/c\n"] {

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use handoff_std::host::{ListenError, ListenSpec, NamedListener};
+use handoff_tokio::Supervisor;
 
 use super::kept::{self, Kept};
 use super::listeners::Listeners;
@@ -44,6 +45,36 @@ impl Missing {
             said: listeners.differences,
             refused: listeners.refused,
         }
+    }
+
+    /// This one is asked for from now on: it is bound, or missing.
+    pub(super) fn want(&mut self, spec: ListenSpec, now: Instant) {
+        match spec.bind() {
+            Ok(listener) => {
+                let NamedListener { name, address, .. } = &listener;
+                tracing::info!(
+                    name,
+                    address,
+                    "listening; connections wait until the next handoff gives it to a daemon"
+                );
+                self.fresh.push(name.clone());
+                self.had.push(listener);
+            }
+            Err(error) => {
+                tracing::warn!(
+                    name = spec.name, %error,
+                    "LISTENER MISSING: handoffs are refused until it can be bound, which is tried every second"
+                );
+                self.again_at = now + EVERY;
+                self.wanted.push((spec, error));
+            }
+        }
+    }
+
+    /// The listener of this name is not asked for any more.
+    pub(super) fn forget(&mut self, name: &str) {
+        self.wanted.retain(|(spec, _)| spec.name != name);
+        self.fresh.retain(|fresh| fresh != name);
     }
 
     /// One that is missing, and why.
@@ -129,9 +160,16 @@ impl Missing {
         });
     }
 
-    /// What is to be had by now, for the supervisor.
-    pub(super) fn had(&mut self) -> impl Iterator<Item = NamedListener> {
-        self.had.drain(..)
+    /// Gives what is to be had by now to the supervisor, and enters it with those that are held.
+    pub(super) fn hand_in(
+        &mut self,
+        supervisor: &mut Supervisor,
+        held: &mut Vec<(String, String)>,
+    ) {
+        for NamedListener { name, fd, address } in self.had.drain(..) {
+            held.push((name.clone(), address));
+            supervisor.add_listener(name, fd);
+        }
     }
 
     /// A daemon was found that runs since before this supervisor.

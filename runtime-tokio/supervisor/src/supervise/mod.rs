@@ -1,50 +1,38 @@
-//! `handoff supervise`: starts a daemon, keeps it running, and replaces its binary when asked to.
+//! `handoff supervise`: starts daemons, keeps them running, and replaces their binaries when asked to.
 //!
 //! | file | what it holds |
 //! |---|---|
 //! | [`args`] | the command line, and in its help what an operator must know |
-//! | [`overseer`] | the loop: who is watched, what is in flight, what is due |
-//! | [`worker`] | the thread that a handoff runs on |
-//! | [`trigger`] | the socket on which handoffs are asked for |
+//! | [`single`] | the one service that it describes, as a configuration |
+//! | [`fleet`] | the services of a configuration, each with a task of its own |
 //! | [`daemon`] | a process that is watched, child of ours or not |
 //! | [`listeners`] | inherited, given back, bound, or missing |
 //! | [`missing`] | listeners that are bound or taken back as soon as can be |
 //! | [`kept`] | what a daemon that lives gives back, and what is different there |
-//! | [`fleet`] | the same for the services of a configuration file |
 //! | [`binary`] | which binary is the current one, remembered across restarts |
 
 pub(crate) mod args;
-mod backoff;
 mod binary;
 mod daemon;
 pub(crate) mod fleet;
 mod kept;
 mod listeners;
 mod missing;
-mod overseer;
-mod signals;
-mod trigger;
-mod worker;
+mod single;
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use handoff_std::SupervisorEvent;
 use handoff_std::core::supervisor::Phase;
-use handoff_std::host::{Inherited, JournalFile, NamedListener, SpawnSpec, control, lock};
-use handoff_std::{Supervisor, SupervisorEvent};
+use handoff_std::host::{control, lock};
 
 use crate::config::Config;
-use args::{SuperviseArgs, SuperviseCommand};
-use binary::{BinaryRecord, Candidate};
-use listeners::Listeners;
-use missing::Missing;
-use overseer::Overseer;
-use signals::Signals;
-use trigger::Trigger;
-use worker::Worker;
+use args::SuperviseCommand;
+use binary::Candidate;
 
 /// Supervises until it is told to end: the services of `config`, which is that of the command line, or
 /// the one service that the command line describes.
@@ -52,75 +40,13 @@ use worker::Worker;
 /// # Errors
 /// Whatever keeps it from starting, in words for the operator; or what made it end.
 pub(crate) fn run(command: SuperviseCommand, config: Option<Config>) -> anyhow::Result<()> {
-    let keep_daemon = command.keep_daemon;
-    match (config, command.one) {
-        (Some(config), _) => fleet::run(config, keep_daemon),
-        (None, Some(one)) => run_one(&SuperviseArgs { keep_daemon, ..one }),
+    let file = command.config;
+    let config = match (config, command.one) {
+        (Some(config), _) => config,
+        (None, Some(one)) => one.into_config()?,
         (None, None) => bail!("no service is described; see --help"),
-    }
-}
-
-fn run_one(args: &SuperviseArgs) -> anyhow::Result<()> {
-    // First of all, while there is but one thread.
-    let inherited = Inherited::from_env()?;
-    if inherited.successor_channel.is_some() {
-        bail!("a supervisor cannot be started as the successor of a daemon");
-    }
-    if args.trigger_socket.as_ref() == Some(&args.control_socket) {
-        bail!(
-            "the trigger socket and the control socket are both {}; the daemon needs the latter for \
-             itself, choose another path for the former",
-            args.control_socket.display()
-        );
-    }
-    if args.health_check.is_some() && args.probation_secs == 0 {
-        bail!(
-            "--health-check is for a probation, and --probation-secs is 0: give it the seconds that a new \
-             version is to be watched for, or leave the check out"
-        );
-    }
-    let signals = Signals::register().context("cannot catch signals")?;
-    fs::create_dir_all(&args.data_dir)
-        .with_context(|| format!("cannot create {}", args.data_dir.display()))?;
-    let _in_charge = take_charge(&args.data_dir)?;
-
-    let kept = kept::ask(&args.control_socket);
-    let mut listeners = Listeners::open(&args.listeners, inherited.listeners, kept)?;
-    let occupied = is_occupied(&args.control_socket, &args.data_dir);
-    if let Some((_, error)) = listeners.missing.first()
-        && !occupied
-    {
-        bail!("{error}");
-    }
-    let (daemon, record) = daemon_to_start(args)?;
-    if let Err(error) = daemon.check() {
-        if !occupied {
-            return Err(error.into());
-        }
-        tracing::error!(%error, "the daemon that runs could not be started again");
-    }
-
-    let journal = args.journal();
-    let candidate = Candidate::new(record.clone());
-    let mut supervisor = Supervisor::new(&args.control_socket, &args.data_dir, daemon)?
-        .with_journal(&journal)
-        .with_observer(observer(
-            args.control_socket.clone(),
-            args.data_dir.clone(),
-            candidate.clone(),
-        ));
-    for NamedListener { name, fd, .. } in listeners.held.drain(..) {
-        supervisor.add_listener(name, fd);
-    }
-    let trigger = match &args.trigger_socket {
-        Some(path) => Some(Trigger::bind(path, &args.allowed_uids).context("trigger socket")?),
-        None => None,
     };
-    let control = args.control_socket.clone();
-    let worker = Worker::start(control, JournalFile::new(journal), record, candidate)
-        .context("cannot start the handoff thread")?;
-    let missing = Missing::after(listeners, Instant::now());
-    Overseer::new(args, supervisor, worker, signals, trigger, missing).run()
+    fleet::run(config, file, command.keep_daemon)
 }
 
 /// How long the lock of a supervisor may outlive it: a killed process needs a moment to end, and so
@@ -167,31 +93,6 @@ fn is_listened_on(control_path: &Path) -> bool {
         // Its queue is full, so somebody lives who is to empty it.
         Err(error) => error.kind() == std::io::ErrorKind::WouldBlock,
     }
-}
-
-/// The daemon that is started when nobody serves.
-fn daemon_to_start(args: &SuperviseArgs) -> anyhow::Result<(SpawnSpec, BinaryRecord)> {
-    let Some((named, rest)) = args.command.split_first() else {
-        bail!("no binary is given; write it after --");
-    };
-    let record = BinaryRecord::new(&args.data_dir, named);
-    let spec = |binary| SpawnSpec {
-        binary,
-        args: rest.to_vec(),
-        own_group: true,
-        ..SpawnSpec::default()
-    };
-    let current = spec(record.current());
-    if current.binary != record.named()
-        && let Err(error) = current.check()
-    {
-        tracing::error!(
-            %error, instead = %record.named().display(),
-            "the binary that replaced the command line's is gone; going back to that one"
-        );
-        return Ok((spec(record.named().to_path_buf()), record));
-    }
-    Ok((current, record))
 }
 
 /// Logs what comes by, and once why a look at who serves takes its time. Remembers what is committed.

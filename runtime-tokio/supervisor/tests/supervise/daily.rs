@@ -10,7 +10,7 @@ use std::thread;
 use handoff_std::host::Signal;
 
 use super::talk::{assert_kept, assert_set, info, info_of_another};
-use super::world::{ANY_PORT, Held, World, assert_committed, kill, wait_for};
+use super::world::{ANY_PORT, Held, World, assert_committed, kill, run, wait_for};
 
 #[test]
 fn a_cold_start_serves_and_sigterm_leaves_nothing_behind() {
@@ -63,7 +63,7 @@ fn handoffs_commit_and_the_current_binary_is_remembered() {
     assert!(supervisor.wait().success());
     let mut supervisor = world.supervise(&world.binary("c", ""), &ANY_PORT, &held.pass());
     assert_eq!(info(port).version, "c");
-    assert!(!world.path("d/.handoff.binary").exists());
+    assert!(!world.path("d/.handoff.state/main.binary").exists());
     supervisor.signal(Signal::TERM);
     assert!(supervisor.wait().success());
     let _supervisor = world.supervise(&a, &ANY_PORT, &held.pass());
@@ -224,14 +224,42 @@ fn a_handoff_in_flight_is_let_end_unless_told_twice() {
     fs::write(world.path("go"), "").unwrap();
     let daemon = info(held.port());
     fs::remove_file(world.path("go")).unwrap();
-    let mut client = UnixStream::connect(world.path("t")).unwrap();
-    writeln!(client, "handoff").unwrap();
+    let _client = world.order("handoff");
     supervisor.wait_log("phase=Spawning");
     supervisor.signal(Signal::TERM);
     supervisor.wait_log("told to end");
     supervisor.signal(Signal::TERM);
     assert!(!supervisor.wait().success());
     assert!(daemon.process().is_alive());
+    assert!(!world.path("t").exists());
+}
+
+#[test]
+fn commands_reach_the_one_service_of_a_command_line() {
+    let world = World::new();
+    let socket = world.path("s");
+    let socket = socket.to_str().unwrap();
+    let options = [&ANY_PORT[..], &["--socket", socket]].concat();
+    let supervisor = world.supervise(&world.binary("a", ""), &options, &[]);
+    let port = supervisor.port();
+    let first = info(port);
+    let b = world.binary("b", "");
+    let command = |words: &[&str]| run(&[words, &["--socket", socket, "--json"]].concat());
+    let upgraded = command(&["upgrade", "--binary", b.to_str().unwrap(), "--wait"]);
+    assert!(upgraded.status.success(), "{upgraded:?}");
+    let second = info_of_another(port, first.pid);
+    assert_eq!(second.version, "b");
+    let status = command(&["status", "main"]);
+    let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
+    assert_eq!(status[0]["pid"], second.pid);
+    // The one of the command line again.
+    assert!(command(&["upgrade", "main"]).status.success());
+    assert_eq!(info_of_another(port, second.pid).version, "a");
+    assert_eq!(command(&["rollback"]).status.code(), Some(3));
+    wait_for("both in the history", || {
+        let history = String::from_utf8(command(&["history", "main"]).stdout).unwrap();
+        (history.matches(r#""outcome":"committed""#).count() == 2).then_some(())
+    });
 }
 
 #[test]

@@ -6,7 +6,6 @@ use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::process::Output;
 
-use handoff_std::Process;
 use handoff_std::host::Signal;
 use serde_json::Value;
 
@@ -231,17 +230,6 @@ fn a_failed_upgrade_is_rolled_back_and_so_is_one_that_is_regretted() {
 }
 
 #[test]
-fn a_health_check_rolls_back() {
-    let health = "[service.NAME.health]\ncommand = \"exit 1\"\ninterval = \"10ms\"\nfailures = 2\n";
-    let fleet = Fleet::new("probation = \"10m\"", health);
-    let _supervisor = fleet.start(&[]);
-    let b1 = fleet.info("b");
-    let (code, ended) = fleet.answer(&["upgrade", "b"]);
-    assert_eq!(code, 4, "{ended}");
-    assert_eq!(fleet.info("b").pid, b1.pid);
-}
-
-#[test]
 fn a_killed_supervisor_finds_its_daemons_and_gets_their_listeners_back() {
     let fleet = Fleet::new("", "");
     let supervisor = fleet.start(&[]);
@@ -281,24 +269,5 @@ fn a_killed_supervisor_finds_its_daemons_and_gets_their_listeners_back() {
     assert_eq!(ends.len(), 2);
     for socket in ["s", "a.t", "b.t"] {
         assert!(!fleet.world.path(socket).exists(), "{socket}");
-    }
-}
-
-#[test]
-fn daemons_are_kept_if_that_is_wanted_and_a_second_supervisor_is_kept_away() {
-    let fleet = Fleet::new("", "");
-    let mut supervisor = fleet.start(&["--keep-daemon"]);
-    let (a, b) = (fleet.info("a"), fleet.info("b"));
-    let mut second = fleet.start(&[]);
-    assert!(!second.wait().success());
-    assert!(
-        second.log().contains("another supervisor is in charge"),
-        "{}",
-        second.log()
-    );
-    supervisor.signal(Signal::TERM);
-    assert!(supervisor.wait().success());
-    for daemon in [a, b] {
-        assert!(Process::of(daemon.pid).is_some());
     }
 }

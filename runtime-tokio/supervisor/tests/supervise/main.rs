@@ -5,10 +5,17 @@
 mod common;
 
 mod daily;
+mod ending;
+mod events;
 mod fleet;
+mod metrics;
 mod probation;
+mod recordings;
+mod reload;
 mod restarts;
 mod status;
+mod systemd;
 mod talk;
 mod trouble;
+mod version_1;
 mod world;

@@ -69,7 +69,7 @@ fn a_successor_that_becomes_unwell_is_rolled_back_and_what_it_wrote_is_kept() {
     assert_kept(port, "k2");
     assert_eq!(phase(&world), "serving");
     // The one that it would have been is not remembered.
-    assert!(!world.path("d/.handoff.binary").exists());
+    assert!(!world.path("d/.handoff.state/main.binary").exists());
     supervisor.signal(Signal::TERM);
     assert!(supervisor.wait().success());
     assert_eq!(world.processes(), []);
@@ -130,7 +130,7 @@ fn a_successor_that_stays_well_is_committed() {
     });
     assert_ne!(info(port).pid, before.pid);
     assert_kept(port, "k");
-    assert!(world.path("d/.handoff.binary").exists());
+    assert!(world.path("d/.handoff.state/main.binary").exists());
 }
 
 #[test]

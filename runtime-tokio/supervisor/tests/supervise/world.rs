@@ -149,9 +149,11 @@ impl World {
         self.trigger(&format!("handoff {}", binary.display()))
     }
 
-    /// Sends a line to the trigger socket and does not wait for the answer, which the caller has to be
-    /// there for.
+    /// Sends a line to the trigger socket once it is known who serves, and does not wait for the answer,
+    /// which the caller has to be there for.
     pub(crate) fn order(&self, line: &str) -> UnixStream {
+        let refusal = self.trigger("handoff /no/such/binary");
+        assert!(refusal.contains("does not exist"), "{refusal}");
         let mut client = UnixStream::connect(self.path("t")).unwrap();
         writeln!(client, "{line}").unwrap();
         client
@@ -207,6 +209,16 @@ pub(crate) fn start(
     more: Vec<OsString>,
     listeners: &[(&str, BorrowedFd<'_>)],
 ) -> Supervised {
+    start_with(log, more, listeners, &[])
+}
+
+/// The same with these variables in its environment.
+pub(crate) fn start_with(
+    log: PathBuf,
+    more: Vec<OsString>,
+    listeners: &[(&str, BorrowedFd<'_>)],
+    env: &[(&str, &str)],
+) -> Supervised {
     let shell = format!("exec \"$0\" \"$@\" 2>'{}'", log.display());
     let mut args = vec!["-c".into(), shell.into(), HANDOFF.into()];
     args.push("supervise".into());
@@ -214,6 +226,10 @@ pub(crate) fn start(
     let spec = SpawnSpec {
         binary: "/bin/sh".into(),
         args,
+        env: env
+            .iter()
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect(),
         ..SpawnSpec::default()
     };
     let _spawn = SPAWN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -230,6 +246,10 @@ pub(crate) struct Supervised {
 }
 
 impl Supervised {
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
@@ -301,11 +321,13 @@ pub(crate) fn run(args: &[&str]) -> Output {
 pub(crate) fn run_command(command: &mut Command) -> Output {
     command.stdin(Stdio::null());
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let child = {
-        let _spawn = SPAWN.lock().unwrap_or_else(PoisonError::into_inner);
-        command.spawn().unwrap()
-    };
-    child.wait_with_output().unwrap()
+    spawn(command).wait_with_output().unwrap()
+}
+
+/// Starts it.
+pub(crate) fn spawn(command: &mut Command) -> Child {
+    let _spawn = SPAWN.lock().unwrap_or_else(PoisonError::into_inner);
+    command.spawn().unwrap()
 }
 
 /// A listener that this test holds, as systemd would.

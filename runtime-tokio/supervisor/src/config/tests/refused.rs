@@ -90,7 +90,12 @@ fn values_that_cannot_be() {
         (
             "env = { LISTEN_FDS = \"3\" }",
             "env.LISTEN_FDS",
-            "is set for it",
+            "to set or to keep",
+        ),
+        (
+            "env = { NOTIFY_SOCKET = \"/run/n\" }",
+            "env.NOTIFY_SOCKET",
+            "to set or to keep",
         ),
         (
             "env = { \"A=B\" = \"3\" }",
@@ -240,6 +245,7 @@ fn the_supervisor_itself() {
     for (lines, part) in [
         ("log_format = \"xml\"", "\"text\" or \"json\""),
         ("state_dir = \"/a/file\"", "not a directory"),
+        ("recordings = \"/a/file\"", "not a directory"),
         ("state = \"/a\"", "expected `state_dir`"),
         (
             "socket = \"/run/a\"",

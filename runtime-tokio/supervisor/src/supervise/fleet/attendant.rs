@@ -4,6 +4,7 @@
 
 mod daemons;
 mod ending;
+mod renewal;
 mod requests;
 mod work;
 
@@ -16,7 +17,7 @@ use std::time::Instant;
 
 use handoff_std::core::{Reason, SupervisorOutcome};
 use handoff_std::host::{JournalFile, NamedListener, lock};
-use handoff_std::{RollbackHandle, SpawnSpec};
+use handoff_std::{Recordings, RollbackHandle, SpawnSpec};
 use handoff_tokio::Supervisor;
 use tokio::sync::{mpsc, oneshot};
 
@@ -24,22 +25,30 @@ use super::super::binary::{BinaryRecord, Candidate};
 use super::super::daemon::Daemon;
 use super::super::listeners::Listeners;
 use super::super::missing::{self, Missing};
-use super::super::worker::{Came, Desk, Task};
 use super::super::{is_occupied, observer};
+use super::events::Teller;
+use super::notify::Board;
 use super::orders::{HandoffOrder, Order, Verdict};
 use super::restarts::Restarts;
 use super::watched::{LOOK_EVERY, Watched};
 use crate::config::Service;
+use crate::operate::event::What;
 use ending::Stop;
-use work::{Ended, Work, work};
+use work::{Came, Desk, Ended, Task, Work, work};
 
 /// All that the task knows.
 pub(super) struct Attendant {
     service: Arc<Service>,
+    /// What the service is to be from now on, once nothing is in flight.
+    renewal: Option<Arc<Service>>,
+    board: Board,
+    /// It was looked for a daemon, or tried to start one, at least once.
+    attended: bool,
     /// The service's, or an empty stand-in for one that is not known.
     data_dir: PathBuf,
     desk: Arc<Desk>,
     orders: mpsc::Receiver<Order>,
+    teller: Teller,
     doing: Doing,
     rollback: RollbackHandle,
     /// The current daemon, while one is known to live.
@@ -75,24 +84,52 @@ enum Doing {
 
 /// A handoff in flight.
 struct Handoff {
+    /// Who is replaced.
+    from: Option<u32>,
+    /// By this.
+    binary: PathBuf,
     client: oneshot::Sender<Verdict>,
     /// Clients that asked for a rollback.
     regretful: Vec<oneshot::Sender<Verdict>>,
 }
 
+/// What such a task begins with.
+pub(super) struct Beginning {
+    pub(super) service: Arc<Service>,
+    /// The service's, or an empty stand-in for one that is not known.
+    pub(super) data_dir: PathBuf,
+    /// Where it is remembered which binary is the current one.
+    pub(super) record: PathBuf,
+    pub(super) orders: mpsc::Receiver<Order>,
+    /// Listeners that were inherited for it.
+    pub(super) adopted: Vec<NamedListener>,
+    /// There is no other service.
+    pub(super) alone: bool,
+    pub(super) board: Board,
+    pub(super) teller: Teller,
+    pub(super) recordings: Option<Recordings>,
+}
+
 impl Attendant {
-    /// Takes the service's listeners back from a daemon that lives, and binds the others. Those that
-    /// cannot be had are tried again and again.
+    /// Takes the service's listeners back from a daemon that lives, and binds the others that were not
+    /// `adopted`. Those that cannot be had are tried again and again.
     ///
     /// # Errors
-    /// The control socket's path cannot be used.
-    pub(super) async fn new(
-        service: Arc<Service>,
-        data_dir: PathBuf,
-        record: PathBuf,
-        orders: mpsc::Receiver<Order>,
-    ) -> anyhow::Result<Self> {
-        let record = BinaryRecord::at(record, service.binary.clone());
+    /// The control socket's path cannot be used. If the service is `alone`, and no daemon is there:
+    /// whatever keeps one from being started.
+    pub(super) async fn new(beginning: Beginning) -> anyhow::Result<Self> {
+        let Beginning {
+            service,
+            data_dir,
+            record,
+            orders,
+            adopted,
+            alone,
+            board,
+            teller,
+            recordings,
+        } = beginning;
+        let record = BinaryRecord::new(record, service.binary.clone());
         let daemon = daemon_to_start(&service, &record);
         let control = service.control_socket.clone();
         let candidate = Candidate::new(record.clone());
@@ -103,10 +140,28 @@ impl Attendant {
             record,
         });
         let kept = work::ask(&desk).await;
-        let mut listeners = Listeners::take_or_bind(&service.listeners, kept);
+        let mut listeners = Listeners::open(&service.listeners, adopted, kept);
         let mut supervisor = Supervisor::new(&control, &data_dir, daemon)?
             .with_journal(&service.journal)
-            .with_observer(observer(control, data_dir.clone(), candidate));
+            .with_observer({
+                let mut log = observer(control.clone(), data_dir.clone(), candidate);
+                let mut tell = teller.clone().observer();
+                move |event| {
+                    log(event);
+                    tell(event);
+                }
+            });
+        if alone && !is_occupied(&control, &data_dir) {
+            if let Some((_, error)) = listeners.missing.pop() {
+                return Err(error.into());
+            }
+            supervisor.daemon().check()?;
+        } else if let Err(error) = supervisor.daemon().check() {
+            tracing::error!(%error, "the daemon cannot be started as it is");
+        }
+        if let Some(recordings) = recordings {
+            supervisor = supervisor.with_recording(recordings);
+        }
         let mut held = Vec::new();
         for NamedListener { name, fd, address } in listeners.held.drain(..) {
             held.push((name.clone(), address));
@@ -114,9 +169,13 @@ impl Attendant {
         }
         let now = Instant::now();
         Ok(Self {
+            renewal: None,
+            board,
+            attended: false,
             data_dir,
             desk,
             orders,
+            teller,
             rollback: supervisor.rollback_handle(),
             daemon: None,
             leaving: Vec::new(),
@@ -143,14 +202,23 @@ impl Attendant {
         loop {
             let now = Instant::now();
             self.reap(now);
+            self.renew(now);
             self.complete(now);
             self.start(now);
             self.serve_waiting();
             if self.stop(now)? {
                 return Ok(());
             }
+            self.report();
             self.wait().await;
         }
+    }
+
+    /// Says how the service is, for systemd.
+    fn report(&self) {
+        let pid = self.daemon.as_ref().map(|daemon| daemon.pid());
+        let name = &self.service.name;
+        self.board.tell(name, self.attended, self.state(), pid);
     }
 
     /// Waits until something happens or is due, and takes it in.
@@ -181,6 +249,7 @@ impl Attendant {
 
     /// Takes in what came of a task.
     fn finish(&mut self, (supervisor, came): Ended, now: Instant) {
+        self.attended = true;
         self.current.clone_from(&supervisor.daemon().binary);
         let doing = std::mem::replace(&mut self.doing, Doing::Nothing(supervisor));
         let result = match came {
@@ -191,7 +260,10 @@ impl Attendant {
         };
         let verdict = Verdict::of(&self.service.name, &result);
         match doing {
-            Doing::Handoff(_, handoff) => handoff.answer(&verdict),
+            Doing::Handoff(_, handoff) => {
+                self.tell_end(&handoff, &verdict, &result);
+                handoff.answer(&verdict);
+            }
             _ => {
                 for client in self.hopeful.drain(..) {
                     let _ = client.send(verdict.clone());
@@ -210,13 +282,18 @@ impl Attendant {
                 self.missing.started_a_daemon();
                 self.replace(report.child.map(Daemon::child));
             }
-            SupervisorOutcome::ColdStarted { .. } => {
+            SupervisorOutcome::ColdStarted { process, .. } => {
+                let binary = self.current.to_string_lossy().into_owned();
+                let pid = process.pid;
+                self.teller.tell(None, What::DaemonStarted { pid, binary });
                 self.restarts.started(now);
                 self.restarted = self.restarted.saturating_add(self.had_one.into());
                 self.missing.started_a_daemon();
                 self.replace(report.child.map(Daemon::child));
             }
-            SupervisorOutcome::Found { pid } => self.adopt(pid, now),
+            SupervisorOutcome::Found { pid } => {
+                self.adopt(pid, report.incumbent_build, now);
+            }
             SupervisorOutcome::Failed(cause) if cause.reason == Reason::Unsettled => {
                 tracing::error!(
                     control_socket = %self.service.control_socket.display(),
@@ -263,6 +340,7 @@ impl Attendant {
                 "the daemon is not started without all of its listeners"
             );
             self.start_at = Ok(now + missing::EVERY);
+            self.attended = true;
             return;
         }
         self.begin(Task::Recover, Doing::Recovery);
@@ -274,11 +352,9 @@ impl Attendant {
         let idle = Doing::Recovery(Box::pin(std::future::pending()));
         self.doing = match std::mem::replace(&mut self.doing, idle) {
             Doing::Nothing(mut supervisor) => {
-                for NamedListener { name, fd, address } in self.missing.had() {
-                    self.held.push((name.clone(), address));
-                    supervisor.add_listener(name, fd);
-                }
-                doing(work(Arc::clone(&self.desk), supervisor, task))
+                self.missing.hand_in(&mut supervisor, &mut self.held);
+                let (desk, teller) = (Arc::clone(&self.desk), self.teller.clone());
+                doing(work(desk, teller, supervisor, task))
             }
             busy => busy,
         };
@@ -313,13 +389,10 @@ fn daemon_to_start(service: &Service, record: &BinaryRecord) -> SpawnSpec {
     let current = record.current();
     let configured = service.spawn(service.binary.clone());
     if current == service.binary {
-        if let Err(error) = configured.check() {
-            tracing::error!(%error, "the daemon cannot be started as it is");
-        }
         return configured;
     }
     let instead = service.binary.display();
-    if !service.allowed_binaries.contains(&current) {
+    if !service.allows(&current) {
         tracing::warn!(
             binary = %current.display(), %instead,
             "the binary that replaced the configured one is not allowed any more; going back to that one"

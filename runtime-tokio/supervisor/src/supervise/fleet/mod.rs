@@ -1,46 +1,62 @@
-//! `handoff supervise --config`: one or many services, each with a task of its own on one thread.
+//! One or many services, each with a task of its own on one thread.
 //!
 //! | file | what it holds |
 //! |---|---|
+//! | [`roster`] | the services that there are, and what becomes of them when the file is read again |
+//! | [`reload`] | what that changes, and from when on |
+//! | [`activation`] | listeners that were inherited, and whose they are |
+//! | [`notify`] | what systemd is told |
 //! | [`attendant`] | the task of a service: its daemon, its listeners, its handoffs |
+//! | [`events`] | what happens to the services, told to whoever listens |
+//! | [`metrics`] | the same in numbers, for Prometheus |
 //! | [`orders`] | what such a task can be told, and what it answers |
-//! | [`restarts`] | whether and when a service is started again |
+//! | [`restarts`], [`backoff`] | whether and when a service is started again |
 //! | [`watched`] | a daemon whose end wakes its task |
 //! | [`readiness`] | a descriptor whose readiness wakes a task |
 //! | [`door`] | a socket with clients that write a line and get one |
 //! | [`trigger`] | the lines of a service's trigger socket |
+//! | [`following`] | a client that is told what happens |
+//! | [`history`] | what has happened, kept in files |
 //! | [`control`] | the JSON of the supervisor's own socket |
 
+mod activation;
 mod attendant;
+mod backoff;
 mod control;
 mod door;
+mod events;
+mod following;
+mod history;
+mod metrics;
+mod notify;
 mod orders;
 mod readiness;
+mod reload;
 mod restarts;
+mod roster;
 mod trigger;
 mod watched;
 
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use handoff_std::host::Inherited;
+use handoff_std::host::{Inherited, NamedListener};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tracing::Instrument;
+use tokio::time::timeout;
 
 use super::take_charge;
 use crate::config::{Config, Service};
-use attendant::Attendant;
-use control::Control;
-use door::Door;
+use events::Hub;
+use history::History;
+use notify::Board;
 use orders::Order;
+use roster::Roster;
 
-/// Orders that may wait for a task to take them in.
-const ORDERS: usize = 16;
 /// How long work that goes on beside the tasks may take when all is over.
 const LAST_WORK: Duration = Duration::from_secs(10);
 
@@ -51,37 +67,39 @@ struct Served {
     orders: mpsc::Sender<Order>,
 }
 
-/// Supervises the services until it is told to end.
+/// A door that is open: what closes it, and its task.
+type Open = (oneshot::Sender<()>, JoinHandle<()>);
+
+/// Supervises the services until it is told to end. `file` is where the configuration was read from, and
+/// is read again on SIGHUP.
 ///
 /// # Errors
 /// Whatever keeps it from starting, in words for the operator; or what made it end.
-pub(crate) fn run(config: Config, keep_daemons: bool) -> anyhow::Result<()> {
+pub(crate) fn run(config: Config, file: Option<PathBuf>, keep_daemons: bool) -> anyhow::Result<()> {
     // First of all, while there is but one thread.
-    let inherited = Inherited::from_env()?;
+    let inherited = Inherited::without_duplicates()?;
     if inherited.successor_channel.is_some() {
         bail!("a supervisor cannot be started as the successor of a daemon");
     }
-    for name in inherited.listeners.names() {
-        tracing::warn!(
-            name,
-            "inherited listeners are not taken with --config; closed"
-        );
-    }
+    let shares = activation::share_out(inherited.listeners, &config.services);
     for note in &config.notes {
         tracing::warn!("the configuration: {note}");
     }
+    let file = file.map(std::path::absolute).transpose();
+    let file = file.context("the file of the configuration")?;
     let state_dir = &config.supervisor.state_dir;
     fs::create_dir_all(state_dir)
         .with_context(|| format!("cannot create {}", state_dir.display()))?;
-    let mut in_charge = vec![take_charge(state_dir)?];
-    for service in &config.services {
-        in_charge.extend(prepare(service)?);
+    let _in_charge = take_charge(state_dir)?;
+    let mut belongings = Vec::new();
+    for (service, share) in config.services.iter().zip(shares) {
+        belongings.push((share, prepare(service)?));
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start")?;
-    let result = runtime.block_on(supervise(config, keep_daemons));
+    let result = runtime.block_on(supervise(config, file, belongings, keep_daemons));
     runtime.shutdown_timeout(LAST_WORK);
     result
 }
@@ -102,103 +120,52 @@ fn prepare(service: &Service) -> anyhow::Result<Option<File>> {
     take_charge(data_dir).map(Some)
 }
 
-/// Where the service's data and lock are; an empty directory if that is not known.
-fn data_dir(service: &Service, state_dir: &Path) -> anyhow::Result<PathBuf> {
-    if let Some(data_dir) = &service.data_dir {
-        return Ok(data_dir.clone());
-    }
-    let stand_in = state_dir.join(format!("{}.no-data", service.name));
-    fs::create_dir_all(&stand_in)
-        .with_context(|| format!("cannot create {}", stand_in.display()))?;
-    Ok(stand_in)
-}
+/// For each service there are the listeners that were inherited for it, and its lock.
+async fn supervise(
+    config: Config,
+    file: Option<PathBuf>,
+    belongings: Vec<(Vec<NamedListener>, Option<File>)>,
+    keep_daemons: bool,
+) -> anyhow::Result<()> {
+    let caught = |kind| signal(kind).context("cannot catch signals");
+    let mut term = caught(SignalKind::terminate())?;
+    let mut int = caught(SignalKind::interrupt())?;
+    let mut hangup = caught(SignalKind::hangup())?;
 
-async fn supervise(config: Config, keep_daemons: bool) -> anyhow::Result<()> {
-    let mut term = signal(SignalKind::terminate()).context("cannot catch signals")?;
-    let mut int = signal(SignalKind::interrupt()).context("cannot catch signals")?;
-
-    let settings = &config.supervisor;
-    let mut served = Vec::new();
-    let mut receivers = Vec::new();
-    for service in config.services {
-        let data_dir = data_dir(&service, &settings.state_dir)?;
-        let (sender, receiver) = mpsc::channel(ORDERS);
-        receivers.push((receiver, data_dir));
-        served.push(Served {
-            service: Arc::new(service),
-            orders: sender,
-        });
+    let board = Board::default();
+    let manager = tokio::spawn(board.clone().notify());
+    let hub = Hub::new();
+    let state_dir = config.supervisor.state_dir.clone();
+    let (history, keeper) = History::keep(state_dir, hub.milestones());
+    if let Some(address) = config.supervisor.metrics {
+        let names = config.services.iter().map(|one| one.name.as_str());
+        metrics::open(address, names, &hub)
+            .await
+            .with_context(|| format!("metrics on {address}"))?;
     }
-    // The doors first: a path that cannot be bound is found before anything is started.
-    let mut doors = Vec::new();
-    for one in &served {
-        if let Some(path) = &one.service.trigger_socket {
-            let allowed = [&one.service.allowed_uids[..], &settings.allowed_uids].concat();
-            let door = Door::bind(path, allowed, trigger::LINE)
-                .with_context(|| format!("trigger socket of {}", one.service.name))?;
-            doors.push(trigger::open(door, one.clone()));
+    let mut roster = Roster::start(config, file, belongings, board.clone(), hub, history)?;
+    loop {
+        tokio::select! {
+            () = either(&mut term, &mut int) => break,
+            _ = hangup.recv() => roster.read_again(),
+            event = roster.next() => roster.heed(event).await?,
         }
     }
-    if let Some(path) = &settings.socket {
-        let control = Control::new(served.clone(), settings.allowed_uids.clone());
-        let door = Door::bind(path, control.allowed(), control::LINE).context("socket")?;
-        doors.push(control.open(door));
-    }
-    let mut tasks = Vec::new();
-    for (one, (receiver, data_dir)) in served.iter().zip(receivers) {
-        let name = &one.service.name;
-        let record = settings.state_dir.join(format!("{name}.binary"));
-        let service = Arc::clone(&one.service);
-        let span = tracing::info_span!("fleet", service = %name);
-        let attend = async move {
-            Attendant::new(service, data_dir, record, receiver)
-                .await?
-                .run()
-                .await
-        };
-        tasks.push(tokio::spawn(attend.instrument(span)));
-    }
-
-    told_to_end(&mut term, &mut int, &mut tasks).await?;
     tracing::info!("told to end");
-    tokio::select! {
-        result = wind_up(&served, tasks, keep_daemons) => result?,
+    board.stopping();
+    let result = tokio::select! {
+        result = roster.wind_up(keep_daemons) => result,
         () = either(&mut term, &mut int) => bail!(
             "told to end a second time: ending at once, the daemons are left as they are"
         ),
+    };
+    // Nothing happens any more: those who follow are told so, and the history is whole.
+    roster.close().await;
+    if timeout(LAST_WORK, keeper).await.is_err() {
+        tracing::error!("the history cannot be written in time");
     }
-    for (close, door) in doors {
-        drop(close);
-        let _ = door.await;
-    }
-    Ok(())
-}
-
-/// A door that is open: what closes it, and its task.
-type Open = (oneshot::Sender<()>, JoinHandle<()>);
-
-/// # Errors
-/// A service's task has ended by itself. The daemons are left as they are.
-async fn told_to_end(
-    term: &mut Signal,
-    int: &mut Signal,
-    tasks: &mut [JoinHandle<anyhow::Result<()>>],
-) -> anyhow::Result<()> {
-    let any_task = std::future::poll_fn(|cx| {
-        use std::task::Poll;
-        tasks
-            .iter_mut()
-            .map(|task| Future::poll(std::pin::Pin::new(task), cx))
-            .find(Poll::is_ready)
-            .unwrap_or(Poll::Pending)
-    });
-    tokio::select! {
-        () = either(term, int) => Ok(()),
-        ended = any_task => {
-            ended.context("a task has panicked; restart the supervisor, it will find the daemons")??;
-            bail!("a task has ended by itself; restart the supervisor, it will find the daemons")
-        }
-    }
+    manager.abort();
+    result
 }
 
 async fn either(term: &mut Signal, int: &mut Signal) {
@@ -206,31 +173,4 @@ async fn either(term: &mut Signal, int: &mut Signal) {
         _ = term.recv() => {}
         _ = int.recv() => {}
     }
-}
-
-/// Ends the services one after the other, the last one of the file first.
-///
-/// # Errors
-/// The first daemon that does not die. The others are ended all the same.
-async fn wind_up(
-    served: &[Served],
-    tasks: Vec<JoinHandle<anyhow::Result<()>>>,
-    keep: bool,
-) -> anyhow::Result<()> {
-    for one in served {
-        // A task that is gone has nothing to wind up.
-        let _ = one.orders.send(Order::Wind).await;
-    }
-    let mut result = Ok(());
-    for (one, task) in served.iter().zip(tasks).rev() {
-        let _ = one.orders.send(Order::Stop { keep }).await;
-        let name = &one.service.name;
-        let ended = task.await.context("its task has panicked").flatten();
-        let ended = ended.with_context(|| format!("service {name}"));
-        if let Err(error) = &ended {
-            tracing::error!("{error:#}");
-        }
-        result = result.and(ended);
-    }
-    result
 }

@@ -1,12 +1,13 @@
 //! What the task of a service can be told, and what it answers.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use handoff_std::core::SupervisorOutcome;
+use handoff_std::core::{Reason, SupervisorOutcome};
 use handoff_std::{Report, SupervisorError};
 use tokio::sync::oneshot;
 
-use super::super::overseer::requests;
+use crate::config::Service;
 use crate::operate::protocol::{Ended, Outcome, ServiceStatus};
 
 /// Something that a service's task is told.
@@ -15,8 +16,10 @@ pub(super) enum Order {
     Handoff(HandoffOrder),
     /// End the probation that goes on.
     Rollback(oneshot::Sender<Verdict>),
-    /// Say how it is; what the daemon itself would say is left out.
+    /// Say how it is; what the daemon itself or the history would say is left out.
     Look(oneshot::Sender<ServiceStatus>),
+    /// This is what the service is from now on.
+    Renew(Arc<Service>),
     /// Begin nothing more.
     Wind,
     /// End the daemon, if it is not to be kept, and then yourself.
@@ -80,23 +83,55 @@ impl Verdict {
             }
             other => (Outcome::Failed, None, Some(other.to_string())),
         };
-        let without = requests::without(&report.outcome);
-        let without = without.strip_prefix(" without=").unwrap_or_default();
         Self::Ended {
-            line: requests::answer(result),
+            line: line(result),
             ended: Ended {
                 service: service.into(),
                 outcome,
                 handoff_id: report.id.map(|id| id.to_string()),
                 pid,
                 reason,
-                without: without
-                    .split(',')
-                    .filter(|part| !part.is_empty())
-                    .map(Into::into)
-                    .collect(),
+                without: without(&report.outcome).map(Into::into).collect(),
                 took_ms: u64::try_from(report.took.as_millis()).unwrap_or(u64::MAX),
             },
         }
     }
+}
+
+/// The line that a client of a trigger socket gets for its handoff.
+fn line(result: &Result<Report, SupervisorError>) -> String {
+    let report = match result {
+        Ok(report) => report,
+        Err(error) => return format!("err: {error}"),
+    };
+    match (&report.outcome, report.id) {
+        (SupervisorOutcome::Failed(cause), _)
+            if matches!(cause.reason, Reason::NoIncumbent | Reason::IncumbentUnfit) =>
+        {
+            format!("err: {cause}; nothing was begun: look whether the daemon is well")
+        }
+        (outcome, Some(id)) => {
+            let without: Vec<_> = without(outcome).collect();
+            let without = match without.join(",") {
+                none if none.is_empty() => none,
+                some => format!(" without={some}"),
+            };
+            format!(
+                "ok: handoff_id={id} committed={} abort_reason={}{without}",
+                report.committed(),
+                report.abort_reason().as_deref().unwrap_or("None"),
+            )
+        }
+        (outcome, None) => format!("err: {outcome}"),
+    }
+}
+
+/// What a committed handoff made do without.
+fn without(outcome: &SupervisorOutcome) -> impl Iterator<Item = &'static str> {
+    let (standby, probation) = match outcome {
+        SupervisorOutcome::Committed { shortfall, .. } => (shortfall.standby, shortfall.probation),
+        _ => (false, false),
+    };
+    let standby = standby.then_some("standby");
+    standby.into_iter().chain(probation.then_some("probation"))
 }

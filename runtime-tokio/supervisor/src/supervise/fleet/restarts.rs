@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::super::backoff::Backoff;
 use super::super::daemon::End;
+use super::backoff::Backoff;
 use crate::config::{CrashLoop, Restart, RestartPolicy};
 
 /// What the configuration says of it, and what has happened so far.
@@ -24,6 +24,15 @@ impl Restarts {
             limit: restart.crash_loop,
             starts: VecDeque::new(),
         }
+    }
+
+    /// The configuration says something else from now on. What has happened so far still counts.
+    pub(super) fn renew(&mut self, restart: &Restart) {
+        let starts = std::mem::take(&mut self.starts);
+        *self = Self {
+            starts,
+            ..Self::new(restart)
+        };
     }
 
     /// A daemon has ended that lived for so long. If it is not to be started again: why.

@@ -1,11 +1,13 @@
 //! The trigger socket of a service: the lines of version 1, and `rollback`.
 
+mod request;
+
 use tokio::sync::oneshot;
 
-use super::super::trigger::Request;
 use super::door::{Asked, Door};
 use super::orders::{HandoffOrder, Order, Verdict, Wanted};
 use super::{Open, Served};
+use request::Request;
 
 /// The longest line, with its line break, in bytes.
 pub(super) const LINE: usize = 4096;

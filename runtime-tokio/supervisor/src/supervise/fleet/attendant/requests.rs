@@ -2,14 +2,15 @@
 
 use std::time::Instant;
 
-use handoff_std::SpawnSpec;
+use handoff_std::{Report, SpawnSpec, SupervisorError};
 use tokio::sync::oneshot;
 
 use super::super::orders::{HandoffOrder, Order, Verdict, Wanted};
+use super::work::Task;
 use super::{Attendant, Doing, Handoff, Stop};
+use crate::operate::event::{HandoffEnded, What};
 use crate::operate::protocol::{Listener, Outcome, ServiceStatus, State};
 use crate::supervise::kept::written;
-use crate::supervise::worker::Task;
 
 impl Attendant {
     /// Does what it is told, or tells why not.
@@ -27,6 +28,7 @@ impl Attendant {
                     refuse(client, "the supervisor is ending");
                 }
             }
+            Order::Renew(service) => self.renewal = Some(service),
             Order::Stop { keep } => self.stop = Stop::Asked { keep },
         }
     }
@@ -61,9 +63,14 @@ impl Attendant {
         if self.daemon.is_none() {
             return self.revive(successor, reply);
         }
+        let from = self.daemon.as_ref().map(|daemon| daemon.pid());
+        let binary = successor.binary.clone();
+        self.teller.expect(from, &binary);
         let spec = self.service.handoff(successor);
         self.begin(Task::Handoff(Box::new(spec)), |work| {
             let handoff = Handoff {
+                from,
+                binary,
                 client: reply,
                 regretful: Vec::new(),
             };
@@ -129,7 +136,7 @@ impl Attendant {
         let binary = match binary {
             Wanted::Current => self.current.clone(),
             Wanted::Configured => self.service.binary.clone(),
-            Wanted::Named(path) if self.service.allowed_binaries.contains(&path) => path,
+            Wanted::Named(path) if self.service.allows(&path) => path,
             Wanted::Named(path) => {
                 return Err(format!(
                     "{} is not among allowed_binaries of the service `{}`",
@@ -163,13 +170,32 @@ impl Attendant {
         handoff.regretful.push(client);
     }
 
-    fn look(&self) -> ServiceStatus {
-        let state = match (&self.doing, &self.daemon, &self.start_at) {
+    /// Tells how a handoff has ended, if it was begun.
+    pub(super) fn tell_end(
+        &self,
+        handoff: &Handoff,
+        verdict: &Verdict,
+        result: &Result<Report, SupervisorError>,
+    ) {
+        let (Verdict::Ended { ended, .. }, Ok(report)) = (verdict, result) else {
+            return;
+        };
+        let all = HandoffEnded::of(report, ended.clone(), handoff.from, &handoff.binary);
+        let id = ended.handoff_id.clone();
+        self.teller.tell(id, What::HandoffEnded(Box::new(all)));
+    }
+
+    pub(super) fn state(&self) -> State {
+        match (&self.doing, &self.daemon, &self.start_at) {
             (Doing::Handoff(..), ..) => State::HandingOver,
             (_, Some(_), _) => State::Running,
             (.., Ok(_)) => State::Starting,
             (.., Err(_)) => State::Down,
-        };
+        }
+    }
+
+    fn look(&self) -> ServiceStatus {
+        let state = self.state();
         let held = self.held.iter().map(|(name, address)| Listener {
             name: name.clone(),
             address: address.clone(),
@@ -192,6 +218,7 @@ impl Attendant {
             restarts: self.restarted,
             listeners: held.chain(missing).collect(),
             trouble: down.or_else(|| self.missing.refusal()),
+            last: None,
             daemon: None,
         }
     }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 /// Something that a client of the trigger socket asks for.
 #[derive(Debug, PartialEq, Eq)]
-pub(in super::super) enum Request {
+pub(super) enum Request {
     /// A handoff to this binary; to the current one, started anew, if there is none.
     Handoff(Option<PathBuf>),
     /// The end of the probation that goes on, by a rollback.
@@ -15,7 +15,7 @@ pub(in super::super) enum Request {
 
 /// Why a line is not a request. The words go to the client.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(in super::super) enum Malformed {
+pub(super) enum Malformed {
     #[error("unknown command `{0}`; write `handoff`, `handoff /path/to/binary` or `rollback`")]
     UnknownCommand(String),
     #[error("`rollback` takes nothing after it; it ends the one probation that goes on")]
@@ -27,7 +27,7 @@ pub(in super::super) enum Malformed {
 impl Request {
     /// Understands a line, without its line break. The path is the rest of the line, so it may hold
     /// spaces; those around it do not belong to it.
-    pub(in super::super) fn parse(line: &[u8]) -> Result<Self, Malformed> {
+    pub(super) fn parse(line: &[u8]) -> Result<Self, Malformed> {
         let line = line.trim_ascii();
         let (command, rest) = match line.iter().position(u8::is_ascii_whitespace) {
             Some(space) => line.split_at(space),

@@ -1,0 +1,96 @@
+//! Another configuration for a service that runs.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use handoff_std::host::ListenSpec;
+
+use super::{Attendant, Doing, daemon_to_start};
+
+impl Attendant {
+    /// Takes up the configuration that has come last, as soon as nothing is in flight: a handoff goes on
+    /// with what it began with.
+    pub(super) fn renew(&mut self, now: Instant) {
+        if !self.is_idle() {
+            return;
+        }
+        let Some(service) = self.renewal.take() else {
+            return;
+        };
+        let before = std::mem::replace(&mut self.service, Arc::clone(&service));
+        if before.restart != service.restart {
+            self.restarts.renew(&service.restart);
+        }
+        self.exchange_listeners(&before.listeners, now);
+        let daemon = if before.binary == service.binary && service.allows(&self.current) {
+            service.spawn(self.current.clone())
+        } else {
+            self.desk.record.rename(service.binary.clone());
+            daemon_to_start(&service, &self.desk.record)
+        };
+        if let Err(error) = daemon.check() {
+            tracing::error!(%error, "the daemon cannot be started as it is");
+        }
+        self.current.clone_from(&daemon.binary);
+        if let Doing::Nothing(supervisor) = &mut self.doing {
+            supervisor.set_daemon(daemon);
+        }
+    }
+
+    /// Listeners that are new are bound, and go to the next daemon. Those that are not asked for any more
+    /// are let go: the daemon that runs keeps them until it is replaced.
+    fn exchange_listeners(&mut self, before: &[ListenSpec], now: Instant) {
+        let Doing::Nothing(supervisor) = &mut self.doing else {
+            return;
+        };
+        self.missing.hand_in(supervisor, &mut self.held);
+        let wanted = &self.service.listeners;
+        let is_in = |specs: &[ListenSpec], one: &ListenSpec| {
+            specs
+                .iter()
+                .any(|spec| spec.name == one.name && spec.address == one.address)
+        };
+        let mut released = Vec::new();
+        for spec in before.iter().filter(|spec| !is_in(wanted, spec)) {
+            self.missing.forget(&spec.name);
+            let at = self.held.iter().position(|(name, _)| *name == spec.name);
+            if let Some((name, address)) = at.map(|at| self.held.remove(at))
+                && let Some(fd) = supervisor.remove_listener(&name)
+            {
+                released.push((name, address, fd));
+            }
+        }
+        for spec in wanted.iter().filter(|spec| !is_in(before, spec)) {
+            // The same socket under another name, which cannot be bound a second time.
+            let renamed = released
+                .iter()
+                .position(|(_, address, _)| spec.address.matches(address));
+            let renamed = renamed.map(|at| released.remove(at));
+            let copy = renamed.and_then(|(before, address, fd)| {
+                let fd = fd.try_clone().ok()?;
+                Some((before, address, fd))
+            });
+            match copy {
+                Some((before, address, fd)) => {
+                    tracing::info!(
+                        name = spec.name,
+                        address,
+                        before,
+                        "the listener has another name for the daemon that is started next"
+                    );
+                    self.held.push((spec.name.clone(), address));
+                    supervisor.add_listener(&spec.name, fd);
+                }
+                None => self.missing.want(spec.clone(), now),
+            }
+        }
+        for (name, address, _) in released {
+            tracing::info!(
+                name,
+                address,
+                "the listener is not asked for any more: it is closed with the next handoff, at once if there is no daemon"
+            );
+        }
+        self.missing.hand_in(supervisor, &mut self.held);
+    }
+}

@@ -1,0 +1,320 @@
+//! The services that there are: they are started, changed when the configuration is read again, and
+//! ended.
+//!
+//! A service that the file does not have any more is ended as at the supervisor's own end. Services that
+//! are new wait for that: they may take over its data or its addresses.
+
+mod entry;
+
+use std::fs::File;
+use std::future::poll_fn;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::task::{Context as TaskContext, Poll};
+
+use anyhow::{Context, bail};
+use handoff_std::host::NamedListener;
+use tokio::sync::watch;
+use tokio::task::{JoinError, JoinHandle, spawn_blocking};
+
+use super::control::{self, Control};
+use super::door::{Door, Guests};
+use super::events::Hub;
+use super::history::History;
+use super::notify::Board;
+use super::orders::Order;
+use super::reload::{self, Change};
+use super::{Open, prepare};
+use crate::config::{Config, ConfigError, Service, SupervisorSettings};
+use entry::{Entry, Running};
+
+/// All services, and who can reach them.
+pub(super) struct Roster {
+    /// What the configuration is read from again; none if it is the command line.
+    file: Option<PathBuf>,
+    settings: SupervisorSettings,
+    /// In the order of the file.
+    services: Vec<Running>,
+    /// Those that have been taken out of the file.
+    leaving: Vec<Running>,
+    /// Those that are started once nobody leaves any more.
+    coming: Vec<Service>,
+    /// The names of the file, in its order.
+    order: Vec<String>,
+    /// The file while it is being read.
+    reading: Option<JoinHandle<Result<Config, ConfigError>>>,
+    control: watch::Sender<Control>,
+    socket: Option<(Open, Guests, PathBuf)>,
+    board: Board,
+    hub: Hub,
+}
+
+/// What a roster waits for.
+pub(super) enum Event {
+    /// The file has been read.
+    Read(Result<Result<Config, ConfigError>, JoinError>),
+    /// The task of a service has ended by itself.
+    Ended(Ended),
+    /// A service that was taken out has ended; its place among those that leave.
+    Left(usize, Ended),
+}
+
+type Ended = Result<anyhow::Result<()>, JoinError>;
+
+impl Roster {
+    /// Opens the doors, and then starts the services: a path that cannot be bound is found before
+    /// anything is started. For each service there is what was inherited for it, and its lock.
+    ///
+    /// # Errors
+    /// In words for the operator.
+    pub(super) fn start(
+        config: Config,
+        file: Option<PathBuf>,
+        belongings: Vec<(Vec<NamedListener>, Option<File>)>,
+        board: Board,
+        hub: Hub,
+        history: History,
+    ) -> anyhow::Result<Self> {
+        let settings = config.supervisor;
+        let order = config.services.iter().map(|one| one.name.clone());
+        let order: Vec<_> = order.collect();
+        let mut entries = Vec::new();
+        for (service, (adopted, charge)) in config.services.into_iter().zip(belongings) {
+            entries.push((Entry::open(service, charge, &settings)?, adopted));
+        }
+        let served = entries.iter().map(|(entry, _)| entry.served());
+        let uids = &settings.allowed_uids;
+        let (control, current) =
+            watch::channel(Control::new(served, uids, hub.visitors(), history));
+        let mut socket = None;
+        if let Some(path) = &settings.socket {
+            let guests = Guests::new(&control.borrow().allowed());
+            let door = Door::bind(path, guests.clone(), control::LINE).context("socket")?;
+            socket = Some((Control::open(current, door), guests, path.clone()));
+        }
+        // If nothing else would be kept from running, whoever starts us is to see what is wrong.
+        let alone = entries.len() == 1;
+        board.list(order.iter().map(String::as_str));
+        let begin =
+            |(entry, adopted): (Entry, _)| entry.begin(adopted, alone, &settings, &board, &hub);
+        Ok(Self {
+            services: entries.into_iter().map(begin).collect(),
+            file,
+            leaving: Vec::new(),
+            coming: Vec::new(),
+            order,
+            reading: None,
+            control,
+            socket,
+            settings,
+            board,
+            hub,
+        })
+    }
+
+    /// Begins to read the file again. If that goes on already, it begins anew.
+    pub(super) fn read_again(&mut self) {
+        self.board.reload_begins();
+        let Some(file) = self.file.clone() else {
+            tracing::info!(
+                "there is no file to be read again: the command line says what is supervised"
+            );
+            self.board.reload_ends();
+            return;
+        };
+        tracing::info!(file = %file.display(), "reading the configuration again");
+        self.reading = Some(spawn_blocking(move || Config::load(&file)));
+    }
+
+    /// Waits for something to happen.
+    pub(super) async fn next(&mut self) -> Event {
+        poll_fn(|cx| self.poll(cx)).await
+    }
+
+    fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<Event> {
+        if let Some(reading) = &mut self.reading
+            && let Poll::Ready(read) = Pin::new(reading).poll(cx)
+        {
+            self.reading = None;
+            return Poll::Ready(Event::Read(read));
+        }
+        for running in &mut self.services {
+            if let Poll::Ready(ended) = Pin::new(&mut running.task).poll(cx) {
+                return Poll::Ready(Event::Ended(ended));
+            }
+        }
+        for (at, running) in self.leaving.iter_mut().enumerate() {
+            if let Poll::Ready(ended) = Pin::new(&mut running.task).poll(cx) {
+                return Poll::Ready(Event::Left(at, ended));
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Does what an event asks for.
+    ///
+    /// # Errors
+    /// A service's task has ended by itself. The daemons are left as they are.
+    pub(super) async fn heed(&mut self, event: Event) -> anyhow::Result<()> {
+        match event {
+            Event::Read(Ok(Ok(config))) => self.change(config).await,
+            Event::Read(Ok(Err(error))) => {
+                // A line for each thing that is wrong, with its place and key.
+                for line in error.to_string().lines() {
+                    tracing::error!("the configuration is left as it was: {line}");
+                }
+            }
+            Event::Read(Err(error)) => {
+                tracing::error!(%error, "the configuration is left as it was");
+            }
+            Event::Ended(ended) => {
+                ended.context(
+                    "a task has panicked; restart the supervisor, it will find the daemons",
+                )??;
+                bail!(
+                    "a task has ended by itself; restart the supervisor, it will find the daemons"
+                );
+            }
+            Event::Left(at, ended) => {
+                let gone = self.leaving.remove(at);
+                let name = gone.name();
+                match ended.context("its task has panicked").flatten() {
+                    Ok(()) => tracing::info!("the service {name} is gone"),
+                    Err(error) => tracing::error!("service {name}: {error:#}"),
+                }
+            }
+        }
+        if self.leaving.is_empty() {
+            self.welcome().await;
+        }
+        if self.reading.is_none() && self.coming.is_empty() {
+            self.board.reload_ends();
+        }
+        Ok(())
+    }
+
+    /// Another configuration is in force from now on.
+    async fn change(&mut self, config: Config) {
+        for note in &config.notes {
+            tracing::warn!("the configuration: {note}");
+        }
+        let (settings, said) = reload::renewed_settings(&self.settings, config.supervisor);
+        self.settings = settings;
+        say("supervisor", &said);
+        self.order = config.services.iter().map(|one| one.name.clone()).collect();
+        let mut new = config.services;
+        for mut running in std::mem::take(&mut self.services) {
+            let at = new.iter().position(|one| one.name == running.name());
+            if let Some(service) = at.map(|at| new.remove(at)) {
+                let (service, said) = reload::renewed(running.service(), service);
+                say(running.name(), &said);
+                running.renew(service, &self.settings).await;
+                self.services.push(running);
+            } else {
+                let name = running.name();
+                tracing::info!("the service {name} is not in the file any more; ending it");
+                running.send(Order::Wind).await;
+                running.send(Order::Stop { keep: false }).await;
+                self.leaving.push(running);
+            }
+        }
+        self.coming = new;
+        self.publish();
+        tracing::info!("the configuration has been read again");
+    }
+
+    /// Starts the services that are new.
+    async fn welcome(&mut self) {
+        for service in std::mem::take(&mut self.coming) {
+            let name = service.name.clone();
+            let others = self.services.iter().map(Running::service);
+            let taken = reload::conflict(&service, others);
+            let entry = match taken {
+                Some(why) => Err(anyhow::Error::msg(why)),
+                None => self.open(service).await,
+            };
+            match entry {
+                Ok(entry) => {
+                    tracing::info!("the service {name} is new; starting it");
+                    self.board.list(self.order.iter().map(String::as_str));
+                    let running =
+                        entry.begin(Vec::new(), false, &self.settings, &self.board, &self.hub);
+                    self.services.push(running);
+                }
+                Err(error) => tracing::error!(
+                    "the service {name} cannot be started: {error:#}; put that right and reload"
+                ),
+            }
+        }
+        self.publish();
+    }
+
+    async fn open(&self, service: Service) -> anyhow::Result<Entry> {
+        // It may wait for the lock.
+        let prepared = spawn_blocking(move || {
+            let charge = prepare(&service)?;
+            anyhow::Ok((service, charge))
+        });
+        let (service, charge) = prepared.await.context("preparing it has panicked")??;
+        Entry::open(service, charge, &self.settings)
+    }
+
+    /// Tells everybody who has to know which services there are.
+    fn publish(&mut self) {
+        let place = |one: &Running| self.order.iter().position(|name| name == one.name());
+        self.services.sort_by_key(place);
+        let served = self.services.iter().map(Running::served);
+        let uids = &self.settings.allowed_uids;
+        let control = self.control.borrow().changed(served, uids);
+        if let Some((_, guests, path)) = &self.socket
+            && let Err(error) = guests.replace(&control.allowed(), path)
+        {
+            tracing::error!("{error:#}");
+        }
+        self.control.send_replace(control);
+        let known = |name: &&str| {
+            let there = self.services.iter().any(|one| one.name() == *name);
+            there || self.coming.iter().any(|one| one.name == *name)
+        };
+        let order = self.order.iter().map(String::as_str);
+        self.board.list(order.filter(known));
+    }
+
+    /// Ends the services one after the other, the last one of the file first.
+    ///
+    /// # Errors
+    /// The first daemon that does not die. The others are ended all the same.
+    pub(super) async fn wind_up(&mut self, keep: bool) -> anyhow::Result<()> {
+        for running in &self.services {
+            running.send(Order::Wind).await;
+        }
+        let mut result = Ok(());
+        for running in self.services.iter_mut().rev() {
+            running.send(Order::Stop { keep }).await;
+            result = result.and(running.ended().await);
+        }
+        for running in &mut self.leaving {
+            result = result.and(running.ended().await);
+        }
+        result
+    }
+
+    /// Closes the doors, after the last answers. Whoever follows what happens is told that nothing more
+    /// will.
+    pub(super) async fn close(self) {
+        drop(self.hub);
+        let doors = self.services.into_iter().chain(self.leaving);
+        let doors = doors.filter_map(Running::into_door);
+        for (close, door) in doors.chain(self.socket.map(|(open, ..)| open)) {
+            drop(close);
+            let _ = door.await;
+        }
+    }
+}
+
+/// Logs what has changed.
+fn say(whom: &str, said: &[Change]) {
+    for change in said {
+        tracing::info!("{whom}: {change}");
+    }
+}

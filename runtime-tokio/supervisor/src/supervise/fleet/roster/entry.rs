@@ -1,0 +1,185 @@
+//! One service of a roster: its door is opened first, then its task is started.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
+use handoff_std::Recordings;
+use handoff_std::host::NamedListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tracing::Instrument;
+
+use crate::config::{Service, SupervisorSettings};
+use crate::supervise::fleet::attendant::{Attendant, Beginning};
+use crate::supervise::fleet::door::{Door, Guests};
+use crate::supervise::fleet::events::Hub;
+use crate::supervise::fleet::notify::Board;
+use crate::supervise::fleet::orders::Order;
+use crate::supervise::fleet::{Open, Served, trigger};
+
+/// Orders that may wait for a task to take them in.
+const ORDERS: usize = 16;
+
+/// A service that can be reached, and is not attended to yet.
+pub(super) struct Entry {
+    served: Served,
+    orders: mpsc::Receiver<Order>,
+    data_dir: PathBuf,
+    door: Option<(Open, Guests)>,
+    charge: Option<File>,
+}
+
+/// A service that is attended to.
+pub(super) struct Running {
+    served: Served,
+    pub(super) task: JoinHandle<anyhow::Result<()>>,
+    door: Option<(Open, Guests)>,
+    /// The lock that keeps a second supervisor away.
+    _charge: Option<File>,
+}
+
+impl Entry {
+    /// Opens its door. `charge` is its lock.
+    ///
+    /// # Errors
+    /// In words for the operator.
+    pub(super) fn open(
+        service: Service,
+        charge: Option<File>,
+        settings: &SupervisorSettings,
+    ) -> anyhow::Result<Self> {
+        let data_dir = data_dir(&service, &settings.state_dir)?;
+        let (sender, orders) = mpsc::channel(ORDERS);
+        let served = Served {
+            service: Arc::new(service),
+            orders: sender,
+        };
+        let mut door = None;
+        if let Some(path) = &served.service.trigger_socket {
+            let guests = Guests::new(&allowed(&served.service, settings));
+            let bound = Door::bind(path, guests.clone(), trigger::LINE)
+                .with_context(|| format!("trigger socket of {}", served.service.name))?;
+            door = Some((trigger::open(bound, served.clone()), guests));
+        }
+        Ok(Self {
+            served,
+            orders,
+            data_dir,
+            door,
+            charge,
+        })
+    }
+
+    pub(super) fn served(&self) -> Served {
+        self.served.clone()
+    }
+
+    /// Starts its task. `adopted` are the listeners that were inherited for it; `alone`: there is no
+    /// other service.
+    pub(super) fn begin(
+        self,
+        adopted: Vec<NamedListener>,
+        alone: bool,
+        settings: &SupervisorSettings,
+        board: &Board,
+        hub: &Hub,
+    ) -> Running {
+        let Self {
+            served,
+            orders,
+            data_dir,
+            door,
+            charge,
+        } = self;
+        let name = &served.service.name;
+        let recordings = settings.recordings.as_ref();
+        let span = tracing::info_span!("fleet", service = %name);
+        let beginning = Beginning {
+            service: Arc::clone(&served.service),
+            data_dir,
+            record: settings.state_dir.join(format!("{name}.binary")),
+            orders,
+            adopted,
+            alone,
+            board: board.clone(),
+            teller: hub.teller(name),
+            recordings: recordings.map(|dir| Recordings::new(dir.join(name))),
+        };
+        let attend = async move { Attendant::new(beginning).await?.run().await };
+        Running {
+            task: tokio::spawn(attend.instrument(span)),
+            served,
+            door,
+            _charge: charge,
+        }
+    }
+}
+
+impl Running {
+    pub(super) fn name(&self) -> &str {
+        &self.served.service.name
+    }
+
+    pub(super) fn service(&self) -> &Service {
+        &self.served.service
+    }
+
+    pub(super) fn served(&self) -> Served {
+        self.served.clone()
+    }
+
+    /// A task that is gone takes no orders.
+    pub(super) async fn send(&self, order: Order) {
+        let _ = self.served.orders.send(order).await;
+    }
+
+    /// This is what it is from now on.
+    pub(super) async fn renew(&mut self, service: Service, settings: &SupervisorSettings) {
+        if let (Some((_, guests)), Some(path)) = (&self.door, &service.trigger_socket)
+            && let Err(error) = guests.replace(&allowed(&service, settings), path)
+        {
+            tracing::error!("{error:#}");
+        }
+        if *self.served.service != service {
+            self.served.service = Arc::new(service);
+            let service = Arc::clone(&self.served.service);
+            self.send(Order::Renew(service)).await;
+        }
+    }
+
+    /// The end of its task, which has been told to end. What went wrong is logged, too.
+    ///
+    /// # Errors
+    /// The daemon does not die.
+    pub(super) async fn ended(&mut self) -> anyhow::Result<()> {
+        let ended = (&mut self.task).await;
+        let ended = ended.context("its task has panicked").flatten();
+        let ended = ended.with_context(|| format!("service {}", self.name()));
+        if let Err(error) = &ended {
+            tracing::error!("{error:#}");
+        }
+        ended
+    }
+
+    pub(super) fn into_door(self) -> Option<Open> {
+        self.door.map(|(open, _)| open)
+    }
+}
+
+/// Users that may come in at a service's own door.
+fn allowed(service: &Service, settings: &SupervisorSettings) -> Vec<u32> {
+    [&service.allowed_uids[..], &settings.allowed_uids].concat()
+}
+
+/// Where the service's data and lock are; an empty directory if that is not known.
+fn data_dir(service: &Service, state_dir: &Path) -> anyhow::Result<PathBuf> {
+    if let Some(data_dir) = &service.data_dir {
+        return Ok(data_dir.clone());
+    }
+    let stand_in = state_dir.join(format!("{}.no-data", service.name));
+    fs::create_dir_all(&stand_in)
+        .with_context(|| format!("cannot create {}", stand_in.display()))?;
+    Ok(stand_in)
+}

@@ -1,0 +1,67 @@
+//! The way out of a supervisor of several services, and what becomes of a daemon that does not go.
+
+use handoff_std::host::Signal;
+
+use super::fleet::Fleet;
+
+#[test]
+fn a_daemon_that_does_not_end_is_killed_after_its_grace_and_the_others_end_in_order() {
+    let fleet = Fleet::new("", "");
+    let mut supervisor = fleet.start(&[]);
+    let (a, b) = (fleet.info("a"), fleet.info("b"));
+    // It takes no signal but the last one.
+    assert!(b.process().kill(Signal::STOP).unwrap());
+    supervisor.signal(Signal::TERM);
+    supervisor.wait_log("told to end");
+    // That is no reason to go on.
+    supervisor.signal(Signal::HUP);
+    // While the last one of the file is waited for, the first one serves.
+    let line = supervisor.wait_log("ending the daemon");
+    assert!(line.contains("service=b"), "{line}");
+    assert!(a.process().is_alive());
+    assert!(supervisor.wait().success());
+    let log = supervisor.log();
+    let order = [
+        "ending the daemon",
+        "does not end; killing it",
+        "ending the daemon",
+    ];
+    let said: Vec<_> = log
+        .lines()
+        .filter(|line| order.iter().any(|words| line.contains(words)))
+        .collect();
+    let fits = said
+        .iter()
+        .zip(order)
+        .all(|(line, words)| line.contains(words));
+    assert!(fits && said.len() == order.len(), "{said:#?}");
+    assert!(
+        said[1].contains("service=b") && said[2].contains("service=a"),
+        "{said:#?}"
+    );
+    assert!(fleet.world.processes().is_empty());
+    for socket in ["s", "a.t", "b.t"] {
+        assert!(!fleet.world.path(socket).exists(), "{socket}");
+    }
+}
+
+#[test]
+fn many_ends_at_once_leave_no_process_behind() {
+    let fleet = Fleet::new(
+        "",
+        "[service.NAME.restart]\nbackoff = \"1ms\"\nbackoff_max = \"1ms\"\n",
+    );
+    let supervisor = fleet.start(&[]);
+    for _ in 0..5 {
+        let (a, b) = (fleet.info("a"), fleet.info("b"));
+        for daemon in [&a, &b] {
+            assert!(daemon.process().kill(Signal::KILL).unwrap());
+        }
+        for (name, before) in [("a", a), ("b", b)] {
+            super::talk::info_of_another(fleet.port(name), before.pid);
+        }
+    }
+    super::world::wait_for("all to be reaped", || {
+        (!supervisor.has_zombies()).then_some(())
+    });
+}
