@@ -8,7 +8,10 @@
 //! [`route`] follows one run, and [`diagram`] draws it. `README.md` says what is checked and what is not.
 //!
 //! [`matrix`] does without a model: real processes under load, with one fault at a time.
+//!
+//! [`conformance`] plays scripts with an adapter, also with one from another repository.
 
+pub mod conformance;
 pub mod diagram;
 pub mod explore;
 pub mod matrix;
