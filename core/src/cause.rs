@@ -2,10 +2,12 @@
 
 use core::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::text::Text;
 
 /// A reason and, where somebody gave one, an explanation in words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Cause {
     /// What happened.
     pub reason: Reason,
@@ -42,7 +44,9 @@ impl fmt::Display for Cause {
 macro_rules! reasons {
     ($($(#[$doc:meta])* $item:ident = $words:literal,)*) => {
         /// What kept a handoff from going the planned way.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(
+            Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+        )]
         #[non_exhaustive]
         pub enum Reason { $($(#[$doc])* $item,)* }
 

@@ -1,11 +1,12 @@
 //! What a process says about itself in its Hello.
 
 use heapless::Vec;
+use serde::{Deserialize, Serialize};
 
 use crate::wire::{Hello, Message, Side, VersionRange};
 
 /// Who a process says it is, in its Hello.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Identity {
     /// Its pid.
     pub pid: u32,

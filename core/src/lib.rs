@@ -146,7 +146,7 @@
 //! | [`Handles`] | descriptors beside a message |
 //! | [`wire`] | frames and messages |
 //! | [`journal`] | what a restarted supervisor has to know |
-//! | [`record`] | inputs as bytes, to be replayed |
+//! | [`record`] | what happened to a machine and what it did, as bytes, to be replayed |
 //! | [`table`] | transition tables as data; `TABLES.md` shows them all, `DIAGRAMS.md` whole handoffs |
 //! | [`text`] | a text of bounded size |
 //! | [`protocol`] | the protocol, in full: promises, wire, crash rules `C1` to `C11` |
@@ -197,7 +197,7 @@ pub use incumbent::{
 pub use link::{Inline, LinkId, MIN_ROOM, Storage};
 pub use machine::{
     Action, Event, Input, Loss, MAX_ACTIONS_PER_TURN, MAX_LINKS, Machine, Misuse, Observation, Out,
-    Role, Room, Step, Turn, Wait,
+    Party, Role, Room, Step, Turn, Wait,
 };
 pub use successor::{
     Successor, SuccessorConfig, SuccessorMachine, SuccessorOp, SuccessorOutcome, SuccessorState,

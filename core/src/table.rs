@@ -127,7 +127,18 @@ fn list(items: &[impl fmt::Debug], out: &mut impl fmt::Write) -> fmt::Result {
 macro_rules! labels {
     ($(#[$doc:meta])* $vis:vis enum $name:ident { $($(#[$item_doc:meta])* $item:ident,)* }) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(
+            Clone,
+            Copy,
+            Debug,
+            PartialEq,
+            Eq,
+            PartialOrd,
+            Ord,
+            Hash,
+            serde::Serialize,
+            serde::Deserialize,
+        )]
         $vis enum $name { $($(#[$item_doc])* $item,)* }
 
         impl $name {

@@ -17,8 +17,8 @@ use crate::driver::{Call, Caller, Driver, Flow};
 use crate::hook_thread::HookThread;
 use crate::hooks::Drainable;
 use crate::host::{
-    ControlError, ControlListener, DataDirLock, KeptListener, LockKeeper, Observer, identity,
-    kept_listeners,
+    ControlError, ControlListener, DataDirLock, KeptListener, LockKeeper, Observer, Recordings,
+    identity, kept_listeners,
 };
 use crate::successor::Control;
 
@@ -61,6 +61,7 @@ pub struct Incumbent {
     driver: Driver<handoff_core::Incumbent, SESSIONS>,
     hooks: HookThread,
     kept: Vec<KeptListener>,
+    recordings: Option<Recordings>,
     /// Waits for Commit, in a process that began as a successor. Dropping it ends the session.
     probation: Option<Control>,
 }
@@ -99,6 +100,7 @@ impl Incumbent {
             observer: Observer::none(),
             hooks: HookThread::start()?,
             kept: kept_listeners().to_vec(),
+            recordings: None,
             probation: None,
         })
     }
@@ -167,6 +169,14 @@ impl Incumbent {
         self
     }
 
+    /// Record what happens from [`serve`](Self::serve) on, for `handoff replay`. Without it nothing is
+    /// recorded.
+    #[must_use]
+    pub fn with_recording(mut self, recordings: Recordings) -> Self {
+        self.recordings = Some(recordings);
+        self
+    }
+
     /// The generation under which the lock was taken: a fencing token.
     pub fn generation(&self) -> u64 {
         self.lock.generation()
@@ -196,12 +206,14 @@ impl Incumbent {
             mut driver,
             hooks,
             kept,
+            recordings,
             probation,
         } = self;
         driver.engine.configure(IncumbentConfig {
             generation: lock.generation(),
             ..config
         });
+        driver.engine.record(recordings.as_ref());
         let mut host = IncumbentHost {
             drainable: Arc::new(drainable),
             hooks,

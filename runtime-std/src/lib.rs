@@ -46,7 +46,7 @@ pub use host::supervise::{
     HandoffSpec, HealthCheck, Report, RollbackHandle, SupervisorError, SupervisorEvent,
 };
 pub use host::{
-    DataDirLock, InheritedListeners, LockError, Process, SpawnError, SpawnSpec, Spawned,
+    DataDirLock, InheritedListeners, LockError, Process, Recordings, SpawnError, SpawnSpec, Spawned,
 };
 pub use incumbent::{
     BindError, Incumbent, IncumbentEvent, IncumbentHandle, Retirement, SESSIONS, ServeError,

@@ -18,7 +18,7 @@ use handoff_core::{Cause, SuccessorConfig};
 pub(crate) use self::control::Control;
 use self::control::{Awaited, Milestone};
 use crate::driver::Driver;
-use crate::host::{InheritError, InheritedListeners, LockKeeper, identity};
+use crate::host::{InheritError, InheritedListeners, LockKeeper, Recordings, identity};
 use crate::incumbent::Incumbent;
 
 /// What a daemon says of itself when it is ready to serve.
@@ -84,11 +84,24 @@ impl SuccessorSetup {
 pub struct Successor {
     channel: UnixStream,
     listeners: InheritedListeners,
+    recordings: Option<Recordings>,
 }
 
 impl Successor {
     pub(crate) const fn new(channel: UnixStream, listeners: InheritedListeners) -> Self {
-        Self { channel, listeners }
+        Self {
+            channel,
+            listeners,
+            recordings: None,
+        }
+    }
+
+    /// Record what happens, for `handoff replay`: to the successor, and to the [`Incumbent`] that it
+    /// becomes. Without it nothing is recorded.
+    #[must_use]
+    pub fn with_recording(mut self, recordings: Recordings) -> Self {
+        self.recordings = Some(recordings);
+        self
     }
 
     /// The names of the inherited listeners.
@@ -107,13 +120,17 @@ impl Successor {
         };
         let mut driver: Driver<handoff_core::Successor, 1> = Driver::new(config)?;
         self.channel.set_nonblocking(true)?;
+        driver.engine.record(self.recordings.as_ref());
         // The first link that a driver adopts is the machine's one link.
         driver.engine.links().adopt(self.channel);
 
         let lock = LockKeeper::new(&setup.data_dir);
         // Now, not after Ready: what could fail then would leave nobody to serve.
-        let incumbent =
+        let mut incumbent =
             Incumbent::prepare(&setup.control, lock.clone())?.with_build_id(&setup.build_id);
+        if let Some(recordings) = self.recordings {
+            incumbent = incumbent.with_recording(recordings);
+        }
         let control = Control::start(driver, setup.control, lock, incumbent.caller())?;
         let (warm_up, begun) = match control.next()? {
             Milestone::Warming(ticket) => (Some(ticket), None),

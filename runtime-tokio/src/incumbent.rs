@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use handoff_core::{IncumbentConfig, IncumbentOutcome};
 use handoff_std::host::{
-    ControlListener, KeptListener, LockKeeper, Observer, identity, kept_listeners,
+    ControlListener, KeptListener, LockKeeper, Observer, Recordings, identity, kept_listeners,
 };
 use handoff_std::{
     BindError, DataDirLock, IncumbentEvent, LockError, Retirement, SESSIONS, ServeError,
@@ -51,6 +51,7 @@ pub struct Incumbent {
     allowed: Vec<u32>,
     observer: Observer<IncumbentEvent>,
     kept: Vec<KeptListener>,
+    recordings: Option<Recordings>,
     /// Waits for Commit, in a process that began as a successor. Dropping it ends the session.
     probation: Option<Control>,
 }
@@ -99,6 +100,7 @@ impl Incumbent {
             allowed: Vec::new(),
             observer: Observer::none(),
             kept: kept_listeners().to_vec(),
+            recordings: None,
             probation: None,
         }
     }
@@ -163,6 +165,14 @@ impl Incumbent {
         self
     }
 
+    /// Record what happens from [`serve`](Self::serve) on, for `handoff replay`. Without it nothing is
+    /// recorded. The file is written from the control loop, and never waited for the disk.
+    #[must_use]
+    pub fn with_recording(mut self, recordings: Recordings) -> Self {
+        self.recordings = Some(recordings);
+        self
+    }
+
     /// The generation under which the lock was taken: a fencing token.
     pub fn generation(&self) -> u64 {
         self.sitter.0.generation()
@@ -190,12 +200,14 @@ impl Incumbent {
             allowed,
             observer,
             kept,
+            recordings,
             probation,
         } = self;
         driver.engine.configure(IncumbentConfig {
             generation: sitter.0.generation(),
             ..config
         });
+        driver.engine.record(recordings.as_ref());
         let mut host = IncumbentHost::new(
             Arc::new(drainable),
             sitter.0.clone(),

@@ -17,7 +17,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 
 use handoff_core::SuccessorConfig;
 use handoff_core::op;
-use handoff_std::host::{InheritError, InheritedListeners, LockKeeper, identity};
+use handoff_std::host::{InheritError, InheritedListeners, LockKeeper, Recordings, identity};
 use handoff_std::{Readiness, SuccessorError, SuccessorSetup};
 
 pub(crate) use self::control::Control;
@@ -31,11 +31,25 @@ use crate::seat::Seat;
 pub struct Successor {
     channel: UnixStream,
     listeners: InheritedListeners,
+    recordings: Option<Recordings>,
 }
 
 impl Successor {
     pub(crate) const fn new(channel: UnixStream, listeners: InheritedListeners) -> Self {
-        Self { channel, listeners }
+        Self {
+            channel,
+            listeners,
+            recordings: None,
+        }
+    }
+
+    /// Record what happens, for `handoff replay`: to the successor, and to the [`Incumbent`] that it
+    /// becomes. Without it nothing is recorded. The files are written from the control loops, and never
+    /// waited for the disk.
+    #[must_use]
+    pub fn with_recording(mut self, recordings: Recordings) -> Self {
+        self.recordings = Some(recordings);
+        self
     }
 
     /// The names of the inherited listeners.
@@ -53,12 +67,16 @@ impl Successor {
             ..setup.times
         };
         let mut driver: Driver<handoff_core::Successor, 1> = Driver::new(config);
+        driver.engine.record(self.recordings.as_ref());
         self.channel.set_nonblocking(true)?;
         // The first link that a driver adopts is the machine's one link.
         driver.engine.links().adopt(Stream::new(self.channel)?);
 
         let seat = Seat::new(&setup.control, LockKeeper::new(&setup.data_dir));
-        let incumbent = Incumbent::prepare(seat.clone()).with_build_id(&setup.build_id);
+        let mut incumbent = Incumbent::prepare(seat.clone()).with_build_id(&setup.build_id);
+        if let Some(recordings) = self.recordings {
+            incumbent = incumbent.with_recording(recordings);
+        }
         let mut control = Control::start(driver, seat, incumbent.caller());
         let (warm_up, begun) = match control.next().await? {
             Milestone::Warming(ticket) => (Some(ticket), None),

@@ -12,12 +12,15 @@ use std::sync::Arc;
 use handoff_core::{SupervisorConfig, Task};
 use handoff_std::host::control::check_path;
 use handoff_std::host::supervise::Household;
-use handoff_std::host::{JournalFile, Observer, Process, SpawnError, SpawnSpec, Spawned};
+use handoff_std::host::{
+    JournalFile, Observer, Process, Recordings, SpawnError, SpawnSpec, Spawned,
+};
 use handoff_std::{HandoffSpec, Report, RollbackHandle, SupervisorError, SupervisorEvent};
 use tokio::task::spawn_blocking;
 
 use self::child::Unclaimed;
 pub use self::child::wait;
+use crate::driver::Driver;
 use crate::task::Queue;
 
 /// Holds a daemon's listeners and replaces its binary.
@@ -46,6 +49,7 @@ pub struct Supervisor {
     rollback: RollbackHandle,
     /// The journal, and what a dropped task leaves to be undone: in order, across tasks.
     queue: Queue,
+    recordings: Option<Recordings>,
 }
 
 impl Supervisor {
@@ -74,6 +78,7 @@ impl Supervisor {
             retired: None,
             rollback: RollbackHandle::default(),
             queue: Queue::default(),
+            recordings: None,
         })
     }
 
@@ -118,6 +123,14 @@ impl Supervisor {
         observer: impl FnMut(&SupervisorEvent) + Send + 'static,
     ) -> Self {
         self.observer = Observer::new(observer);
+        self
+    }
+
+    /// Record what happens in each handoff and each recovery, for `handoff replay`. Without it nothing is
+    /// recorded. A file is written from the control loop, and never waited for the disk.
+    #[must_use]
+    pub fn with_recording(mut self, recordings: Recordings) -> Self {
+        self.recordings = Some(recordings);
         self
     }
 
@@ -191,7 +204,10 @@ impl Supervisor {
         config: &SupervisorConfig,
         spec: Option<&HandoffSpec>,
     ) -> Result<Report, SupervisorError> {
+        let mut driver = Driver::new(config.clone());
+        driver.engine.record(self.recordings.as_ref());
         let (report, incumbent) = task::run(
+            driver,
             &self.home,
             config,
             spec,

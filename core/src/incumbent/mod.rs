@@ -30,6 +30,8 @@ mod table;
 use core::fmt;
 use core::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 pub use self::labels::{Act, Cue, Phase, Why};
 #[cfg(feature = "trace")]
 pub use self::table::TAKEN;
@@ -53,7 +55,7 @@ pub type IncumbentMachine<S, const SESSIONS: usize = 8> = Machine<Incumbent, S, 
 pub enum Incumbent {}
 
 /// How an incumbent is set up. The times are protocol defaults; see `PROTOCOL.md`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct IncumbentConfig {
     /// Who we are.
     pub identity: Identity,
@@ -94,6 +96,7 @@ pub struct IncumbentConfig {
     pub resume_tries: u8,
     /// The table to run on; for tests that switch a rule off.
     #[cfg(feature = "trace")]
+    #[serde(skip, default = "own_table")]
     pub table: &'static [IncumbentRow],
 }
 
@@ -137,8 +140,14 @@ impl IncumbentConfig {
     }
 }
 
+/// The table of a configuration that was read from a record, which does not hold it.
+#[cfg(feature = "trace")]
+const fn own_table() -> &'static [IncumbentRow] {
+    INCUMBENT
+}
+
 /// How an incumbent ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum IncumbentOutcome {
     /// The handoff was committed: leave the process.
     Committed(HandoffId),
@@ -197,7 +206,7 @@ pub enum IncumbentOp {
 }
 
 /// An [`IncumbentOp`] without its ticket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum IncumbentCall {
     /// See [`IncumbentOp::Drain`].
     Drain(Instant),

@@ -8,7 +8,7 @@ use super::{
     Phase, Rebind, Session, Trial, Why,
 };
 use crate::cause::Reason;
-use crate::machine::{Event, Out, Role, Room, sealed};
+use crate::machine::{Event, Out, Party, Role, Room, sealed};
 use crate::op::{OpId, Ticket};
 use crate::time::Instant;
 use crate::violation::Violation;
@@ -24,6 +24,7 @@ impl<const L: usize> Role<L> for Incumbent {
     type Why = Why;
     type Outcome = IncumbentOutcome;
 
+    const PARTY: Party = Party::Incumbent;
     const SERVES: bool = true;
 
     fn fresh() -> Self::State {
@@ -68,6 +69,31 @@ impl<const L: usize> Role<L> for Incumbent {
             IncumbentCall::ListListeners => IncumbentOp::ListListeners(Ticket::new(id)),
             IncumbentCall::Snapshot => IncumbentOp::Snapshot(Ticket::new(id)),
         }
+    }
+
+    fn call(op: &IncumbentOp) -> (OpId, IncumbentCall) {
+        match *op {
+            IncumbentOp::Resume(ref ticket) => (ticket.id(), IncumbentCall::Resume),
+            IncumbentOp::ReleaseLock(ref ticket) => (ticket.id(), IncumbentCall::ReleaseLock),
+            IncumbentOp::TryLock(ref ticket) => (ticket.id(), IncumbentCall::TryLock),
+            IncumbentOp::InspectPath(ref ticket) => (ticket.id(), IncumbentCall::InspectPath),
+            IncumbentOp::BindPath(ref ticket) => (ticket.id(), IncumbentCall::BindPath),
+            IncumbentOp::Confirm(ref ticket) => (ticket.id(), IncumbentCall::Confirm),
+            IncumbentOp::ListListeners(ref ticket) => (ticket.id(), IncumbentCall::ListListeners),
+            IncumbentOp::Snapshot(ref ticket) => (ticket.id(), IncumbentCall::Snapshot),
+            IncumbentOp::Drain {
+                ref ticket,
+                deadline,
+            } => (ticket.id(), IncumbentCall::Drain(deadline)),
+            IncumbentOp::Seal {
+                ref ticket,
+                deadline,
+            } => (ticket.id(), IncumbentCall::Seal(deadline)),
+        }
+    }
+
+    fn phase(state: &Self::State) -> Phase {
+        state.phase
     }
 
     /// The oldest connection without HelloAck goes first; when there is none, the one heard from

@@ -1,6 +1,6 @@
 //! What goes into a machine, and what the caller may do wrong in handing it in.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::handles::Handles;
 use crate::link::LinkId;
@@ -26,6 +26,7 @@ pub enum Input<'b> {
         /// On which link.
         link: LinkId,
         /// Any chunk of what the peer sent, in order.
+        #[serde(serialize_with = "crate::record::bytes")]
         bytes: &'b [u8],
         /// The descriptors that came with them. They count with the last of the bytes: while that one is
         /// not taken they are not either, and are handed in again with the rest. Once it is taken,
@@ -68,7 +69,7 @@ pub enum Input<'b> {
 }
 
 /// The caller broke a rule of this interface. The machine is as it was before the call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Misuse {
     /// The last turn still has steps; [`Machine::turn`](super::Machine::turn) gives them.

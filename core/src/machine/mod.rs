@@ -17,7 +17,7 @@ pub use self::input::{Input, Misuse};
 pub use self::out::Out;
 use self::out::Queue;
 pub(crate) use self::role::sealed;
-pub use self::role::{Event, Role, Room};
+pub use self::role::{Event, Party, Role, Room};
 pub use self::turn::{Action, Loss, Observation, Step, Turn, Wait};
 use crate::link::{Inbox, Link, LinkId, MIN_ROOM, Storage};
 use crate::op::OpId;

@@ -3,6 +3,9 @@
 use core::fmt;
 use core::hash::Hash;
 
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
 use super::{Loss, Out};
 use crate::handles::Handles;
 use crate::op::{OpId, Report, Verdict};
@@ -10,31 +13,58 @@ use crate::time::Instant;
 use crate::violation::Violation;
 use crate::wire::Message;
 
+/// The three parties of a handoff.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Party {
+    /// The daemon that serves.
+    Incumbent,
+    /// The process that takes over.
+    Successor,
+    /// Who drives the handoff.
+    Supervisor,
+}
+
+impl fmt::Display for Party {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Incumbent => "incumbent",
+            Self::Successor => "successor",
+            Self::Supervisor => "supervisor",
+        })
+    }
+}
+
 /// What a role is made of. Implemented by [`Incumbent`](crate::Incumbent),
 /// [`Successor`](crate::Successor) and [`Supervisor`](crate::Supervisor) alone; an adapter is
 /// written once against it.
 pub trait Role<const L: usize>: sealed::Sealed + Sized + fmt::Debug {
     /// What it is set up with.
-    type Config: Clone + fmt::Debug;
+    type Config: Clone + fmt::Debug + Serialize + DeserializeOwned;
     /// All that it remembers.
     type State: Copy + Eq + Hash + fmt::Debug;
     /// The data of an operation, without its ticket.
-    type Call: Copy + Eq + Hash + fmt::Debug;
+    type Call: Copy + Eq + Hash + fmt::Debug + Serialize + DeserializeOwned;
     /// An operation with its ticket.
     type Op: fmt::Debug + PartialEq + Eq;
     /// Its phases.
-    type Phase: Copy + Eq + Hash + fmt::Debug + fmt::Display;
+    type Phase: Copy + Eq + Hash + fmt::Debug + fmt::Display + Serialize + DeserializeOwned;
     /// Names of its waits.
-    type Why: Copy + Eq + fmt::Debug + fmt::Display;
+    type Why: Copy + Eq + fmt::Debug + fmt::Display + Serialize + DeserializeOwned;
     /// How it ends.
-    type Outcome: Copy + Eq + Hash + fmt::Debug + fmt::Display;
+    type Outcome: Copy + Eq + Hash + fmt::Debug + fmt::Display + Serialize + DeserializeOwned;
 
     /// The state before [`Input::Start`](super::Input::Start).
     fn fresh() -> Self::State;
     /// Whether connections may be accepted.
     const SERVES: bool;
+    /// Which of the three it is.
+    const PARTY: Party;
     /// Joins an operation's data and its ticket.
     fn issue(call: Self::Call, id: OpId) -> Self::Op;
+    /// The id and the data of an operation, without its ticket.
+    fn call(op: &Self::Op) -> (OpId, Self::Call);
+    /// What it is at.
+    fn phase(state: &Self::State) -> Self::Phase;
     /// The connection that goes when there is no room for a new one.
     fn victim(state: &Self::State, newcomer: u32) -> Option<usize>;
     /// Whether descriptors may come on this link now.

@@ -15,6 +15,8 @@ mod table;
 use core::fmt;
 use core::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 pub use self::labels::{Act, Cue, Phase, Why};
 #[cfg(feature = "trace")]
 pub use self::table::TAKEN;
@@ -40,7 +42,7 @@ impl Successor {
 }
 
 /// How a successor is set up. The times are protocol defaults; see `PROTOCOL.md`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SuccessorConfig {
     /// Who we are.
     pub identity: Identity,
@@ -68,6 +70,7 @@ pub struct SuccessorConfig {
     pub host_limit: Duration,
     /// The table to run on; for tests that switch a rule off.
     #[cfg(feature = "trace")]
+    #[serde(skip, default = "own_table")]
     pub table: &'static [SuccessorRow],
 }
 
@@ -105,8 +108,14 @@ impl SuccessorConfig {
     }
 }
 
+/// The table of a configuration that was read from a record, which does not hold it.
+#[cfg(feature = "trace")]
+const fn own_table() -> &'static [SuccessorRow] {
+    SUCCESSOR
+}
+
 /// How a successor ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum SuccessorOutcome {
     /// The daemon serves, and its probation is over.
     Serving {
@@ -167,7 +176,7 @@ pub enum SuccessorOp {
 }
 
 /// A [`SuccessorOp`] without its ticket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum SuccessorCall {
     /// See [`SuccessorOp::StagePath`].
     StagePath,

@@ -6,7 +6,7 @@ use super::{
     SuccessorState, Why,
 };
 use crate::cause::Reason;
-use crate::machine::{Event, Out, Role, Room, sealed};
+use crate::machine::{Event, Out, Party, Role, Room, sealed};
 use crate::op::{OpId, Ticket};
 use crate::time::Instant;
 use crate::violation::Violation;
@@ -22,6 +22,7 @@ impl Role<1> for Successor {
     type Why = Why;
     type Outcome = SuccessorOutcome;
 
+    const PARTY: Party = Party::Successor;
     const SERVES: bool = false;
 
     fn fresh() -> SuccessorState {
@@ -52,6 +53,25 @@ impl Role<1> for Successor {
                 published,
             },
         }
+    }
+
+    fn call(op: &SuccessorOp) -> (OpId, SuccessorCall) {
+        match *op {
+            SuccessorOp::StagePath(ref ticket) => (ticket.id(), SuccessorCall::StagePath),
+            SuccessorOp::WarmUp(ref ticket) => (ticket.id(), SuccessorCall::WarmUp),
+            SuccessorOp::TryLock(ref ticket) => (ticket.id(), SuccessorCall::TryLock),
+            SuccessorOp::Open(ref ticket) => (ticket.id(), SuccessorCall::Open),
+            SuccessorOp::PublishPath(ref ticket) => (ticket.id(), SuccessorCall::PublishPath),
+            SuccessorOp::Serve {
+                ref ticket,
+                generation,
+                published,
+            } => (ticket.id(), SuccessorCall::Serve(generation, published)),
+        }
+    }
+
+    fn phase(state: &SuccessorState) -> Phase {
+        state.phase
     }
 
     fn victim(_: &SuccessorState, _: u32) -> Option<usize> {

@@ -1,5 +1,7 @@
 //! The operations of a supervisor, with their tickets and without.
 
+use serde::{Deserialize, Serialize};
+
 use crate::handles::Handles;
 use crate::journal::Entry;
 use crate::op::{
@@ -62,7 +64,7 @@ pub enum SupervisorOp {
 }
 
 /// A [`SupervisorOp`] without its ticket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum SupervisorCall {
     /// See [`SupervisorOp::Connect`].
     Connect,

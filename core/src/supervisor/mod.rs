@@ -16,6 +16,8 @@ mod table;
 use core::fmt;
 use core::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 pub use self::call::{SupervisorCall, SupervisorOp};
 pub use self::labels::{Act, Cue, Phase, Why};
 #[cfg(feature = "trace")]
@@ -37,7 +39,7 @@ pub type SupervisorMachine<S> = Machine<Supervisor, S, 2>;
 pub enum Supervisor {}
 
 /// What a supervisor's machine is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Task {
     /// Perform a handoff with this id, which must be random.
     Handoff(HandoffId),
@@ -50,7 +52,7 @@ pub enum Task {
 }
 
 /// What an incumbent can be asked. It takes version 2.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Question {
     /// The listeners that it keeps, for a supervisor that has lost them.
     Listeners,
@@ -59,7 +61,7 @@ pub enum Question {
 }
 
 /// What a handoff had to do without, since version 1 is spoken with a peer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Shortfall {
     /// The successor could not say when it was warm, so its warm-up may have been part of the pause.
     pub standby: bool,
@@ -82,7 +84,7 @@ impl fmt::Display for Shortfall {
 }
 
 /// How a supervisor is set up. The times are protocol defaults; see `PROTOCOL.md`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SupervisorConfig {
     /// What it is to do.
     pub task: Task,
@@ -120,6 +122,7 @@ pub struct SupervisorConfig {
     pub host_limit: Duration,
     /// The table to run on; for tests that switch a rule off.
     #[cfg(feature = "trace")]
+    #[serde(skip, default = "own_table")]
     pub table: &'static [SupervisorRow],
 }
 
@@ -163,8 +166,14 @@ impl SupervisorConfig {
     }
 }
 
+/// The table of a configuration that was read from a record, which does not hold it.
+#[cfg(feature = "trace")]
+const fn own_table() -> &'static [SupervisorRow] {
+    SUPERVISOR
+}
+
 /// How a supervisor's task ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum SupervisorOutcome {
     /// The successor serves.
     Committed {

@@ -6,7 +6,7 @@ use super::{
     SupervisorOutcome, SupervisorState, Task, Why,
 };
 use crate::handles::Handles;
-use crate::machine::{Event, Out, Role, Room, sealed};
+use crate::machine::{Event, Out, Party, Role, Room, sealed};
 use crate::op::{OpId, Process, Ticket};
 use crate::time::Instant;
 use crate::violation::Violation;
@@ -22,6 +22,7 @@ impl Role<2> for Supervisor {
     type Why = Why;
     type Outcome = SupervisorOutcome;
 
+    const PARTY: Party = Party::Supervisor;
     const SERVES: bool = false;
 
     fn fresh() -> SupervisorState {
@@ -73,6 +74,38 @@ impl Role<2> for Supervisor {
                 handles,
             },
         }
+    }
+
+    fn call(op: &SupervisorOp) -> (OpId, SupervisorCall) {
+        match *op {
+            SupervisorOp::Connect(ref ticket) => (ticket.id(), SupervisorCall::Connect),
+            SupervisorOp::Spawn(ref ticket) => (ticket.id(), SupervisorCall::Spawn),
+            SupervisorOp::ClearJournal(ref ticket) => (ticket.id(), SupervisorCall::ClearJournal),
+            SupervisorOp::ColdStart(ref ticket) => (ticket.id(), SupervisorCall::ColdStart),
+            SupervisorOp::Kill {
+                ref ticket,
+                process,
+            } => (ticket.id(), SupervisorCall::Kill(process)),
+            SupervisorOp::WriteJournal { ref ticket, entry } => {
+                (ticket.id(), SupervisorCall::WriteJournal(entry))
+            }
+            SupervisorOp::Probe { ref ticket, entry } => {
+                (ticket.id(), SupervisorCall::Probe(entry))
+            }
+            SupervisorOp::WatchProbation {
+                ref ticket,
+                process,
+                until,
+            } => (ticket.id(), SupervisorCall::WatchProbation(process, until)),
+            SupervisorOp::AdoptListeners {
+                ref ticket,
+                handles,
+            } => (ticket.id(), SupervisorCall::AdoptListeners(handles)),
+        }
+    }
+
+    fn phase(state: &SupervisorState) -> Phase {
+        state.phase
     }
 
     fn victim(_: &SupervisorState, _: u32) -> Option<usize> {

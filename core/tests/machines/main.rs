@@ -8,6 +8,7 @@ mod incumbent;
 mod interface;
 mod outbox;
 mod properties;
+mod recorded;
 mod successor;
 mod supervisor;
 mod world;

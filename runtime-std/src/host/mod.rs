@@ -15,6 +15,7 @@
 //! | [`user`] | the user that a daemon runs as |
 //! | [`clock`] | monotonic time that reads as Unix time |
 //! | [`engine`] | a machine with its sockets: all of a loop but the waiting |
+//! | [`recording`] | files for `handoff replay`, when somebody asks for them |
 //! | [`identity`] | what a process says in its Hello |
 //! | [`observer`] | calls the user's observer |
 //! | [`supervise`] | a supervisor's operations, its report and its watch over a probation |
@@ -35,6 +36,7 @@ pub mod observer;
 mod panic;
 pub mod peer;
 pub mod process;
+pub mod recording;
 mod socket;
 pub mod spawn;
 pub mod supervise;
@@ -50,5 +52,6 @@ pub use observer::Observer;
 pub use panic::panic_text;
 pub use peer::{PeerCredentials, uid_allowed};
 pub use process::{Process, Signal, Watch, Watching};
+pub use recording::Recordings;
 pub use spawn::{SpawnError, SpawnSpec, Spawned};
 pub use user::User;

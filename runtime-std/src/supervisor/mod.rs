@@ -16,7 +16,7 @@ use crate::host::supervise::{
     HandoffSpec, Household, Report, RollbackHandle, SupervisorError, SupervisorEvent, Transcript,
     Works,
 };
-use crate::host::{JournalFile, Observer, Process, SpawnError, SpawnSpec, Spawned};
+use crate::host::{JournalFile, Observer, Process, Recordings, SpawnError, SpawnSpec, Spawned};
 
 /// Holds a daemon's listeners and replaces its binary.
 ///
@@ -28,6 +28,7 @@ pub struct Supervisor {
     /// The incumbent of the last handoff that committed. It may still answer for a moment.
     retired: Option<Process>,
     rollback: RollbackHandle,
+    recordings: Option<Recordings>,
 }
 
 impl Supervisor {
@@ -55,6 +56,7 @@ impl Supervisor {
             times: SupervisorConfig::new(Task::Recover(None)),
             retired: None,
             rollback: RollbackHandle::default(),
+            recordings: None,
         })
     }
 
@@ -99,6 +101,14 @@ impl Supervisor {
         observer: impl FnMut(&SupervisorEvent) + Send + 'static,
     ) -> Self {
         self.observer = Observer::new(observer);
+        self
+    }
+
+    /// Record what happens in each handoff and each recovery, for `handoff replay`. Without it nothing is
+    /// recorded.
+    #[must_use]
+    pub fn with_recording(mut self, recordings: Recordings) -> Self {
+        self.recordings = Some(recordings);
         self
     }
 
@@ -160,6 +170,7 @@ impl Supervisor {
     ) -> Result<Report, SupervisorError> {
         let successor = spec.map(|spec| spec.successor.clone());
         let mut driver: Driver<handoff_core::Supervisor, 2> = Driver::new(config.clone())?;
+        driver.engine.record(self.recordings.as_ref());
         let mut host = SupervisorHost {
             works: Works::new(self.home.clone(), successor),
             transcript: Transcript::new(config, &mut self.observer, &self.rollback),

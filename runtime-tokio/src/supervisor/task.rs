@@ -18,6 +18,7 @@ use crate::task::Queue;
 
 /// Runs the task. Returns who the incumbent said it was, too.
 pub(super) async fn run(
+    driver: SupervisorDriver,
     home: &Household,
     config: &SupervisorConfig,
     spec: Option<&HandoffSpec>,
@@ -25,7 +26,6 @@ pub(super) async fn run(
     rollback: &RollbackHandle,
     queue: &Queue,
 ) -> Result<(Report, Option<Process>), SupervisorError> {
-    let driver = Driver::new(config.clone());
     let successor = spec.map(|spec| spec.successor.clone());
     let host = SupervisorHost {
         works: Arc::new(Works::new(home.clone(), successor)),

@@ -113,21 +113,27 @@ proptest! {
         bound in any::<bool>(),
         on_probation in prop::bool::weighted(0.2),
         happenings in happenings(incumbents_way()),
+        cut in any::<usize>(),
     ) {
         let config = IncumbentConfig { bound, on_probation, ..incumbent_config() };
         let mut subject = Subject::<Incumbent, 8>::new(config, &[]);
         for what in happenings {
             subject.happens(what);
         }
+        subject.replays(cut);
     }
 
     #[test]
-    fn a_successor_survives_whatever_happens(happenings in happenings(successors_way())) {
+    fn a_successor_survives_whatever_happens(
+        happenings in happenings(successors_way()),
+        cut in any::<usize>(),
+    ) {
         let open = [Successor::CHANNEL];
         let mut subject = Subject::<Successor, 1>::new(successor_config(), &open);
         for what in happenings {
             subject.happens(what);
         }
+        subject.replays(cut);
     }
 
     #[test]
@@ -135,12 +141,14 @@ proptest! {
         config in select(tasks()),
         kill_stuck_incumbent in any::<bool>(),
         happenings in happenings(supervisors_way()),
+        cut in any::<usize>(),
     ) {
         let config = SupervisorConfig { kill_stuck_incumbent, ..config };
         let mut subject = Subject::<Supervisor, 2>::new(config, &[]);
         for what in happenings {
             subject.happens(what);
         }
+        subject.replays(cut);
     }
 
     #[test]

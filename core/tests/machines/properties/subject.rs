@@ -12,10 +12,14 @@ use handoff_core::{
 use super::happening::{Happening, Which, linked};
 use crate::allowed::Tabled;
 use crate::bench::frame_of;
+use crate::recorded::Recorded;
+
+type Rooms = Inline<512, 512>;
 
 pub(super) struct Subject<R: Tabled<L>, const L: usize> {
     phase: Option<R::Phase>,
-    machine: Machine<R, Inline<512, 512>, L>,
+    machine: Machine<R, Rooms, L>,
+    recorded: Recorded<R, L>,
     now: Instant,
     deadline: Option<Instant>,
     started: u32,
@@ -33,6 +37,7 @@ impl<R: Tabled<L>, const L: usize> Subject<R, L> {
     pub(super) fn new(config: R::Config, open: &[LinkId]) -> Self {
         let mut subject = Self {
             phase: None,
+            recorded: Recorded::new::<Rooms>(&config),
             machine: Machine::new(config),
             now: Instant::from_nanos(1),
             deadline: None,
@@ -55,10 +60,13 @@ impl<R: Tabled<L>, const L: usize> Subject<R, L> {
             Ok(turn) => turn,
             Err(misuse) => {
                 assert_eq!(*self.machine.state(), before, "{misuse}");
+                self.recorded.refused(self.now, &input, misuse);
                 return usize::MAX;
             }
         };
         let consumed = turn.consumed();
+        self.recorded
+            .handed(self.now, &input, consumed, turn.kept());
         if turn.kept() {
             let Input::Bytes {
                 link,
@@ -74,7 +82,9 @@ impl<R: Tabled<L>, const L: usize> Subject<R, L> {
         }
         for steps in 0.. {
             assert!(steps <= MAX_ACTIONS_PER_TURN, "{input:?}");
-            match turn.next() {
+            let step = turn.next();
+            self.recorded.step(&step);
+            match step {
                 Step::Do(Action::Send {
                     link,
                     bytes,
@@ -118,6 +128,11 @@ impl<R: Tabled<L>, const L: usize> Subject<R, L> {
             assert!(self.deadline.is_none_or(|next| next > self.now));
         }
         consumed
+    }
+
+    /// Another machine, to which the same happens, does the same.
+    pub(super) fn replays(&self, cut: usize) {
+        self.recorded.replays::<Rooms>(cut);
     }
 
     fn link(&self, which: Which) -> LinkId {

@@ -32,6 +32,7 @@ pub use room::ServerRoom;
 
 use super::Clock;
 use super::descriptors::Received;
+use super::recording::{Recorder, Recordings};
 
 /// How often a link is read before a deadline is declared: one that always has more cannot hold it
 /// up, and this is what the largest frame takes.
@@ -48,6 +49,7 @@ pub struct Engine<R: Role<L>, const L: usize, S: Socket = UnixStream> {
     wait: Option<Instant>,
     outcome: Option<R::Outcome>,
     listen_after: Option<Instant>,
+    recorder: Option<Recorder>,
     scratch: Vec<u8>,
 }
 
@@ -61,6 +63,7 @@ impl<R: Role<L>, const L: usize, S: Socket> Engine<R, L, S> {
             wait: None,
             outcome: None,
             listen_after: None,
+            recorder: None,
             scratch: vec![0; 64 * 1024],
         }
     }
@@ -68,6 +71,13 @@ impl<R: Role<L>, const L: usize, S: Socket> Engine<R, L, S> {
     /// Sets the machine up anew; only before it has started.
     pub fn configure(&mut self, config: R::Config) {
         self.machine = Machine::new(config);
+    }
+
+    /// Records all that happens, if that is asked for; to be called after the machine was set up, and
+    /// before it has started.
+    pub fn record(&mut self, recordings: Option<&Recordings>) {
+        let config = self.machine.config();
+        self.recorder = recordings.and_then(|dir| dir.begin::<R, ServerRoom, L>(config));
     }
 
     /// The open links.
@@ -120,14 +130,26 @@ impl<R: Role<L>, const L: usize, S: Socket> Engine<R, L, S> {
         let now = self.now();
         let mut turn = match self.machine.handle(now, input) {
             Ok(turn) => turn,
-            Err(misuse) => return report(misuse),
+            Err(misuse) => {
+                if let Some(recorder) = &mut self.recorder {
+                    recorder.refused::<R, L>(now, &input, misuse);
+                }
+                return report(misuse);
+            }
         };
         let taken = (turn.consumed(), turn.kept());
+        if let Some(recorder) = &mut self.recorder {
+            recorder.handed::<R, L>(now, &input, taken);
+        }
         if let Some(message) = turn.message() {
             host.message(&message);
         }
         loop {
-            match turn.next() {
+            let step = turn.next();
+            if let Some(recorder) = &mut self.recorder {
+                recorder.step(&step);
+            }
+            match step {
                 Step::Do(Action::Send {
                     link,
                     bytes,
@@ -165,8 +187,11 @@ impl<R: Role<L>, const L: usize, S: Socket> Engine<R, L, S> {
                     self.turn(host, Input::Completed(done));
                 });
             } else {
-                return;
+                break;
             }
+        }
+        if let Some(recorder) = &mut self.recorder {
+            recorder.flush();
         }
     }
 

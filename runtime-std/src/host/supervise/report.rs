@@ -16,6 +16,8 @@ use crate::successor::Readiness;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SupervisorEvent {
+    /// A handoff has started, with this id. A recovery starts without a word.
+    Started(HandoffId),
     /// It has entered this phase.
     Phase(Phase),
     /// The incumbent has drained.
@@ -97,6 +99,10 @@ pub struct Report {
     pub incumbent_version: Option<u16>,
     /// The version of the protocol spoken with the successor, if it has said Hello.
     pub successor_version: Option<u16>,
+    /// Which build the incumbent is, in its own words, if it has said Hello.
+    pub incumbent_build: Option<Vec<u8>>,
+    /// Which build the successor is, in its own words, if it has said Hello.
+    pub successor_build: Option<Vec<u8>>,
 }
 
 impl Report {

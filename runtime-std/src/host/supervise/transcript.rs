@@ -26,15 +26,20 @@ pub struct Transcript<'a> {
     ready: Option<Readiness>,
     incumbent_version: Option<u16>,
     successor_version: Option<u16>,
+    incumbent_build: Option<Vec<u8>>,
+    successor_build: Option<Vec<u8>>,
 }
 
 impl<'a> Transcript<'a> {
-    /// Of a task that starts now.
+    /// Of a task that starts now; a handoff's observer is told so.
     pub fn new(
         config: &SupervisorConfig,
         observer: &'a mut Observer<SupervisorEvent>,
         rollback: &'a RollbackHandle,
     ) -> Self {
+        if let Task::Handoff(id) = config.task {
+            observer.tell(&SupervisorEvent::Started(id));
+        }
         Self {
             observer,
             rollback,
@@ -48,6 +53,8 @@ impl<'a> Transcript<'a> {
             ready: None,
             incumbent_version: None,
             successor_version: None,
+            incumbent_build: None,
+            successor_build: None,
         }
     }
 
@@ -149,13 +156,16 @@ impl<'a> Transcript<'a> {
     /// A peer has said which versions it speaks.
     fn hello(&mut self, hello: &Hello<'_>) {
         let version = self.versions.highest_common(hello.versions);
+        let build = Some(hello.build_id.to_vec());
         match hello.side {
             Side::Incumbent => {
                 self.incumbent = Process::of(hello.pid);
                 self.incumbent_version = version;
+                self.incumbent_build = build;
             }
             Side::Successor => {
                 self.successor_version = version;
+                self.successor_build = build;
                 tracing::info!(
                     target: "handoff.versions",
                     incumbent = self.incumbent_version,
@@ -190,6 +200,8 @@ impl<'a> Transcript<'a> {
             ready: self.ready,
             incumbent_version: self.incumbent_version,
             successor_version: self.successor_version,
+            incumbent_build: self.incumbent_build,
+            successor_build: self.successor_build,
         }
     }
 }

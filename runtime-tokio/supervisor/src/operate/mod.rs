@@ -3,10 +3,12 @@
 //! | file | what it holds |
 //! |---|---|
 //! | [`args`] | the command lines |
+//! | [`event`] | what happens to a service |
 //! | [`protocol`] | what is said on the supervisor's socket |
 //! | [`status`] | how the services are, for people and for scripts |
 
 pub(crate) mod args;
+pub(crate) mod event;
 pub(crate) mod protocol;
 pub(crate) mod status;
 

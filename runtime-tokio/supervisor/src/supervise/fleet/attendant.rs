@@ -26,10 +26,12 @@ use super::super::listeners::Listeners;
 use super::super::missing::{self, Missing};
 use super::super::worker::{Came, Desk, Task};
 use super::super::{is_occupied, observer};
+use super::events::Teller;
 use super::orders::{HandoffOrder, Order, Verdict};
 use super::restarts::Restarts;
 use super::watched::{LOOK_EVERY, Watched};
 use crate::config::Service;
+use crate::operate::event::What;
 use ending::Stop;
 use work::{Ended, Work, work};
 
@@ -40,6 +42,7 @@ pub(super) struct Attendant {
     data_dir: PathBuf,
     desk: Arc<Desk>,
     orders: mpsc::Receiver<Order>,
+    teller: Teller,
     doing: Doing,
     rollback: RollbackHandle,
     /// The current daemon, while one is known to live.
@@ -75,6 +78,10 @@ enum Doing {
 
 /// A handoff in flight.
 struct Handoff {
+    /// Who is replaced.
+    from: Option<u32>,
+    /// By this.
+    binary: PathBuf,
     client: oneshot::Sender<Verdict>,
     /// Clients that asked for a rollback.
     regretful: Vec<oneshot::Sender<Verdict>>,
@@ -91,6 +98,7 @@ impl Attendant {
         data_dir: PathBuf,
         record: PathBuf,
         orders: mpsc::Receiver<Order>,
+        teller: Teller,
     ) -> anyhow::Result<Self> {
         let record = BinaryRecord::at(record, service.binary.clone());
         let daemon = daemon_to_start(&service, &record);
@@ -106,7 +114,14 @@ impl Attendant {
         let mut listeners = Listeners::take_or_bind(&service.listeners, kept);
         let mut supervisor = Supervisor::new(&control, &data_dir, daemon)?
             .with_journal(&service.journal)
-            .with_observer(observer(control, data_dir.clone(), candidate));
+            .with_observer({
+                let mut log = observer(control, data_dir.clone(), candidate);
+                let mut tell = teller.clone().observer();
+                move |event| {
+                    log(event);
+                    tell(event);
+                }
+            });
         let mut held = Vec::new();
         for NamedListener { name, fd, address } in listeners.held.drain(..) {
             held.push((name.clone(), address));
@@ -117,6 +132,7 @@ impl Attendant {
             data_dir,
             desk,
             orders,
+            teller,
             rollback: supervisor.rollback_handle(),
             daemon: None,
             leaving: Vec::new(),
@@ -191,7 +207,10 @@ impl Attendant {
         };
         let verdict = Verdict::of(&self.service.name, &result);
         match doing {
-            Doing::Handoff(_, handoff) => handoff.answer(&verdict),
+            Doing::Handoff(_, handoff) => {
+                self.tell_end(&handoff, &verdict, &result);
+                handoff.answer(&verdict);
+            }
             _ => {
                 for client in self.hopeful.drain(..) {
                     let _ = client.send(verdict.clone());
@@ -210,13 +229,18 @@ impl Attendant {
                 self.missing.started_a_daemon();
                 self.replace(report.child.map(Daemon::child));
             }
-            SupervisorOutcome::ColdStarted { .. } => {
+            SupervisorOutcome::ColdStarted { process, .. } => {
+                let binary = self.current.to_string_lossy().into_owned();
+                let pid = process.pid;
+                self.teller.tell(None, What::DaemonStarted { pid, binary });
                 self.restarts.started(now);
                 self.restarted = self.restarted.saturating_add(self.had_one.into());
                 self.missing.started_a_daemon();
                 self.replace(report.child.map(Daemon::child));
             }
-            SupervisorOutcome::Found { pid } => self.adopt(pid, now),
+            SupervisorOutcome::Found { pid } => {
+                self.adopt(pid, report.incumbent_build, now);
+            }
             SupervisorOutcome::Failed(cause) if cause.reason == Reason::Unsettled => {
                 tracing::error!(
                     control_socket = %self.service.control_socket.display(),

@@ -3,6 +3,7 @@
 //! | file | what it holds |
 //! |---|---|
 //! | [`attendant`] | the task of a service: its daemon, its listeners, its handoffs |
+//! | [`events`] | what happens to the services, told to whoever listens |
 //! | [`orders`] | what such a task can be told, and what it answers |
 //! | [`restarts`] | whether and when a service is started again |
 //! | [`watched`] | a daemon whose end wakes its task |
@@ -14,6 +15,7 @@
 mod attendant;
 mod control;
 mod door;
+mod events;
 mod orders;
 mod readiness;
 mod restarts;
@@ -37,6 +39,7 @@ use crate::config::{Config, Service};
 use attendant::Attendant;
 use control::Control;
 use door::Door;
+use events::Hub;
 use orders::Order;
 
 /// Orders that may wait for a task to take them in.
@@ -144,14 +147,16 @@ async fn supervise(config: Config, keep_daemons: bool) -> anyhow::Result<()> {
         let door = Door::bind(path, control.allowed(), control::LINE).context("socket")?;
         doors.push(control.open(door));
     }
+    let hub = Hub::new();
     let mut tasks = Vec::new();
     for (one, (receiver, data_dir)) in served.iter().zip(receivers) {
         let name = &one.service.name;
         let record = settings.state_dir.join(format!("{name}.binary"));
         let service = Arc::clone(&one.service);
+        let teller = hub.teller(name);
         let span = tracing::info_span!("fleet", service = %name);
         let attend = async move {
-            Attendant::new(service, data_dir, record, receiver)
+            Attendant::new(service, data_dir, record, receiver, teller)
                 .await?
                 .run()
                 .await

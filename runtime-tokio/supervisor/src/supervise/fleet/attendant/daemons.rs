@@ -5,7 +5,9 @@ use std::time::Instant;
 use handoff_std::host::Signal;
 
 use super::{Attendant, Doing};
-use crate::supervise::daemon::Daemon;
+use crate::operate::event::What;
+use crate::supervise::daemon::{Daemon, End};
+use crate::supervise::fleet::events::Teller;
 use crate::supervise::fleet::watched::Watched;
 
 impl Attendant {
@@ -26,11 +28,13 @@ impl Attendant {
     }
 
     /// Watches a daemon that serves already.
-    pub(super) fn adopt(&mut self, pid: u32, now: Instant) {
+    pub(super) fn adopt(&mut self, pid: u32, build: Option<Vec<u8>>, now: Instant) {
         let is_current = |daemon: &Watched| daemon.pid() == pid;
         if self.daemon.as_ref().is_some_and(is_current) {
             return;
         }
+        let build = build.map(|build| String::from_utf8_lossy(&build).into_owned());
+        self.teller.tell(None, What::DaemonFound { pid, build });
         let known = self.leaving.iter().position(is_current);
         let daemon = match known {
             Some(at) => Some(self.leaving.swap_remove(at)),
@@ -50,6 +54,7 @@ impl Attendant {
                 return true;
             };
             tracing::info!(pid = daemon.pid(), %end, "an earlier daemon has ended");
+            tell_end(&self.teller, daemon.pid(), &end, true);
             false
         });
         let ended = self.daemon.as_mut().and_then(|daemon| {
@@ -60,6 +65,7 @@ impl Attendant {
             return;
         };
         self.daemon = None;
+        tell_end(&self.teller, pid, &end, false);
         // It may have been what kept a listener from us.
         self.missing.retry(now);
         if matches!(self.doing, Doing::Handoff(..)) {
@@ -101,4 +107,9 @@ impl Attendant {
         );
         self.start_at = Err(why);
     }
+}
+
+fn tell_end(teller: &Teller, pid: u32, end: &End, replaced: bool) {
+    let how = end.to_string();
+    teller.tell(None, What::DaemonEnded { pid, how, replaced });
 }

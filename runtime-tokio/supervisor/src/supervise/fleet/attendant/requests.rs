@@ -2,11 +2,12 @@
 
 use std::time::Instant;
 
-use handoff_std::SpawnSpec;
+use handoff_std::{Report, SpawnSpec, SupervisorError};
 use tokio::sync::oneshot;
 
 use super::super::orders::{HandoffOrder, Order, Verdict, Wanted};
 use super::{Attendant, Doing, Handoff, Stop};
+use crate::operate::event::{HandoffEnded, What};
 use crate::operate::protocol::{Listener, Outcome, ServiceStatus, State};
 use crate::supervise::kept::written;
 use crate::supervise::worker::Task;
@@ -61,9 +62,14 @@ impl Attendant {
         if self.daemon.is_none() {
             return self.revive(successor, reply);
         }
+        let from = self.daemon.as_ref().map(|daemon| daemon.pid());
+        let binary = successor.binary.clone();
+        self.teller.expect(from, &binary);
         let spec = self.service.handoff(successor);
         self.begin(Task::Handoff(Box::new(spec)), |work| {
             let handoff = Handoff {
+                from,
+                binary,
                 client: reply,
                 regretful: Vec::new(),
             };
@@ -161,6 +167,21 @@ impl Attendant {
         }
         tracing::info!("a client asks for a rollback");
         handoff.regretful.push(client);
+    }
+
+    /// Tells how a handoff has ended, if it was begun.
+    pub(super) fn tell_end(
+        &self,
+        handoff: &Handoff,
+        verdict: &Verdict,
+        result: &Result<Report, SupervisorError>,
+    ) {
+        let (Verdict::Ended { ended, .. }, Ok(report)) = (verdict, result) else {
+            return;
+        };
+        let all = HandoffEnded::of(report, ended.clone(), handoff.from, &handoff.binary);
+        let id = ended.handoff_id.clone();
+        self.teller.tell(id, What::HandoffEnded(Box::new(all)));
     }
 
     fn look(&self) -> ServiceStatus {

@@ -1,56 +1,40 @@
-//! Record and replay: inputs as bytes, so that what happened to a machine can be kept and repeated.
-//!
-//! A machine reads no clock and draws no random numbers, so a fresh one that is given the same
-//! configuration and the same inputs at the same moments does the same, bit for bit. An adapter
-//! appends each input to a file or a ring before it hands it in; a run that went wrong then becomes
-//! a test.
-//!
-//! ```
-//! use handoff_core::record::{Unreadable, decode_input, encode_input};
-//! use handoff_core::{Inline, Input, Instant, Step, SuccessorConfig, SuccessorMachine};
-//!
-//! let mut file = [0; 64];
-//! let used = encode_input(Instant::from_nanos(7), &Input::Start, &mut file)?;
-//!
-//! let mut rest = &file[..used];
-//! let mut machine = SuccessorMachine::<Inline>::new(SuccessorConfig::default());
-//! while !rest.is_empty() {
-//!     let (now, input, used) = decode_input(rest)?;
-//!     let mut turn = machine.handle(now, input)?;
-//!     while let Step::Do(action) = turn.next() {
-//!         println!("{action:?}");
-//!     }
-//!     rest = &rest[used..];
-//! }
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! ```
-//!
-//! An input of bytes is recorded with all the bytes that were handed in, whether or not the turn
-//! consumed them; what is handed in again is recorded again.
-//!
-//! The encoding is for the build that wrote it: there is no version in it, and a later build may
-//! read it differently.
+//! An input as bytes.
 
 use postcard::take_from_bytes;
 use serde::Deserialize;
 
+use super::{NoRoom, Unreadable};
+use crate::handles::Handles;
 use crate::machine::Input;
 use crate::op::{
     Completion, ListenersReport, OpId, OpenReport, Report, SealReport, SnapshotReport,
 };
 use crate::time::Instant;
-use crate::wire::{Fault, List};
+use crate::wire::List;
 
-/// Writes an input, and the moment it was handed in, to the front of `out`; returns how many bytes
+/// Writes an input, and the moment it was handed in, to the front of `out`, without anything around it:
+/// for those who keep inputs alone; returns how many bytes
 /// that took: beside the bytes and texts that the input lends less than 100, and 10 for each element
 /// of a list.
 ///
 /// # Errors
 /// It does not fit. What `out` holds is then unspecified.
 pub fn encode_input(now: Instant, input: &Input<'_>, out: &mut [u8]) -> Result<usize, NoRoom> {
-    postcard::to_slice(&(now, input), out)
-        .map(|used| used.len())
-        .map_err(|_| NoRoom)
+    Ok(postcard::to_slice(&(now, input), out)?.len())
+}
+
+/// The input as it was taken: without bytes that were not consumed, which are handed in again. The
+/// machine does the same with it, and what is recorded does not grow with what is still to come.
+pub fn taken<'b>(input: &Input<'b>, consumed: usize) -> Input<'b> {
+    match *input {
+        Input::Bytes { link, bytes, .. } if consumed < bytes.len() => Input::Bytes {
+            link,
+            bytes: bytes.get(..consumed).unwrap_or_default(),
+            // They count with the last of the bytes.
+            handles: Handles::NONE,
+        },
+        whole => whole,
+    }
 }
 
 /// Reads the input at the front of `bytes`: when it was handed in, what it was, and how many bytes
@@ -66,42 +50,13 @@ pub fn decode_input(bytes: &[u8]) -> Result<(Instant, Input<'_>, usize), Unreada
     Ok((now, input, used))
 }
 
-/// The room for an input is too small; nothing may be kept of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-#[error("the input does not fit into the room given for it; use a larger buffer")]
-pub struct NoRoom;
-
-/// Why bytes are not a recorded input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-#[non_exhaustive]
-pub enum Unreadable {
-    /// They end within the input, as a file does whose writer was killed.
-    #[error("the record ends within an input; what comes before is good")]
-    CutShort,
-    /// A value cannot be read.
-    #[error("not a record of this build: a value {0}")]
-    Damaged(Fault),
-    /// No input, or no report, has this number.
-    #[error("not a record of this build: {0} stands where a kind of input is expected")]
-    Unknown(u32),
-}
-
-impl From<postcard::Error> for Unreadable {
-    fn from(error: postcard::Error) -> Self {
-        match Fault::from(error) {
-            Fault::CutShort => Self::CutShort,
-            fault => Self::Damaged(fault),
-        }
-    }
-}
-
 /// What is left of a record while its values are taken from the front, one after the other.
-struct Fields<'b> {
-    rest: &'b [u8],
+pub(super) struct Fields<'b> {
+    pub(super) rest: &'b [u8],
 }
 
 impl<'b> Fields<'b> {
-    fn input(&mut self) -> Result<Input<'b>, Unreadable> {
+    pub(super) fn input(&mut self) -> Result<Input<'b>, Unreadable> {
         Ok(match self.take::<u32>()? {
             0 => Input::Start,
             1 => Input::Opened {
@@ -165,7 +120,7 @@ impl<'b> Fields<'b> {
         })
     }
 
-    fn take<T: Deserialize<'b>>(&mut self) -> Result<T, Unreadable> {
+    pub(super) fn take<T: Deserialize<'b>>(&mut self) -> Result<T, Unreadable> {
         let (value, rest) = take_from_bytes(self.rest)?;
         self.rest = rest;
         Ok(value)
@@ -183,7 +138,7 @@ mod tests {
     use super::*;
     use crate::link::LinkId;
     use crate::op::{DrainReport, LinkReport, LockReport, PathOwner, Process, Scene, Verdict};
-    use crate::wire::{Names, Revisions};
+    use crate::wire::{Fault, Names, Revisions};
 
     const LINK: LinkId = LinkId(300);
     const PROCESS: Process = Process {
