@@ -9,11 +9,13 @@
 //!
 //! [`matrix`] does without a model: real processes under load, with one fault at a time.
 //!
-//! [`conformance`] plays scripts with an adapter, also with one from another repository.
+//! [`conformance`] plays scripts with an adapter, also with one from another repository;
+//! [`ports`] are two small ones.
 
 pub mod conformance;
 pub mod diagram;
 pub mod explore;
 pub mod matrix;
+pub mod ports;
 pub mod route;
 pub mod world;

@@ -5,6 +5,9 @@ mod on_tokio;
 
 use std::process::ExitCode;
 
+use handoff_model_tests::conformance::Ported;
+use handoff_model_tests::ports::poll::Poll;
+
 fn main() -> ExitCode {
-    handoff_model_tests::conformance::main(&[&on_std::Std, &on_tokio::Tokio])
+    handoff_model_tests::conformance::main(&[&on_std::Std, &on_tokio::Tokio, &Ported("poll", Poll)])
 }

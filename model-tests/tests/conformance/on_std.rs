@@ -1,51 +1,13 @@
 //! handoff-std behind the kit's trait.
 
 use handoff_core::{Cause, IncumbentOutcome, Reason, SupervisorOutcome, Task};
-use handoff_model_tests::conformance::{Adapter, Daemon, Post, SupervisorPost};
+use handoff_model_tests::conformance::{Adapter, Hooks, Post, SupervisorPost};
 use handoff_std::{
-    DataDirLock, DrainReport, Drainable, HandoffSpec, HookContext, HookError, Incumbent,
-    Retirement, Role, SealReport, ServeError, Snapshot, SuccessorError, SuccessorSetup, Supervisor,
-    detect_role,
+    DataDirLock, HandoffSpec, Incumbent, Retirement, Role, ServeError, SuccessorError,
+    SuccessorSetup, Supervisor, detect_role,
 };
 
 pub(crate) struct Std;
-
-/// The kit's daemon, and the generation that `resume` is told.
-struct Hooks(Daemon, std::sync::atomic::AtomicU64);
-
-impl Hooks {
-    fn new(daemon: Daemon) -> Self {
-        Self(daemon, 0.into())
-    }
-}
-
-impl Drainable for Hooks {
-    fn drain(&self, cx: &HookContext) -> Result<DrainReport, HookError> {
-        Ok(self.0.drain(|| cx.is_cancelled())?)
-    }
-
-    fn seal(&self, _: &HookContext) -> Result<SealReport, HookError> {
-        Ok(self.0.seal()?)
-    }
-
-    fn generation(&self, generation: u64) {
-        self.1
-            .store(generation, std::sync::atomic::Ordering::Release);
-    }
-
-    fn resume(&self) -> Result<(), HookError> {
-        let generation = self.1.load(std::sync::atomic::Ordering::Acquire);
-        Ok(self.0.resume(generation)?)
-    }
-
-    fn committed(&self) -> Result<(), HookError> {
-        Ok(self.0.committed()?)
-    }
-
-    fn snapshot(&self) -> Snapshot {
-        self.0.snapshot()
-    }
-}
 
 fn serve(incumbent: Incumbent, post: Post) -> IncumbentOutcome {
     let incumbent = incumbent.with_times(post.incumbent);
