@@ -86,12 +86,8 @@ impl<R: Role<L>, H: Carries<R, L>, const L: usize> Loop<'_, R, H, L> {
     fn hand_in(&mut self) {
         while let Some(next) = self.queue.pop_front() {
             match next {
-                Call::Input(input) => {
-                    self.turn(input);
-                }
-                Call::Ended(ended) => ended(&mut |done| {
-                    self.turn(Input::Completed(done));
-                }),
+                Call::Input(input) => _ = self.turn(input),
+                Call::Ended(ended) => ended(&mut |done| _ = self.turn(Input::Completed(done))),
             }
         }
     }
@@ -137,16 +133,11 @@ impl<R: Role<L>, H: Carries<R, L>, const L: usize> Loop<'_, R, H, L> {
                 Step::Do(Action::Cancel(op)) => self.host.cancel(op),
                 Step::Do(Action::Close { link }) => drop(self.links.open.remove(&link)),
                 Step::Do(Action::Observe(_)) => {}
-                Step::Wait(wait) => {
-                    self.deadline = wait.deadline;
-                    return taken;
-                }
-                Step::Done(outcome) => {
-                    self.outcome = Some(outcome);
-                    return taken;
-                }
+                Step::Wait(wait) => break self.deadline = wait.deadline,
+                Step::Done(outcome) => break self.outcome = Some(outcome),
             }
         }
+        taken
     }
 
     fn is_due(&self) -> bool {
@@ -163,9 +154,8 @@ impl<R: Role<L>, H: Carries<R, L>, const L: usize> Loop<'_, R, H, L> {
         }
         let listener = self.host.listener();
         fds.extend(listener.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
-        let until = self.deadline.into_iter().chain(self.host.rests()).min();
-        let timeout = until.map(|at| at.since(self.host.now()));
-        let timeout = timeout.and_then(|left| Timespec::try_from(left).ok());
+        let left = self.host.left(self.deadline);
+        let timeout = left.and_then(|left| Timespec::try_from(left).ok());
         // One that was interrupted has found nothing.
         let _ = poll(&mut fds, timeout.as_ref());
     }
@@ -194,10 +184,8 @@ impl<R: Role<L>, H: Carries<R, L>, const L: usize> Loop<'_, R, H, L> {
             match descriptors::receive(socket, &mut room, Wanted::No) {
                 Ok(got) if got.count > 0 => {
                     let mut bytes = &room[..got.count];
-                    let handles = match got.truncated {
-                        true => Handles::TRUNCATED,
-                        false => Handles::NONE,
-                    };
+                    let lost = got.truncated.then_some(Handles::TRUNCATED);
+                    let handles = lost.unwrap_or(Handles::NONE);
                     while !bytes.is_empty() {
                         let taken = self.turn(Input::Bytes {
                             link,

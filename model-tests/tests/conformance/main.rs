@@ -7,7 +7,9 @@ use std::process::ExitCode;
 
 use handoff_model_tests::conformance::Ported;
 use handoff_model_tests::ports::poll::Poll;
+use handoff_model_tests::ports::smol::Smol;
 
 fn main() -> ExitCode {
-    handoff_model_tests::conformance::main(&[&on_std::Std, &on_tokio::Tokio, &Ported("poll", Poll)])
+    let (poll, smol) = (Ported("poll", Poll), Ported("smol", Smol));
+    handoff_model_tests::conformance::main(&[&on_std::Std, &on_tokio::Tokio, &poll, &smol])
 }

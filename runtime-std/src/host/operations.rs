@@ -69,6 +69,12 @@ pub trait Carries<R: Role<L>, const L: usize> {
         None
     }
 
+    /// How long to wait at most, with this deadline of the machine; `None`: for something to happen.
+    fn left(&self, deadline: Option<Instant>) -> Option<Duration> {
+        let until = deadline.into_iter().chain(self.rests()).min();
+        Some(until?.since(self.now()))
+    }
+
     /// Accept one connection, without waiting. Gives what is to be handed in, if anything. `adopt` names the link.
     fn accept(&mut self, _: impl FnOnce(UnixStream) -> LinkId) -> Option<Input<'static>> {
         None
