@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use std::{env, fs, thread};
 
+use handoff_core::{IncumbentConfig, SuccessorConfig};
 use handoff_model_tests::ports::poll::Poll;
 use handoff_std::host::operations::{Post, Startable};
 use handoff_std::host::{Clock, Inherited, LockKeeper, roles};
@@ -109,12 +110,12 @@ fn main() -> Result<(), HookError> {
         None => {
             let post = Post::take(Arc::clone(&counter), control, &data, Clock::new())?;
             counter.load();
-            roles::incumbent(&Poll, post, handoff_core::IncumbentConfig::default())?
+            roles::incumbent(&Poll, post, &IncumbentConfig::default())?
         }
         Some(channel) => {
             let post = Post::new(counter, control, LockKeeper::new(&data), Clock::new());
-            let (times, later) = Default::default();
-            roles::successor(&Poll, channel, post, times, later)?.map_err(|why| why.to_string())?
+            let (times, later) = (SuccessorConfig::default(), IncumbentConfig::default());
+            roles::successor(&Poll, channel, post, &times, &later)?.map_err(|why| why.to_string())?
         }
     };
     println!("{outcome}");

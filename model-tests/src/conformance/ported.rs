@@ -82,14 +82,14 @@ impl<T: Drive + Clone + Send + Sync + 'static> Adapter for Ported<T> {
         let daemon = Arc::new(Hooks::new(post.daemon));
         let seat = Seat::take(daemon, post.control, &post.data_dir, Clock::new());
         let seat = seat.expect("nobody else has the lock or the path");
-        roles::incumbent(&self.1, seat, post.incumbent).expect("descriptors are left")
+        roles::incumbent(&self.1, seat, &post.incumbent).expect("descriptors are left")
     }
 
     fn successor(&self, post: Post) -> Result<IncumbentOutcome, Box<Cause>> {
         let channel = inherited().expect("the kit starts it as a successor");
         let (daemon, lock) = (Hooks::new(post.daemon), LockKeeper::new(&post.data_dir));
         let seat = Seat::new(Arc::new(daemon), post.control, lock, Clock::new());
-        roles::successor(&self.1, channel, seat, post.successor, post.incumbent)
+        roles::successor(&self.1, channel, seat, &post.successor, &post.incumbent)
             .expect("descriptors are left")
     }
 

@@ -9,7 +9,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 /// The loop's side: wait until it can be read, then [`take`](Self::take).
 #[derive(Debug)]
 pub struct Calls<T> {
-    calls: Receiver<T>,
+    queue: Receiver<T>,
     bell: UnixStream,
     caller: Caller<T>,
 }
@@ -17,14 +17,14 @@ pub struct Calls<T> {
 /// Calls the loop, from any thread.
 #[derive(Debug)]
 pub struct Caller<T> {
-    calls: Sender<T>,
+    queue: Sender<T>,
     bell: Arc<UnixStream>,
 }
 
 impl<T> Clone for Caller<T> {
     fn clone(&self) -> Self {
         Self {
-            calls: self.calls.clone(),
+            queue: self.queue.clone(),
             bell: Arc::clone(&self.bell),
         }
     }
@@ -39,13 +39,13 @@ impl<T> Calls<T> {
         let (bell, ring) = UnixStream::pair()?;
         bell.set_nonblocking(true)?;
         ring.set_nonblocking(true)?;
-        let (sender, calls) = mpsc::channel();
+        let (sender, queue) = mpsc::channel();
         let caller = Caller {
-            calls: sender,
+            queue: sender,
             bell: Arc::new(ring),
         };
         Ok(Self {
-            calls,
+            queue,
             bell,
             caller,
         })
@@ -60,7 +60,7 @@ impl<T> Calls<T> {
     pub fn take(&self) -> Vec<T> {
         // A byte that stays behind only rings once more.
         let _ = (&self.bell).read(&mut [0; 64]);
-        self.calls.try_iter().collect()
+        self.queue.try_iter().collect()
     }
 }
 
@@ -74,7 +74,7 @@ impl<T> Caller<T> {
     /// Tell the loop this, and wake it.
     pub fn call(&self, what: T) {
         // A loop that has ended wants to hear nothing more; a full bell rings already.
-        if self.calls.send(what).is_ok() {
+        if self.queue.send(what).is_ok() {
             let _ = (&*self.bell).write(&[1]);
         }
     }

@@ -150,12 +150,12 @@ impl<D: Drainable> Post<D> {
 
     /// How the incumbent on this post is set up: fills in its identity, generation and whether it is bound.
     #[must_use]
-    pub fn configure(&self, times: IncumbentConfig) -> IncumbentConfig {
+    pub fn configure(&self, times: &IncumbentConfig) -> IncumbentConfig {
         IncumbentConfig {
             identity: identity::this_process(&[]),
             bound: self.listener.is_some(),
             generation: self.lock.generation(),
-            ..times
+            ..times.clone()
         }
     }
 

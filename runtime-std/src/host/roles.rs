@@ -48,7 +48,7 @@ pub trait Drive {
 pub fn incumbent<D: Drainable>(
     drive: &impl Drive,
     post: Post<D>,
-    times: IncumbentConfig,
+    times: &IncumbentConfig,
 ) -> io::Result<IncumbentOutcome> {
     let config = post.configure(times);
     Ok(drive.drive(config, post, None, &Calls::new()?))
@@ -66,8 +66,8 @@ pub fn successor<D: Startable>(
     drive: &(impl Drive + Clone + Send + 'static),
     channel: UnixStream,
     post: Post<D>,
-    times: SuccessorConfig,
-    later: IncumbentConfig,
+    times: &SuccessorConfig,
+    later: &IncumbentConfig,
 ) -> io::Result<Succeeded> {
     channel.set_nonblocking(true)?;
     let link = channel.try_clone()?;
@@ -75,9 +75,11 @@ pub fn successor<D: Startable>(
     let (caller, control) = (calls.caller(), drive.clone());
     let (serves, serving) = mpsc::channel();
     let newcomer = Newcomer { post, serves };
+    let config = SuccessorConfig {
+        identity: identity::this_process(&[]),
+        ..times.clone()
+    };
     let control = thread::Builder::new().spawn(move || {
-        let identity = identity::this_process(&[]);
-        let config = SuccessorConfig { identity, ..times };
         let outcome = control.drive(config, newcomer, Some(link), &control_calls);
         caller.call(Call::Input(Input::Probation(match outcome {
             SuccessorOutcome::Serving { verdict, .. } => verdict,
