@@ -115,7 +115,8 @@ fn main() -> Result<(), HookError> {
         Some(channel) => {
             let post = Post::new(counter, control, LockKeeper::new(&data), Clock::new());
             let (times, later) = (SuccessorConfig::default(), IncumbentConfig::default());
-            roles::successor(&Poll, channel, post, &times, &later)?.map_err(|why| why.to_string())?
+            roles::successor(&Poll, channel, post, &times, &later)?
+                .map_err(|why| why.to_string())?
         }
     };
     println!("{outcome}");

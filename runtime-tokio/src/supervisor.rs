@@ -11,12 +11,13 @@ use std::sync::Arc;
 
 use handoff_core::{SupervisorConfig, Task};
 use handoff_std::host::control::check_path;
-use handoff_std::host::supervise::Household;
+use handoff_std::host::supervise::{Household, Transcript};
 use handoff_std::host::{
     JournalFile, Observer, Process, Recordings, SpawnError, SpawnSpec, Spawned,
 };
 use handoff_std::{HandoffSpec, Report, RollbackHandle, SupervisorError, SupervisorEvent};
 use tokio::task::spawn_blocking;
+use tracing::Instrument;
 
 use self::child::Unclaimed;
 pub use self::child::wait;
@@ -215,6 +216,7 @@ impl Supervisor {
             &self.rollback,
             &self.queue,
         )
+        .instrument(Transcript::span(config))
         .await?;
         if report.committed() {
             self.retired = incumbent;

@@ -111,11 +111,20 @@ impl<'b> Recording<'b> {
     /// # Errors
     /// [`Damage`]: the bytes are no recording, or one of another format.
     pub fn open(bytes: &'b [u8]) -> Result<Self, Damage> {
-        let mut fields = Fields { rest: bytes };
-        let header = header(&mut fields).map_err(|why| Damage {
-            at: bytes.len().saturating_sub(fields.rest.len()),
-            why,
-        })?;
+        let damage = |at, why| Damage { at, why };
+        let rest = bytes
+            .strip_prefix(&MAGIC)
+            .ok_or_else(|| damage(0, Unreadable::Foreign))?;
+        let rest = match rest.split_first() {
+            Some((&FORMAT, rest)) => rest,
+            Some((&other, _)) => {
+                return Err(damage(MAGIC.len(), Unreadable::OtherFormat(other)));
+            }
+            None => return Err(damage(MAGIC.len(), Unreadable::CutShort)),
+        };
+        let mut fields = Fields { rest };
+        let at = bytes.len().saturating_sub(rest.len());
+        let header = fields.take().map_err(|why| damage(at, why))?;
         Ok(Self {
             header,
             bytes,
@@ -144,16 +153,6 @@ impl<'b> Recording<'b> {
             role: PhantomData,
         };
         Ok((config, entries))
-    }
-}
-
-fn header<'b>(fields: &mut Fields<'b>) -> Result<Header<'b>, Unreadable> {
-    if fields.take::<[u8; MAGIC.len()]>() != Ok(MAGIC) {
-        return Err(Unreadable::Foreign);
-    }
-    match fields.take()? {
-        FORMAT => fields.take(),
-        other => Err(Unreadable::OtherFormat(other)),
     }
 }
 

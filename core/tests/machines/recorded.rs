@@ -196,7 +196,7 @@ mod tests {
         assert!(rooms.is_err_and(other));
         recorded.bytes[7] += 1;
         let damage = Recording::open(&recorded.bytes).expect_err("another format");
-        assert_eq!((damage.at, damage.why), (8, Unreadable::OtherFormat(2)));
+        assert_eq!((damage.at, damage.why), (7, Unreadable::OtherFormat(2)));
     }
 
     #[test]

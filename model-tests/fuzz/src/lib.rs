@@ -6,6 +6,7 @@ mod host;
 mod ledger;
 mod life;
 mod peer;
+mod recording;
 mod said;
 mod script;
 mod subject;
@@ -21,6 +22,7 @@ use handoff_core::{
 };
 
 pub use crate::codec::{decode, record};
+pub use crate::recording::replay;
 pub use crate::script::{Happening, happenings};
 use crate::subject::{NEW, OLD, Setup, Subject};
 
@@ -34,6 +36,7 @@ pub type Target = fn(&[u8]);
 pub const TARGETS: &[(&str, Target)] = &[
     ("decode", decode),
     ("record", record),
+    ("replay", replay),
     ("incumbent", incumbent),
     ("successor", successor),
     ("supervisor", supervisor),
@@ -43,13 +46,7 @@ pub const TARGETS: &[(&str, Target)] = &[
 /// whether it is on probation, and its versions.
 pub fn incumbent(bytes: &[u8]) {
     let (choice, script) = split(bytes);
-    let mut config = IncumbentConfig {
-        bound: choice & 1 == 0,
-        on_probation: choice & 2 == 2,
-        versions: versions(choice >> 2),
-        ..IncumbentConfig::default()
-    };
-    config.identity.pid = OLD.pid;
+    let config = incumbent_config(choice);
     let setup = Setup {
         open: None,
         versions: config.versions,
@@ -59,14 +56,22 @@ pub fn incumbent(bytes: &[u8]) {
     Subject::<Incumbent, 8>::new(config, &setup).live(script);
 }
 
+/// The configuration that this byte stands for.
+pub fn incumbent_config(choice: u8) -> IncumbentConfig {
+    let mut config = IncumbentConfig {
+        bound: choice & 1 == 0,
+        on_probation: choice & 2 == 2,
+        versions: versions(choice >> 2),
+        ..IncumbentConfig::default()
+    };
+    config.identity.pid = OLD.pid;
+    config
+}
+
 /// A successor lives through a script whose first byte sets its versions.
 pub fn successor(bytes: &[u8]) {
     let (choice, script) = split(bytes);
-    let mut config = SuccessorConfig {
-        versions: versions(choice),
-        ..SuccessorConfig::default()
-    };
-    config.identity.pid = NEW.pid;
+    let config = successor_config(choice);
     let setup = Setup {
         open: Some(Successor::CHANNEL),
         versions: config.versions,
@@ -76,9 +81,31 @@ pub fn successor(bytes: &[u8]) {
     Subject::<Successor, 1>::new(config, &setup).live(script);
 }
 
+/// The configuration that this byte stands for.
+pub fn successor_config(choice: u8) -> SuccessorConfig {
+    let mut config = SuccessorConfig {
+        versions: versions(choice),
+        ..SuccessorConfig::default()
+    };
+    config.identity.pid = NEW.pid;
+    config
+}
+
 /// A supervisor lives through a script whose first byte sets its task, its versions and a probation.
 pub fn supervisor(bytes: &[u8]) {
     let (choice, script) = split(bytes);
+    let config = supervisor_config(choice);
+    let setup = Setup {
+        open: None,
+        versions: config.versions,
+        on_probation: false,
+        probation: !config.probation.is_zero(),
+    };
+    Subject::<Supervisor, 2>::new(config, &setup).live(script);
+}
+
+/// The configuration that this byte stands for.
+pub fn supervisor_config(choice: u8) -> SupervisorConfig {
     let entry = |stage| Entry {
         id: ID,
         stage,
@@ -93,20 +120,13 @@ pub fn supervisor(bytes: &[u8]) {
         2 => Task::Recover(Some(entry(Stage::Begun))),
         _ => Task::Recover((!other).then_some(entry(Stage::Prepared))),
     };
-    let config = SupervisorConfig {
+    SupervisorConfig {
         kill_stuck_incumbent: choice & 1 == 1,
         versions: versions(choice >> 4),
         probation: Duration::from_secs(if choice & 0x40 == 0 { 0 } else { 20 }),
         retired: (choice & 0x80 == 0x80).then_some(OLD.pid),
         ..SupervisorConfig::new(task)
-    };
-    let setup = Setup {
-        open: None,
-        versions: config.versions,
-        on_probation: false,
-        probation: !config.probation.is_zero(),
-    };
-    Subject::<Supervisor, 2>::new(config, &setup).live(script);
+    }
 }
 
 fn versions(choice: u8) -> VersionRange {

@@ -22,7 +22,7 @@ use handoff_std::host::operations::{Carried, Carries};
 use handoff_std::host::roles::{Call, Drive};
 
 /// How often a link is read in one round: the largest frame fits, and one that always has more holds up nobody.
-const READS: usize = 17;
+const READS: usize = 65;
 
 /// How long to wait when there are no descriptors to wait with.
 const SOON: Duration = Duration::from_millis(100);
@@ -196,7 +196,7 @@ impl<R: Role<L>, H: Carries<R, L>, const L: usize> Loop<'_, R, H, L> {
     }
 
     fn read(&mut self, link: LinkId) {
-        let mut room = [0; 64 * 1024];
+        let mut room = [0; 16 * 1024];
         for _ in 0..READS {
             let Some((socket, _)) = self.links.open.get(&link) else {
                 return;

@@ -168,6 +168,7 @@ impl Supervisor {
         config: &SupervisorConfig,
         spec: Option<&HandoffSpec>,
     ) -> Result<Report, SupervisorError> {
+        let _span = Transcript::span(config).entered();
         let successor = spec.map(|spec| spec.successor.clone());
         let mut driver: Driver<handoff_core::Supervisor, 2> = Driver::new(config.clone())?;
         driver.engine.record(self.recordings.as_ref());

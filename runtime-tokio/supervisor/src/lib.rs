@@ -1,6 +1,8 @@
 //! All of the `handoff` binary, so that other programs can be it, too: `supervise` replaces a daemon's
-//! binary while it runs, `check` looks at a configuration file, `status` asks how a daemon is, `demo`
-//! shows it all, and `kvd` is the daemon of the demo. Of use by themselves are [`config`] and [`load`].
+//! binary while it runs, `check` looks at a configuration file, `status` asks how a daemon is,
+//! `history` and `watch` tell what has happened and what happens, `replay` shows a recorded handoff,
+//! `demo` shows it all, and `kvd` is the daemon of the demo. Of use by themselves are [`config`] and
+//! [`load`].
 
 pub mod config;
 mod demo;
@@ -8,6 +10,7 @@ mod kvd;
 pub mod load;
 mod operate;
 mod probe;
+mod replay;
 mod status;
 mod supervise;
 
@@ -23,8 +26,9 @@ use config::check::{self, CheckArgs};
 use config::{Config, LogFormat};
 use demo::{DemoArgs, SupervisorArgs};
 use kvd::args::KvdArgs;
-use operate::args::{RestartArgs, RollbackArgs, UpgradeArgs};
+use operate::args::{HistoryArgs, RestartArgs, RollbackArgs, UpgradeArgs, WatchArgs};
 use probe::ProbeArgs;
+use replay::ReplayArgs;
 use status::StatusArgs;
 use supervise::args::SuperviseCommand;
 
@@ -49,7 +53,10 @@ enum Command {
     Restart(RestartArgs),
     Rollback(RollbackArgs),
     Status(StatusArgs),
+    History(HistoryArgs),
+    Watch(WatchArgs),
     Check(CheckArgs),
+    Replay(ReplayArgs),
     /// Look once whether a service is well, as a health check does.
     #[command(hide = true, subcommand)]
     Probe(ProbeArgs),
@@ -84,7 +91,10 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Restart(args) => operate::restart(&args),
         Command::Rollback(args) => operate::rollback(&args),
         Command::Status(args) => status::run(&args),
+        Command::History(args) => operate::past::run(&args),
+        Command::Watch(args) => operate::watch::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Replay(args) => Ok(replay::run(&args)),
         Command::Probe(args) => probe::run(&args).map(done),
         Command::Kvd(args) => kvd::run(&args).map(done),
         Command::Demo(args) => demo::run(&args).map(done),

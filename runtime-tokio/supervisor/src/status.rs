@@ -47,6 +47,7 @@ JSON with --config or --socket, an array of objects on one line, in the order of
   restarts          number: how often it was started again since the supervisor runs
   listeners         array: name, address, held (false while it is missing)
   trouble           text or null: what is wrong
+  last              the end of the last handoff, as in `handoff history --json`, or null
   daemon            what the daemon says of itself, or null: pid, build_id, phase, generation,
                     uptime_ms, open_connections";
 

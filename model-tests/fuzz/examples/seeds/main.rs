@@ -7,10 +7,13 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use handoff_core::record::decode_input;
+use handoff_core::record::{
+    Deed, DeedOf, decode_input, encode_deed, encode_handed, encode_header, taken,
+};
 use handoff_core::supervisor::Question;
 use handoff_core::wire::VersionRange;
-use handoff_fuzz::Happening;
+use handoff_core::{Incumbent, Inline, Machine, Role, Step, Successor, Supervisor};
+use handoff_fuzz::{Happening, incumbent_config, successor_config, supervisor_config};
 use world::{Setup, Trace, World};
 
 use crate::scripts::{INCUMBENT, SUCCESSOR, SUPERVISOR, Script};
@@ -135,6 +138,13 @@ fn run(corpus: &Path, role: &str, choice: u8, name: &str, trace: Option<Trace>) 
     if !inputs.is_empty() && script.len() < 1023 {
         write(&corpus.join(role), name, &[&[choice], &script])?;
     }
+    let recording = match role {
+        "incumbent" => recording::<Incumbent, 8>(incumbent_config(choice), &record),
+        "successor" => recording::<Successor, 1>(successor_config(choice), &record),
+        _ => recording::<Supervisor, 2>(supervisor_config(choice), &record),
+    };
+    let front = &recording[..recording.len().min(1000)];
+    write(&corpus.join("replay"), &format!("{role}.{name}"), &[front])?;
     // A record may be cut anywhere; its front is one too, and so is each input.
     let dir = corpus.join("record");
     let name = format!("{role}.{name}");
@@ -146,6 +156,39 @@ fn run(corpus: &Path, role: &str, choice: u8, name: &str, trace: Option<Trace>) 
         }
     }
     Ok(())
+}
+
+/// The recording of a machine that these inputs are handed to.
+fn recording<R: Role<L>, const L: usize>(config: R::Config, mut record: &[u8]) -> Vec<u8> {
+    let (mut room, mut recording) = ([0; 4096], Vec::new());
+    let mut wrote = |len: usize, room: &[u8]| recording.extend(&room[..len]);
+    let len = encode_header::<R, Inline, L>(&config, b"seeds", &mut room).expect("room");
+    wrote(len, &room);
+    let mut machine = Machine::<R, Inline, L>::new(config);
+    while let Ok((now, input, used)) = decode_input(record) {
+        record = &record[used..];
+        let Ok(mut turn) = machine.handle(now, input) else {
+            continue;
+        };
+        let input = taken(&input, turn.consumed());
+        let len = encode_handed(now, &input, &mut room).expect("room");
+        wrote(len, &room);
+        if let Some(took) = Deed::took(turn.consumed(), turn.kept()) {
+            let took: DeedOf<'_, R, L> = took;
+            wrote(encode_deed(&took, &mut room).expect("room"), &room);
+        }
+        loop {
+            let step = turn.next();
+            wrote(
+                encode_deed(&Deed::of(&step), &mut room).expect("room"),
+                &room,
+            );
+            if !matches!(step, Step::Do(_)) {
+                break;
+            }
+        }
+    }
+    recording
 }
 
 /// As many sessions as there can be, one of which owns the handoff, ask for the listeners and read nothing.

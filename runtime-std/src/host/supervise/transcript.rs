@@ -58,6 +58,15 @@ impl<'a> Transcript<'a> {
         }
     }
 
+    /// The span that everything this task logs belongs to.
+    pub fn span(config: &SupervisorConfig) -> tracing::Span {
+        match config.task {
+            Task::Handoff(id) => tracing::info_span!("handoff", %id),
+            Task::Recover(_) => tracing::info_span!("recovery"),
+            Task::Ask(..) => tracing::debug_span!("question"),
+        }
+    }
+
     /// Who the incumbent's Hello says it is.
     pub const fn incumbent(&self) -> Option<Process> {
         self.incumbent

@@ -74,6 +74,16 @@ impl Report<'_> {
         self.claim_tcp(tcp, who, mark);
     }
 
+    /// `who` has this address for itself.
+    pub(super) fn claim_address(&mut self, address: SocketAddr, who: &str, mark: &Mark) {
+        let tcp = Tcp {
+            address,
+            shared: false,
+            ipv6_only: false,
+        };
+        self.claim_tcp(tcp, who, mark);
+    }
+
     fn claim_tcp(&mut self, tcp: Tcp, who: &str, mark: &Mark) {
         let taken = find(&self.claims.listeners, |claimed| claimed.collides(tcp));
         let expected = "another address, or `reuse_port = true` for both";

@@ -32,6 +32,10 @@ pub struct SupervisorSettings {
     pub allowed_uids: Vec<u32>,
     /// How it writes its log.
     pub log_format: LogFormat,
+    /// Where handoffs are recorded, in a directory for each service. `None`: they are not.
+    pub recordings: Option<PathBuf>,
+    /// Where its numbers are to be had, in Prometheus' text.
+    pub metrics: Option<SocketAddr>,
 }
 
 /// How a log is written.

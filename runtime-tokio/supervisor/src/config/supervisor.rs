@@ -1,5 +1,6 @@
 //! Reads `[supervisor]`.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::report::{At, Report};
@@ -27,12 +28,18 @@ pub(super) fn read(
     let log_format = section
         .value("log_format", report)
         .and_then(|at| read_log_format(&at, report));
+    let recordings = read_recordings(&mut section, report);
+    let metrics = section
+        .value("metrics", report)
+        .and_then(|at| read_metrics(&at, report));
     section.end("", report);
     let settings = SupervisorSettings {
         state_dir: state_dir.clone().unwrap_or_default(),
         socket,
         allowed_uids,
         log_format: log_format.unwrap_or_default(),
+        recordings,
+        metrics,
     };
     (state_dir, settings)
 }
@@ -63,15 +70,8 @@ fn read_socket(
 fn read_state_dir(section: &mut Section<'_>, v1: bool, report: &mut Report<'_>) -> Option<PathBuf> {
     let was_given = section.has("state_dir");
     let given: Option<At<PathBuf>> = section.value("state_dir", report);
-    if let Some(at) = &given
-        && report.machine.directory(&at.value) == Some(false)
-    {
-        let found = format!("{} is not a directory", at.value.display());
-        report.wrong(
-            &at.mark,
-            found,
-            "a directory, there already or to be created",
-        );
+    if let Some(at) = &given {
+        check_directory(at, report);
     }
     if was_given || v1 {
         return given.map(|at| at.value);
@@ -84,6 +84,24 @@ fn read_state_dir(section: &mut Section<'_>, v1: bool, report: &mut Report<'_>) 
     None
 }
 
+fn read_recordings(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<PathBuf> {
+    let at: At<PathBuf> = section.value("recordings", report)?;
+    check_directory(&at, report);
+    Some(at.value)
+}
+
+/// Whether a directory is there, or can be created.
+fn check_directory(at: &At<PathBuf>, report: &mut Report<'_>) {
+    if report.machine.directory(&at.value) == Some(false) {
+        let found = format!("{} is not a directory", at.value.display());
+        report.wrong(
+            &at.mark,
+            found,
+            "a directory, there already or to be created",
+        );
+    }
+}
+
 fn read_log_format(at: &At<String>, report: &mut Report<'_>) -> Option<LogFormat> {
     match at.value.as_str() {
         "text" => Some(LogFormat::Text),
@@ -93,4 +111,20 @@ fn read_log_format(at: &At<String>, report: &mut Report<'_>) -> Option<LogFormat
             None
         }
     }
+}
+
+fn read_metrics(at: &At<String>, report: &mut Report<'_>) -> Option<SocketAddr> {
+    let Ok(address) = at.value.parse::<SocketAddr>() else {
+        let expected = "IP:PORT, such as \"127.0.0.1:9464\"";
+        report.wrong(&at.mark, found(&at.value), expected);
+        return None;
+    };
+    if !address.ip().is_loopback() {
+        report.note(
+            &at.mark,
+            format!("whoever can reach {address} can read the metrics; they are not protected"),
+        );
+    }
+    report.claim_address(address, WHO, &at.mark);
+    Some(address)
 }

@@ -96,6 +96,10 @@ fn the_example_says_what_it_says() {
     );
     assert_eq!(supervisor.allowed_uids, [1000]);
     assert_eq!(supervisor.log_format, LogFormat::Json);
+    assert_eq!(
+        supervisor.recordings.as_deref(),
+        Some(Path::new("/var/log/handoff"))
+    );
 
     let [web, queue] = &config.services[..] else {
         panic!("{:?}", config.services);

@@ -41,6 +41,10 @@ pub(crate) struct KvdArgs {
     #[arg(long, value_enum, default_value_t)]
     pub(crate) runtime: Runtime,
 
+    /// Record every handoff in this directory, for `handoff replay`.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) recordings: Option<PathBuf>,
+
     /// How long a request that is half there may hold up a drain.
     #[arg(long, value_name = "MS", default_value_t = 200)]
     pub(crate) drain_grace_ms: u64,

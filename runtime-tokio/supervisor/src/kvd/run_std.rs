@@ -6,7 +6,9 @@
 use std::path::Path;
 
 use anyhow::bail;
-use handoff_std::{DataDirLock, Incumbent, InheritedListeners, Role, Successor, detect_role};
+use handoff_std::{
+    DataDirLock, Incumbent, InheritedListeners, Recordings, Role, Successor, detect_role,
+};
 
 use super::Kvd;
 use super::args::KvdArgs;
@@ -44,6 +46,9 @@ fn start(
     let mut incumbent = Incumbent::bind(control, lock)?
         .with_build_id(args.tag.as_bytes())
         .with_times(args.faults.incumbent_times());
+    if let Some(dir) = &args.recordings {
+        incumbent = incumbent.with_recording(Recordings::new(dir));
+    }
     let listener = if let Some(listener) = listeners.take_tcp(RESP)? {
         listener
     } else {
@@ -59,10 +64,13 @@ fn start(
 }
 
 fn take_over(
-    successor: Successor,
+    mut successor: Successor,
     args: &KvdArgs,
     control: &Path,
 ) -> anyhow::Result<(Incumbent, Kvd)> {
+    if let Some(dir) = &args.recordings {
+        successor = successor.with_recording(Recordings::new(dir));
+    }
     let warming = successor.handshake(setup(args, control))?;
     if let Err(error) = warm_up(args) {
         warming.give_up(&format!("{error:#}"));

@@ -9,8 +9,8 @@ use anyhow::bail;
 use handoff_std::hooks as threads;
 use handoff_std::hooks::Drainable as _;
 use handoff_tokio::{
-    DrainReport, Drainable, HookContext, HookError, Incumbent, InheritedListeners, Retirement,
-    Role, SealReport, Snapshot, Successor, acquire_lock, blocking, detect_role,
+    DrainReport, Drainable, HookContext, HookError, Incumbent, InheritedListeners, Recordings,
+    Retirement, Role, SealReport, Snapshot, Successor, acquire_lock, blocking, detect_role,
 };
 use signal_hook::iterator::Signals;
 use tokio::runtime::Builder;
@@ -70,6 +70,9 @@ async fn start(
         .await?
         .with_build_id(args.tag.as_bytes())
         .with_times(args.faults.incumbent_times());
+    if let Some(dir) = &args.recordings {
+        incumbent = incumbent.with_recording(Recordings::new(dir));
+    }
     let listener = if let Some(listener) = listeners.take_tcp(RESP)? {
         listener
     } else {
@@ -85,10 +88,13 @@ async fn start(
 }
 
 async fn take_over(
-    successor: Successor,
+    mut successor: Successor,
     args: &KvdArgs,
     control: &Path,
 ) -> anyhow::Result<(Incumbent, Kvd)> {
+    if let Some(dir) = &args.recordings {
+        successor = successor.with_recording(Recordings::new(dir));
+    }
     let warming = successor.handshake(setup(args, control)).await?;
     if let Err(error) = aside(args, warm_up).await {
         warming.give_up(&format!("{error:#}")).await;

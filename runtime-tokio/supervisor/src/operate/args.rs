@@ -1,4 +1,4 @@
-//! The command lines of `handoff upgrade`, `restart` and `rollback`.
+//! The command lines of `handoff upgrade`, `restart`, `rollback`, `history` and `watch`.
 
 use std::path::PathBuf;
 
@@ -7,6 +7,10 @@ use clap::Args;
 /// What `--help` says at its end.
 const NOTES: &str = "\
 It is done when the new daemon serves for good: after its probation, if the service has one.
+
+What happens meanwhile is shown on stderr: on a terminal drawn, elsewhere a line for each step.
+Not with --json; there it is `handoff watch --json` that tells it. What was asked for goes on if the
+command is interrupted.
 
 Exit status:
   0  committed: the new daemon serves; or the service was down, and has been started
@@ -36,6 +40,70 @@ Exit status:
   5  neither: the reason says more, and `handoff status` who serves
 
 JSON: as of `handoff upgrade`.";
+
+/// What an event is in JSON.
+macro_rules! event_keys {
+    () => {
+        "  at          text: RFC 3339, in UTC, with milliseconds
+  service     text
+  handoff_id  text, or null outside of handoffs
+  event       one of these, with more keys:
+    daemon_started   pid, binary
+    daemon_found     pid, build (text or null): one that the supervisor has not started
+    daemon_ended     pid, how, why: `by_itself`, `stopped` (by the supervisor), `replaced`,
+                     `in_handoff`
+    handoff_started  pid (number or null), binary: from which daemon, to which binary
+    phase            phase, after_us: what is done now, and how long after the handoff's start
+    drained          open_connections, accept_closed
+    seal_progress    sealed, total
+    sealed
+    ready            healthy
+    trouble          reason: something went wrong, which need not be the end of the handoff
+    lost             reason: a session has ended
+    handoff_ended    ended (as `handoff upgrade` answers), binary, from and to (null, or pid,
+                     build, and version: of the protocol), seal_failed, whole_us, drain_us,
+                     seal_us, begin_to_ready_us and pause_us (null if it did not come to the
+                     end of that, or if the supervisor has ended meanwhile), phases (array:
+                     phase, after_us, took_us)
+Times that end in _us are microseconds."
+    };
+}
+
+/// What `handoff history --help` says at its end.
+const HISTORY_NOTES: &str = concat!(
+    "\
+Kept are handoffs that have ended, and starts and ends of daemons that belong to none: the last
+thousand or so of each service, in NAME.history in the state directory of the supervisor. Lines of
+it that are damaged are left out, and counted on stderr.
+
+Exit status:
+  0  told
+  1  the supervisor does not answer, or the configuration cannot be read
+  2  the command line is wrong
+  3  refused: no such service, or not for this user
+
+JSON, one object on each line, the oldest first:
+",
+    event_keys!()
+);
+
+/// What `handoff watch --help` says at its end.
+const WATCH_NOTES: &str = concat!(
+    "\
+It says `Following.` on stderr as soon as it misses nothing, and goes on until it is interrupted or
+the supervisor ends. If what it writes is not read, it misses events, and says how many; nobody
+waits for it.
+
+Exit status:
+  0  the supervisor has ended, as it was told to
+  1  the supervisor does not answer, or not any more, or the configuration cannot be read
+  2  the command line is wrong
+  3  refused: no such service, or not for this user, or too many follow already
+
+JSON, one object on each line; or event `missed` with the key count for those that are missing:
+",
+    event_keys!()
+);
 
 /// How the supervisor is reached.
 #[derive(Debug, Clone, Args)]
@@ -103,6 +171,40 @@ pub(crate) struct RollbackArgs {
     pub(crate) reach: Reach,
 
     /// Answer in JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Tell what has happened to the services: handoffs, starts and ends, the oldest first.
+#[derive(Debug, Clone, Args)]
+#[command(after_long_help = HISTORY_NOTES)]
+pub(crate) struct HistoryArgs {
+    /// The service; all of the supervisor's if none is given.
+    pub(crate) service: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) reach: Reach,
+
+    /// At most so many, the last ones.
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(crate) limit: u16,
+
+    /// Answer in JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Tell what happens to the services, as it happens.
+#[derive(Debug, Clone, Args)]
+#[command(after_long_help = WATCH_NOTES)]
+pub(crate) struct WatchArgs {
+    /// The service; all of the supervisor's if none is given.
+    pub(crate) service: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) reach: Reach,
+
+    /// Tell in JSON.
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -30,12 +30,7 @@ pub(crate) enum What {
     /// A daemon serves that this supervisor has not started.
     DaemonFound { pid: u32, build: Option<String> },
     /// A daemon has ended.
-    DaemonEnded {
-        pid: u32,
-        how: String,
-        /// It had been replaced, so it was to end.
-        replaced: bool,
-    },
+    DaemonEnded { pid: u32, how: String, why: Why },
     /// A handoff to this binary has started.
     HandoffStarted { pid: Option<u32>, binary: String },
     /// The handoff has entered this phase.
@@ -61,6 +56,20 @@ pub(crate) enum What {
     Lost { reason: String },
     /// A handoff has ended.
     HandoffEnded(Box<HandoffEnded>),
+}
+
+/// Why a daemon has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Why {
+    /// A handoff had replaced it.
+    Replaced,
+    /// In a handoff, which tells more at its end.
+    InHandoff,
+    /// The supervisor has ended it.
+    Stopped,
+    /// Nobody that is known of wanted it to.
+    ByItself,
 }
 
 /// All that is known of a handoff once it has ended.
@@ -92,12 +101,13 @@ pub(crate) struct Side {
     pub(crate) version: Option<u16>,
 }
 
-/// How long a handoff took, in microseconds. `None`: it did not come to the end of that.
+/// How long a handoff took, in microseconds. `None`: it did not come to the end of that, or that is not
+/// known, since the supervisor has ended meanwhile.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(clippy::struct_field_names, reason = "a key of JSON says its unit")]
 pub(crate) struct Durations {
     /// All of it.
-    pub(crate) whole_us: u64,
+    pub(crate) whole_us: Option<u64>,
     /// From `PrepareHandoff` to `Drained`.
     pub(crate) drain_us: Option<u64>,
     /// From `SealRequest` to `SealComplete`.
@@ -184,7 +194,7 @@ mod tests {
                     version: Some(2),
                 }),
                 durations: Durations {
-                    whole_us: 3000,
+                    whole_us: Some(3000),
                     ..Durations::default()
                 },
                 seal_failed: false,

@@ -5,23 +5,33 @@
 //! | [`args`] | the command lines |
 //! | [`event`] | what happens to a service |
 //! | [`protocol`] | what is said on the supervisor's socket |
+//! | [`talk`] | a conversation on it |
+//! | [`words`] | events in words |
+//! | [`progress`] | how a handoff goes on, while its command waits |
+//! | [`past`] | `handoff history` |
+//! | [`watch`] | `handoff watch` |
 //! | [`status`] | how the services are, for people and for scripts |
 
 pub(crate) mod args;
 pub(crate) mod event;
+pub(crate) mod past;
+mod progress;
 pub(crate) mod protocol;
 pub(crate) mod status;
+mod talk;
+pub(crate) mod watch;
+mod words;
 
-use std::io::{self, BufRead, BufReader, Write};
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 
-use crate::config::Config;
 use args::{Reach, RestartArgs, RollbackArgs, UpgradeArgs};
+use progress::Progress;
 use protocol::{Ended, Outcome, Reply, Request};
+use talk::Talk;
 
 /// Nothing was begun.
 const REFUSED: u8 = 3;
@@ -38,6 +48,7 @@ pub(crate) fn upgrade(args: &UpgradeArgs) -> anyhow::Result<ExitCode> {
         service: args.service.clone(),
         binary: binary.transpose().context("--binary")?,
         wait: args.wait,
+        events: !args.json,
     };
     order(&args.reach, &request, Outcome::Committed, args.json)
 }
@@ -48,6 +59,7 @@ pub(crate) fn restart(args: &RestartArgs) -> anyhow::Result<ExitCode> {
     let request = Request::Restart {
         service: args.service.clone(),
         wait: args.wait,
+        events: !args.json,
     };
     order(&args.reach, &request, Outcome::Committed, args.json)
 }
@@ -61,14 +73,14 @@ pub(crate) fn rollback(args: &RollbackArgs) -> anyhow::Result<ExitCode> {
     order(&args.reach, &request, Outcome::RolledBack, args.json)
 }
 
-/// Gives an order and tells what came of it.
+/// Gives an order, shows on stderr how it goes on, and tells what came of it.
 fn order(
     reach: &Reach,
     request: &Request,
     wanted: Outcome,
     json: bool,
 ) -> anyhow::Result<ExitCode> {
-    let reply = ask(&reach.socket()?, request)?;
+    let reply = await_answer(&reach.socket()?, request)?;
     if json {
         writeln!(io::stdout(), "{}", serde_json::to_string(&reply)?)?;
     }
@@ -80,86 +92,31 @@ fn order(
             Outcome::RolledBack => ROLLED_BACK,
             Outcome::Committed | Outcome::Failed => FAILED,
         },
-        Reply::Status { .. } => bail!("the supervisor answers what was not asked"),
+        _ => bail!("the supervisor answers what was not asked"),
     };
     match reply {
         _ if json => {}
         Reply::Refused { why } => writeln!(io::stderr(), "Refused: {why}")?,
-        Reply::Ended(ended) => writeln!(io::stdout(), "{}", plain(&ended))?,
-        Reply::Status { .. } => {}
+        Reply::Ended(ended) => writeln!(io::stdout(), "{}", words::ended(&ended))?,
+        _ => {}
     }
     Ok(code.into())
 }
 
-/// How something ended, in one line.
-fn plain(ended: &Ended) -> String {
-    let mut text = format!("{}: ", ended.service);
-    text.push_str(match ended.outcome {
-        Outcome::Committed => "committed",
-        Outcome::RolledBack => "rolled back",
-        Outcome::Started => "started",
-        Outcome::Failed => "failed",
-    });
-    if let Some(pid) = ended.pid {
-        text = format!("{text}, pid {pid} serves");
-    }
-    if let Some(reason) = &ended.reason {
-        text = format!("{text}: {reason}");
-    }
-    if !ended.without.is_empty() {
-        text = format!("{text}, without {}", ended.without.join(" and "));
-    }
-    let id = ended.handoff_id.as_ref();
-    let id = id.map(|id| format!("handoff {id}, ")).unwrap_or_default();
-    let text = text.replace(char::is_control, " ");
-    format!("{text} ({id}{} ms)", ended.took_ms)
-}
-
-/// Asks the supervisor behind this socket, and waits as long as it takes.
-///
-/// # Errors
-/// There is no answer.
-fn ask(socket: &Path, request: &Request) -> anyhow::Result<Reply> {
-    let nobody = || {
-        format!(
-            "no supervisor answers on {}; is it running, and are you allowed to ask it?",
-            socket.display()
-        )
+/// The answer, after all events that come before it.
+fn await_answer(socket: &Path, request: &Request) -> anyhow::Result<Reply> {
+    let mut talk = Talk::begin(socket, request)?;
+    let mut progress = match request {
+        Request::Upgrade { events: true, .. } | Request::Restart { events: true, .. } => {
+            Progress::on_stderr()
+        }
+        _ => Progress::Silent,
     };
-    let mut stream = UnixStream::connect(socket).with_context(nobody)?;
-    let mut line = serde_json::to_string(request)?;
-    line.push('\n');
-    stream.write_all(line.as_bytes()).with_context(nobody)?;
-    let mut answer = String::new();
-    let read = BufReader::new(stream).read_line(&mut answer);
-    read.with_context(nobody)?;
-    if answer.is_empty() {
-        bail!(
-            "the supervisor on {} has closed the connection without an answer: it does not let this \
-             user ask, or it has ended",
-            socket.display()
-        );
-    }
-    serde_json::from_str(&answer)
-        .context("the supervisor's answer cannot be understood; is it of the same version?")
-}
-
-impl Reach {
-    /// Where the supervisor's socket is.
-    ///
-    /// # Errors
-    /// The configuration is wrong, or names none.
-    fn socket(&self) -> anyhow::Result<PathBuf> {
-        let (file, socket) = match (&self.socket, &self.config) {
-            (Some(socket), _) => return Ok(socket.clone()),
-            (None, Some(file)) => (file, Config::load(file)?.supervisor.socket),
-            (None, None) => bail!("no socket is given; see --help"),
-        };
-        socket.with_context(|| {
-            format!(
-                "{} gives the supervisor no socket; add `socket` to [supervisor]",
-                file.display()
-            )
-        })
+    loop {
+        match talk.hear()? {
+            Reply::Event(event) => progress.show(&event.what),
+            Reply::Missed { count } => progress.missed(count),
+            answer => return Ok(answer),
+        }
     }
 }

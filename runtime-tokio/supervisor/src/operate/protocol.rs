@@ -1,9 +1,15 @@
-//! What commands and the supervisor say to each other on the supervisor's socket: one JSON object on
-//! one line each way, then the connection is closed.
+//! What commands and the supervisor say to each other on the supervisor's socket: a JSON object on each
+//! line.
+//!
+//! The command says one line. If it wants events it is told them, a line each; then comes the answer,
+//! and the connection is closed. A client that leaves, or that does not read, changes nothing: what it
+//! has asked for goes on.
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+
+use super::event::Event;
 
 /// The longest line of a request, with its line break, in bytes.
 pub(crate) const LINE: usize = 8192;
@@ -20,20 +26,33 @@ pub(crate) enum Request {
         /// Behind a handoff that is in progress, instead of being refused.
         #[serde(default)]
         wait: bool,
+        /// Whether to tell what happens to the service meanwhile.
+        #[serde(default)]
+        events: bool,
     },
     /// The same binary again, by a handoff. A service that is down is started.
     Restart {
         service: Option<String>,
         #[serde(default)]
         wait: bool,
+        #[serde(default)]
+        events: bool,
     },
     /// The end of a probation, by a rollback.
     Rollback { service: Option<String> },
     /// How the service is, or all of them.
     Status { service: Option<String> },
+    /// What has happened to the service, or to all of them: the last events that are kept.
+    History {
+        service: Option<String>,
+        limit: usize,
+    },
+    /// What happens to the service, or to all of them, from now on. It is answered when the supervisor
+    /// ends; the client ends it by leaving, or by shutting its side of the connection down.
+    Watch { service: Option<String> },
 }
 
-/// The answer.
+/// What a command is told: that it follows, events if it wants them, and one of the others as its answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "snake_case")]
 pub(crate) enum Reply {
@@ -41,6 +60,20 @@ pub(crate) enum Reply {
     Refused { why: String },
     /// It has ended.
     Ended(Ended),
+    /// From now on the client is told what happens. Events follow.
+    Following,
+    /// Something has happened. More follows.
+    Event(Box<Event>),
+    /// The client reads too slowly, and so many events are not told, of whatever service. More follows.
+    Missed { count: u64 },
+    /// The oldest first.
+    History {
+        events: Vec<Event>,
+        /// What could not be read.
+        damage: Vec<String>,
+    },
+    /// Nothing will happen any more: the supervisor is ending.
+    Over,
     /// In the order of the configuration.
     Status { services: Vec<ServiceStatus> },
 }
@@ -88,6 +121,8 @@ pub(crate) struct ServiceStatus {
     pub(crate) listeners: Vec<Listener>,
     /// What is wrong, and what is done about it.
     pub(crate) trouble: Option<String>,
+    /// The end of the last handoff.
+    pub(crate) last: Option<Event>,
     /// What the daemon says of itself.
     pub(crate) daemon: Option<Daemon>,
 }

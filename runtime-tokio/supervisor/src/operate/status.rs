@@ -10,7 +10,8 @@ use anyhow::bail;
 
 use super::args::Reach;
 use super::protocol::{Reply, Request, ServiceStatus, State};
-use super::{REFUSED, ask};
+use super::talk::ask;
+use super::{REFUSED, words};
 
 /// Asks for this service, or for all of them, and tells on stdout. The exit status is 0 if all serve.
 ///
@@ -26,7 +27,7 @@ pub(crate) fn run(
     let services = match ask(&socket, &Request::Status { service })? {
         Reply::Status { services } => services,
         Reply::Refused { why } => bail!("{why}"),
-        Reply::Ended(_) => bail!("the supervisor answers what was not asked"),
+        _ => bail!("the supervisor answers what was not asked"),
     };
     let serve = services.iter().all(serves);
     if json {
@@ -89,6 +90,10 @@ fn plain(service: &ServiceStatus) -> String {
         );
         line("daemon", &by);
         line("open", &format!("{} connections", daemon.open_connections));
+    }
+    if let Some(last) = &service.last {
+        let at = humantime::format_rfc3339_seconds(last.at);
+        line("last", &format!("{}, at {at}", words::what(&last.what)));
     }
     for listener in &service.listeners {
         let missing = if listener.held { "" } else { " (missing)" };

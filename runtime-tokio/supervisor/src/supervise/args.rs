@@ -126,6 +126,11 @@ pub(crate) struct SuperviseArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) journal: Option<PathBuf>,
 
+    /// A directory that every handoff and recovery is recorded in, for `handoff replay`. Nothing removes
+    /// the files.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) recordings: Option<PathBuf>,
+
     /// A socket that handoffs can be asked for on.
     #[arg(long, value_name = "PATH")]
     pub(crate) trigger_socket: Option<PathBuf>,

@@ -34,7 +34,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use handoff_std::core::supervisor::Phase;
 use handoff_std::host::{Inherited, JournalFile, NamedListener, SpawnSpec, control, lock};
-use handoff_std::{Supervisor, SupervisorEvent};
+use handoff_std::{Recordings, Supervisor, SupervisorEvent};
 
 use crate::config::Config;
 use args::{SuperviseArgs, SuperviseCommand};
@@ -109,6 +109,9 @@ fn run_one(args: &SuperviseArgs) -> anyhow::Result<()> {
             args.data_dir.clone(),
             candidate.clone(),
         ));
+    if let Some(dir) = &args.recordings {
+        supervisor = supervisor.with_recording(Recordings::new(dir));
+    }
     for NamedListener { name, fd, .. } in listeners.held.drain(..) {
         supervisor.add_listener(name, fd);
     }

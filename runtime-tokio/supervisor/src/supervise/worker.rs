@@ -165,7 +165,7 @@ impl Desk {
 
     /// The successor that the journal names, and its binary. What is wrong with the journal is
     /// reported by the recovery itself.
-    pub(super) fn interrupted(&self) -> Option<(u32, PathBuf)> {
+    fn interrupted(&self) -> Option<(u32, PathBuf)> {
         let bytes = self.journal.read().ok()??;
         let record = Record::decode(&bytes).filter(|record| record.boot == boot_id())?;
         let binary = OsStr::from_bytes(record.binary);

@@ -5,8 +5,11 @@
 mod common;
 
 mod daily;
+mod events;
 mod fleet;
+mod metrics;
 mod probation;
+mod recordings;
 mod restarts;
 mod status;
 mod talk;

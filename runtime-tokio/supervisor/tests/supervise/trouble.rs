@@ -117,6 +117,15 @@ fn users_ask_for_what_they_may() {
     assert_eq!(ask(FRIEND, &["restart", "b"]).status.code(), Some(3));
     assert_eq!(ask(FRIEND, &["restart"]).status.code(), Some(0));
     assert_ne!(fleet.info("a").pid, a.pid);
+    let output = ask(FRIEND, &["history"]);
+    let past = String::from_utf8(output.stdout).unwrap();
+    let is_of_a = |line: &str| line.contains(r#""service":"a""#);
+    assert!(
+        past.lines().count() >= 2 && past.lines().all(is_of_a),
+        "{past}"
+    );
+    assert_eq!(ask(FRIEND, &["history", "b"]).status.code(), Some(3));
+    assert_eq!(ask(FRIEND, &["watch", "b"]).status.code(), Some(3));
     let output = ask(FRIEND - 1, &["status"]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     supervisor.wait_log("may not ask for anything");

@@ -301,11 +301,13 @@ pub(crate) fn run(args: &[&str]) -> Output {
 pub(crate) fn run_command(command: &mut Command) -> Output {
     command.stdin(Stdio::null());
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let child = {
-        let _spawn = SPAWN.lock().unwrap_or_else(PoisonError::into_inner);
-        command.spawn().unwrap()
-    };
-    child.wait_with_output().unwrap()
+    spawn(command).wait_with_output().unwrap()
+}
+
+/// Starts it.
+pub(crate) fn spawn(command: &mut Command) -> Child {
+    let _spawn = SPAWN.lock().unwrap_or_else(PoisonError::into_inner);
+    command.spawn().unwrap()
 }
 
 /// A listener that this test holds, as systemd would.

@@ -240,6 +240,7 @@ fn the_supervisor_itself() {
     for (lines, part) in [
         ("log_format = \"xml\"", "\"text\" or \"json\""),
         ("state_dir = \"/a/file\"", "not a directory"),
+        ("recordings = \"/a/file\"", "not a directory"),
         ("state = \"/a\"", "expected `state_dir`"),
         (
             "socket = \"/run/a\"",

@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use handoff_std::core::{Reason, SupervisorOutcome};
 use handoff_std::host::{JournalFile, NamedListener, lock};
-use handoff_std::{RollbackHandle, SpawnSpec};
+use handoff_std::{Recordings, RollbackHandle, SpawnSpec};
 use handoff_tokio::Supervisor;
 use tokio::sync::{mpsc, oneshot};
 
@@ -99,6 +99,7 @@ impl Attendant {
         record: PathBuf,
         orders: mpsc::Receiver<Order>,
         teller: Teller,
+        recordings: Option<Recordings>,
     ) -> anyhow::Result<Self> {
         let record = BinaryRecord::at(record, service.binary.clone());
         let daemon = daemon_to_start(&service, &record);
@@ -122,6 +123,9 @@ impl Attendant {
                     tell(event);
                 }
             });
+        if let Some(recordings) = recordings {
+            supervisor = supervisor.with_recording(recordings);
+        }
         let mut held = Vec::new();
         for NamedListener { name, fd, address } in listeners.held.drain(..) {
             held.push((name.clone(), address));
@@ -302,7 +306,8 @@ impl Attendant {
                     self.held.push((name.clone(), address));
                     supervisor.add_listener(name, fd);
                 }
-                doing(work(Arc::clone(&self.desk), supervisor, task))
+                let (desk, teller) = (Arc::clone(&self.desk), self.teller.clone());
+                doing(work(desk, teller, supervisor, task))
             }
             busy => busy,
         };

@@ -1,22 +1,33 @@
 //! The supervisor's own socket: what commands ask for, in JSON, and who may.
 
+use std::convert::Infallible;
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
 use handoff_std::ask::{DaemonStatus, status_with};
 use handoff_std::core::{SupervisorConfig, Task};
 use handoff_std::host::uid_allowed;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
-use super::door::{Asked, Door};
+use super::door::{Asked, Client, Door};
+use super::events::Visitors;
+use super::following::{Following, written};
+use super::history::History;
 use super::orders::{HandoffOrder, Order, Verdict, Wanted};
 use super::{Open, Served};
+use crate::operate::event::Event;
 pub(super) use crate::operate::protocol::LINE;
 use crate::operate::protocol::{Daemon, Reply, Request, ServiceStatus, State};
 
 /// How long a daemon may take to say how it is.
 const STATUS: Duration = Duration::from_secs(2);
+/// How many clients may follow what happens, at once.
+const WATCHERS: usize = 32;
+/// The most events that an answer holds.
+const MOST_PAST: usize = 1000;
 
 /// What the socket leads to.
 #[derive(Clone)]
@@ -24,13 +35,25 @@ pub(super) struct Control {
     services: Arc<[Served]>,
     /// Users that may ask for anything, besides our own and root.
     allowed: Arc<[u32]>,
+    visitors: Visitors,
+    history: History,
+    /// Clients that may follow what happens, without an end, besides those that do already.
+    watchers: Arc<Semaphore>,
 }
 
 impl Control {
-    pub(super) fn new(services: Vec<Served>, allowed: Vec<u32>) -> Self {
+    pub(super) fn new(
+        services: Vec<Served>,
+        allowed: Vec<u32>,
+        visitors: Visitors,
+        history: History,
+    ) -> Self {
         Self {
             services: services.into(),
             allowed: allowed.into(),
+            visitors,
+            history,
+            watchers: Arc::new(Semaphore::new(WATCHERS)),
         }
     }
 
@@ -48,8 +71,7 @@ impl Control {
             let control = self.clone();
             async move {
                 let reply = control.answer(asked).await;
-                // Text and numbers can always be written.
-                serde_json::to_string(&reply).unwrap_or_default()
+                written(&reply)
             }
         }));
         (close, task)
@@ -69,6 +91,7 @@ impl Control {
                 ));
             }
         };
+        let (uid, client) = (asked.uid, asked.client);
         let order = |binary, wait, reply| {
             Order::Handoff(HandoffOrder {
                 binary,
@@ -78,27 +101,97 @@ impl Control {
             })
         };
         let (reply, told) = oneshot::channel();
-        let (service, order) = match request {
-            Request::Status { service } => return self.status(asked.uid, service).await,
+        let (service, order, events) = match request {
+            Request::Status { service } => return self.status(uid, service).await,
+            Request::History { service, limit } => return self.past(uid, service, limit).await,
+            Request::Watch { service } => return self.watch(uid, service, &client).await,
             Request::Upgrade {
                 service,
                 binary,
                 wait,
+                events,
             } => {
                 let binary = binary.map_or(Wanted::Configured, Wanted::Named);
-                (service, order(binary, wait, reply))
+                (service, order(binary, wait, reply), events)
             }
-            Request::Restart { service, wait } => (service, order(Wanted::Current, wait, reply)),
-            Request::Rollback { service } => (service, Order::Rollback(reply)),
+            Request::Restart {
+                service,
+                wait,
+                events,
+            } => (service, order(Wanted::Current, wait, reply), events),
+            Request::Rollback { service } => (service, Order::Rollback(reply), false),
         };
-        let service = match self.one(asked.uid, service.as_deref()) {
+        let service = match self.one(uid, service.as_deref()) {
             Ok(service) => service,
             Err(why) => return refused(why),
         };
-        match service.ask(order, told).await {
+        let name = &service.service.name;
+        let wanted = |event: &Event| event.service == *name;
+        let events = events.then(|| self.visitors.follow()).flatten();
+        let mut following = events.map(|events| Following::new(events, wanted));
+        let meanwhile = async {
+            if let Some(following) = &mut following {
+                following.go_on(&client).await;
+            }
+            // Of the two, this is not what ends it.
+            pending::<Infallible>().await
+        };
+        let verdict = tokio::select! {
+            verdict = service.ask(order, told) => verdict,
+            never = meanwhile => match never {},
+        };
+        if let Some(following) = &mut following {
+            following.catch_up(&client).await;
+        }
+        match verdict {
             Ok(Verdict::Ended { ended, .. }) => Reply::Ended(ended),
             Ok(Verdict::Refused(why)) | Err(why) => refused(why),
         }
+    }
+
+    /// Tells what happens until the client leaves or the supervisor ends.
+    async fn watch(&self, uid: u32, name: Option<String>, client: &Client) -> Reply {
+        let Ok(_watcher) = self.watchers.try_acquire() else {
+            return refused(format!(
+                "{WATCHERS} clients follow already; try again when one of them has left"
+            ));
+        };
+        if let Err(why) = self.some(uid, name.as_deref()) {
+            return refused(why);
+        }
+        let Some(events) = self.visitors.follow() else {
+            return Reply::Over;
+        };
+        let wanted = |event: &Event| {
+            let mut all = self.open_to(uid);
+            let is_open = all.any(|one| one.service.name == event.service);
+            is_open && name.as_ref().is_none_or(|name| *name == event.service)
+        };
+        let mut following = Following::new(events, wanted);
+        client.say(written(&Reply::Following)).await;
+        tokio::select! {
+            () = following.go_on(client) => {}
+            () = client.shut() => {}
+        }
+        Reply::Over
+    }
+
+    /// What has happened, of all that were asked for.
+    async fn past(&self, uid: u32, name: Option<String>, limit: usize) -> Reply {
+        let asked = match self.some(uid, name.as_deref()) {
+            Ok(asked) => asked,
+            Err(why) => return refused(why),
+        };
+        let limit = limit.min(MOST_PAST);
+        let (mut events, mut damage) = (Vec::new(), Vec::new());
+        for one in asked {
+            let past = self.history.past(&one.service.name, limit).await;
+            events.extend(past.events);
+            damage.extend(past.damage);
+        }
+        events.sort_by_key(|event| event.at);
+        let events = events.split_off(events.len().saturating_sub(limit));
+        Reply::History { events, damage }
     }
 
     /// Those that this user may ask for something.
@@ -126,18 +219,23 @@ impl Control {
         }
     }
 
+    /// The service with this name, or all of them. Otherwise what to do.
+    fn some(&self, uid: u32, name: Option<&str>) -> Result<Vec<&Served>, String> {
+        match name {
+            None => Ok(self.open_to(uid).collect()),
+            Some(name) => Ok(vec![self.one(uid, Some(name))?]),
+        }
+    }
+
     async fn status(&self, uid: u32, name: Option<String>) -> Reply {
-        let asked: Vec<_> = match &name {
-            None => self.open_to(uid).collect(),
-            Some(name) => match self.one(uid, Some(name)) {
-                Ok(service) => vec![service],
-                Err(why) => return refused(why),
-            },
+        let asked = match self.some(uid, name.as_deref()) {
+            Ok(asked) => asked,
+            Err(why) => return refused(why),
         };
         // All at once: one that does not answer takes its time.
         let looks: Vec<_> = asked
             .into_iter()
-            .map(|one| tokio::spawn(look(one.clone())))
+            .map(|one| tokio::spawn(look(one.clone(), self.history.clone())))
             .collect();
         let mut services = Vec::new();
         for look in looks {
@@ -152,9 +250,13 @@ impl Control {
 }
 
 /// How a service is, with what its daemon says of itself.
-async fn look(served: Served) -> Result<ServiceStatus, String> {
+async fn look(served: Served, history: History) -> Result<ServiceStatus, String> {
     let (reply, told) = oneshot::channel();
     let mut status = served.ask(Order::Look(reply), told).await?;
+    let last = history.last(&status.name);
+    // A disk that hangs is no reason not to answer.
+    let last = timeout(STATUS, last).await.ok().flatten();
+    status.last = last.map(Arc::unwrap_or_clone);
     if matches!(status.state, State::Running | State::HandingOver) {
         let control = served.service.control_socket.clone();
         let times = SupervisorConfig {
@@ -162,7 +264,7 @@ async fn look(served: Served) -> Result<ServiceStatus, String> {
             ..SupervisorConfig::new(Task::Recover(None))
         };
         let asked = spawn_blocking(move || status_with(control, &times));
-        match tokio::time::timeout(STATUS, asked).await {
+        match timeout(STATUS, asked).await {
             Ok(Ok(Ok(daemon))) => status.daemon = Some(said(&daemon)),
             Ok(Ok(Err(error))) => trouble(&mut status, &error),
             Ok(Err(error)) => trouble(&mut status, &error),

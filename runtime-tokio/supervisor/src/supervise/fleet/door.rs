@@ -1,8 +1,8 @@
-//! A socket with clients that write one line and get one line: the trigger socket of a service, and
-//! the supervisor's own.
+//! A socket with clients that write one line and get one line, perhaps with others before it: the trigger
+//! socket of a service, and the supervisor's own.
 //!
 //! Nobody holds up anybody: every client is a task, and its time is limited but for the time that its
-//! answer takes.
+//! answer takes. Of what it does not read, no more than a line is kept for it.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -11,6 +11,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -19,18 +20,21 @@ use anyhow::Context;
 use handoff_std::host::{Accept, ControlListener};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
-use tokio::sync::oneshot;
+use tokio::net::unix::{ReadHalf, WriteHalf};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use super::readiness::Readiness;
 
-/// How many connections are held at once; beyond that the oldest goes that has not asked yet.
-const CONNECTIONS: usize = 16;
+/// How many clients may be in that have not asked yet; beyond that the oldest of them goes.
+const SILENT: usize = 16;
 /// How long the listener is left alone when the system is short of something.
 const REST: Duration = Duration::from_millis(100);
 /// How long a client may take to write its line, and again to read its answer.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// What a client may say after its line before it is not listened to any more, in bytes.
+const CHATTER: usize = 65_536;
 /// How long answers may take that are on their way when the door closes.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -40,6 +44,35 @@ pub(super) struct Asked {
     pub(super) uid: u32,
     /// Its line without the line break; `None` if it was too long.
     pub(super) line: Option<Vec<u8>>,
+    /// Itself, while it waits for the answer.
+    pub(super) client: Client,
+}
+
+/// A client that waits for its answer.
+pub(super) struct Client {
+    lines: mpsc::Sender<String>,
+    shut: Arc<Notify>,
+}
+
+impl Client {
+    /// One whose lines come out here; it has room for one.
+    #[cfg(test)]
+    pub(super) fn stand_in() -> (Self, mpsc::Receiver<String>) {
+        let (lines, said) = mpsc::channel(1);
+        let shut = Arc::default();
+        (Self { lines, shut }, said)
+    }
+
+    /// Writes a line before the answer. Waits for a client that reads slowly, but not for long; false
+    /// if it has left, or does not read at all.
+    pub(super) async fn say(&self, line: String) -> bool {
+        self.lines.send(line).await.is_ok()
+    }
+
+    /// Waits until it has left, or has shut its side of the connection down. To be asked once.
+    pub(super) async fn shut(&self) {
+        self.shut.notified().await;
+    }
 }
 
 /// A socket that is bound.
@@ -143,12 +176,15 @@ impl Clients {
     fn add(&mut self, asked: Arc<AtomicBool>, client: impl Future<Output = ()> + Send + 'static) {
         while self.tasks.try_join_next().is_some() {}
         self.known.retain(|(task, _)| !task.is_finished());
-        if self.known.len() >= CONNECTIONS {
-            let is_silent = |asked: &AtomicBool| !asked.load(Ordering::Relaxed);
-            let oldest = self.known.iter().position(|(_, asked)| is_silent(asked));
-            if let Some((task, _)) = oldest.and_then(|at| self.known.remove(at)) {
-                task.abort();
-            }
+        let all = self.known.iter().enumerate();
+        let silent: Vec<_> = all
+            .filter(|(_, (_, asked))| !asked.load(Ordering::Relaxed))
+            .map(|(at, _)| at)
+            .collect();
+        if silent.len() >= SILENT
+            && let Some((task, _)) = silent.first().and_then(|at| self.known.remove(*at))
+        {
+            task.abort();
         }
         self.known.push_back((self.tasks.spawn(client), asked));
     }
@@ -177,12 +213,10 @@ async fn attend<F: Future<Output = String>>(
         return;
     };
     asked.store(true, Ordering::Relaxed);
-    let text = answer(Asked { uid, line }).await;
-    // Whatever the words hold, the answer is one line.
-    let mut bytes = text.replace(char::is_control, " ").into_bytes();
-    bytes.push(b'\n');
+    if !converse(&mut stream, (uid, line), answer).await {
+        return;
+    }
     let last = async {
-        stream.write_all(&bytes).await?;
         stream.shutdown().await?;
         // What is left unread at a close would reach the client as an error, perhaps before its
         // answer does.
@@ -194,8 +228,68 @@ async fn attend<F: Future<Output = String>>(
         }
         io::Result::Ok(())
     };
-    // A client that has left misses its answer.
     let _ = timeout(PATIENCE, last).await;
+}
+
+/// Writes what the client is told, to the end. False if it has left, or does not read it; what it has
+/// asked for goes on then, and is waited for.
+async fn converse<F: Future<Output = String>>(
+    stream: &mut UnixStream,
+    (uid, line): (u32, Option<Vec<u8>>),
+    answer: impl Fn(Asked) -> F,
+) -> bool {
+    let (reader, mut writer) = stream.split();
+    let (lines, mut said) = mpsc::channel(1);
+    let shut = Arc::new(Notify::new());
+    let mut listen = pin!(listen(reader, Arc::clone(&shut)));
+    let client = Client { lines, shut };
+    let mut answer = pin!(answer(Asked { uid, line, client }));
+    let text = loop {
+        tokio::select! {
+            // A line that was said before the answer comes before it.
+            biased;
+            Some(line) = said.recv() => {
+                if !write(&mut writer, &line).await {
+                    drop(said);
+                    answer.await;
+                    return false;
+                }
+            }
+            text = &mut answer => break text,
+            () = &mut listen => {}
+        }
+    };
+    while let Ok(line) = said.try_recv() {
+        if !write(&mut writer, &line).await {
+            return false;
+        }
+    }
+    write(&mut writer, &text).await
+}
+
+/// One line. False if the client has left, or does not read it.
+async fn write(to: &mut WriteHalf<'_>, text: &str) -> bool {
+    // Whatever the words hold, it is one line.
+    let mut bytes = text.replace(char::is_control, " ").into_bytes();
+    bytes.push(b'\n');
+    matches!(timeout(PATIENCE, to.write_all(&bytes)).await, Ok(Ok(())))
+}
+
+/// Takes in what a client says after its line, and tells when it has nothing more to say. Goes on for
+/// ever.
+async fn listen(mut from: ReadHalf<'_>, shut: Arc<Notify>) {
+    let mut bytes = [0; 1024];
+    let mut room = CHATTER;
+    while room > 0 {
+        match from.read(&mut bytes).await {
+            Ok(0) | Err(_) => {
+                shut.notify_one();
+                break;
+            }
+            Ok(count) => room = room.saturating_sub(count),
+        }
+    }
+    std::future::pending::<()>().await;
 }
 
 /// A line: `None` if the client has nothing to say, `Some(None)` if it says too much.
@@ -219,5 +313,100 @@ async fn read(stream: &mut UnixStream, longest: usize) -> io::Result<Option<Opti
             // A client that shuts its side down has said all it wanted to say.
             return Ok((!line.is_empty()).then_some(Some(line)));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UID: u32 = 7;
+
+    /// A client that has said a line, and the task that attends to it.
+    fn client<F: Future<Output = String> + Send + 'static>(
+        answer: impl Fn(Asked) -> F + Send + Sync + 'static,
+    ) -> (UnixStream, tokio::task::JoinHandle<()>) {
+        let (client, ours) = UnixStream::pair().unwrap();
+        assert_eq!(client.try_write(b"line\n").unwrap(), 5);
+        let task = tokio::spawn(async move {
+            attend((ours, UID), 100, Arc::default(), answer).await;
+        });
+        (client, task)
+    }
+
+    async fn read_all(mut client: UnixStream) -> String {
+        let mut text = String::new();
+        client.read_to_string(&mut text).await.unwrap();
+        text
+    }
+
+    #[tokio::test]
+    async fn lines_come_before_the_answer_and_stay_lines() {
+        let (client, task) = client(|asked| async move {
+            assert_eq!((asked.uid, asked.line.unwrap()), (UID, b"line".to_vec()));
+            for line in ["1", "2\n", "3"] {
+                assert!(asked.client.say(line.into()).await);
+            }
+            "answer".into()
+        });
+        assert_eq!(read_all(client).await, "1\n2 \n3\nanswer\n");
+        task.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_read_is_given_up_and_what_it_asked_for_goes_on() {
+        let (done, is_done) = oneshot::channel();
+        let done = std::sync::Mutex::new(Some(done));
+        let (client, task) = client(move |asked| {
+            let done = done.lock().unwrap().take();
+            async move {
+                while asked.client.say("x".repeat(1000)).await {}
+                sleep(PATIENCE).await;
+                let _ = done.unwrap().send(());
+                "answer".into()
+            }
+        });
+        is_done.await.unwrap();
+        task.await.unwrap();
+        assert!(!read_all(client).await.contains("answer"));
+    }
+
+    #[tokio::test]
+    async fn clients_that_have_asked_are_in_no_newcomers_way() {
+        let mut clients = Clients::default();
+        let asked = || Arc::new(AtomicBool::new(true));
+        let silent = || Arc::new(AtomicBool::new(false));
+        for _ in 0..3 * SILENT {
+            clients.add(asked(), std::future::pending());
+        }
+        let (sender, gone) = oneshot::channel::<()>();
+        clients.add(silent(), async move {
+            let _sender = sender;
+            std::future::pending::<()>().await;
+        });
+        for _ in 1..SILENT {
+            clients.add(silent(), std::future::pending());
+        }
+        tokio::task::yield_now().await;
+        assert_eq!(clients.tasks.len(), 4 * SILENT);
+        clients.add(silent(), std::future::pending());
+        assert!(gone.await.is_err());
+        assert_eq!(clients.known.len(), 4 * SILENT);
+    }
+
+    #[tokio::test]
+    async fn who_leaves_or_is_done_talking_is_noticed() {
+        let until_shut = |asked: Asked| async move {
+            asked.client.shut().await;
+            String::from("answer")
+        };
+        let (one, task) = client(until_shut);
+        drop(one);
+        task.await.unwrap();
+        let (mut one, task) = client(until_shut);
+        one.write_all(b"and more\n").await.unwrap();
+        one.shutdown().await.unwrap();
+        assert_eq!(read_all(one).await, "answer\n");
+        task.await.unwrap();
     }
 }

@@ -4,21 +4,21 @@
 //! listener: one that is slow misses the oldest events, and is told how many. What happens inside the
 //! pause of a handoff is not even put into words unless somebody follows it.
 
+mod ended;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use handoff_std::SupervisorEvent;
 use handoff_std::core::supervisor::Phase;
-use handoff_std::core::{Cause, Reason, SupervisorOutcome};
-use handoff_std::{Report, SupervisorEvent};
 use tokio::sync::broadcast::{self, WeakSender};
 
-use crate::operate::event::{Durations, Event, HandoffEnded, PhaseTime, Side, What};
-use crate::operate::protocol::Ended;
+use crate::operate::event::{Event, What};
 
 /// Events that a listener may be behind before it misses some.
-const BACKLOG: usize = 1024;
+pub(super) const BACKLOG: usize = 1024;
 
 /// What a listener has. It ends when the last hub and the last teller are gone.
 pub(super) type Events = broadcast::Receiver<Arc<Event>>;
@@ -92,6 +92,11 @@ impl Teller {
         // Nobody has to listen.
         let _ = self.hub.milestones.send(Arc::clone(&event));
         let _ = self.hub.all.send(event);
+    }
+
+    /// The name of the service.
+    pub(super) fn service(&self) -> &str {
+        &self.service
     }
 
     /// The handoff that is started next is from this daemon to this binary.
@@ -202,104 +207,6 @@ impl Running {
     }
 }
 
-impl HandoffEnded {
-    /// A handoff to `binary` from the daemon `from`, which has ended like this.
-    pub(super) fn of(report: &Report, ended: Ended, from: Option<u32>, binary: &Path) -> Self {
-        let build = |build: &Option<Vec<u8>>| {
-            let build = build.as_ref()?;
-            Some(String::from_utf8_lossy(build).into_owned())
-        };
-        let to = match &report.outcome {
-            SupervisorOutcome::Committed { successor, .. } => Some(Side {
-                pid: successor.pid,
-                build: build(&report.successor_build),
-                version: report.successor_version,
-            }),
-            SupervisorOutcome::ColdStarted { process, .. } => Some(Side {
-                pid: process.pid,
-                build: None,
-                version: None,
-            }),
-            _ => None,
-        };
-        Self {
-            ended,
-            binary: binary.to_string_lossy().into_owned(),
-            from: from.map(|pid| Side {
-                pid,
-                build: build(&report.incumbent_build),
-                version: report.incumbent_version,
-            }),
-            to,
-            durations: durations(report),
-            seal_failed: cause(&report.outcome)
-                .is_some_and(|cause| cause.reason == Reason::SealFailed),
-            phases: phases(report.durations()),
-        }
-    }
-}
-
-fn cause(outcome: &SupervisorOutcome) -> Option<&Cause> {
-    match outcome {
-        SupervisorOutcome::RolledBack { cause, .. } | SupervisorOutcome::Failed(cause) => {
-            Some(cause)
-        }
-        SupervisorOutcome::ColdStarted { cause, .. } => cause.as_ref(),
-        SupervisorOutcome::Committed { .. }
-        | SupervisorOutcome::Found { .. }
-        | SupervisorOutcome::Answered { .. } => None,
-    }
-}
-
-fn durations(report: &Report) -> Durations {
-    let of = |wanted: Phase, came: bool| {
-        let mut all = report.durations();
-        let (_, took) = all.find(|(phase, _)| came && *phase == wanted)?;
-        Some(took)
-    };
-    let ready = report.ready.is_some();
-    let entered = |wanted: Phase| {
-        let mut all = report.timeline.iter();
-        all.find(|(phase, _)| *phase == wanted).map(|(_, at)| *at)
-    };
-    let opening = of(Phase::Opening, ready);
-    let pause = match (entered(Phase::Draining), entered(Phase::Opening), opening) {
-        (Some(from), Some(opened), Some(opening)) => {
-            Some(opened.saturating_add(opening).saturating_sub(from))
-        }
-        _ => None,
-    };
-    Durations {
-        whole_us: micros(report.took),
-        drain_us: of(Phase::Draining, report.drained.is_some()).map(micros),
-        seal_us: of(Phase::Sealing, report.sealed.is_some()).map(micros),
-        begin_to_ready_us: opening.map(micros),
-        pause_us: pause.map(micros),
-    }
-}
-
-/// Each phase once.
-fn phases(durations: impl Iterator<Item = (Phase, Duration)>) -> Vec<PhaseTime> {
-    let mut phases: Vec<(Phase, PhaseTime)> = Vec::new();
-    let mut at = Duration::ZERO;
-    for (phase, took) in durations {
-        match phases.iter_mut().find(|(known, _)| *known == phase) {
-            Some((_, time)) => time.took_us = time.took_us.saturating_add(micros(took)),
-            None => phases.push((
-                phase,
-                PhaseTime {
-                    phase: name(phase),
-                    after_us: micros(at),
-                    took_us: micros(took),
-                },
-            )),
-        }
-        at = at.saturating_add(took);
-    }
-    phases.retain(|(phase, _)| *phase != Phase::Done);
-    phases.into_iter().map(|(_, time)| time).collect()
-}
-
 /// As in `cold_starting`.
 fn name(phase: Phase) -> String {
     let mut name = String::new();
@@ -384,28 +291,5 @@ mod tests {
         let over = events.try_recv();
         assert_eq!(over, Err(broadcast::error::TryRecvError::Closed));
         assert!(visitors.follow().is_none());
-    }
-
-    #[test]
-    fn a_phase_that_comes_again_is_summed_up() {
-        let ms = Duration::from_millis;
-        let times = [
-            (Phase::Connecting, ms(1)),
-            (Phase::ConnectPause, ms(2)),
-            (Phase::Connecting, ms(3)),
-            (Phase::ColdStarting, ms(4)),
-            (Phase::Done, ms(0)),
-        ];
-        let phases: Vec<_> = phases(times.into_iter())
-            .into_iter()
-            .map(|time| (time.phase, time.after_us, time.took_us))
-            .collect();
-        let expected = [
-            ("connecting", 0, 4000),
-            ("connect_pause", 1000, 2000),
-            ("cold_starting", 6000, 4000),
-        ];
-        let expected = expected.map(|(name, after, took)| (String::from(name), after, took));
-        assert_eq!(phases, expected);
     }
 }

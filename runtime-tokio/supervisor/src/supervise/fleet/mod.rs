@@ -4,18 +4,24 @@
 //! |---|---|
 //! | [`attendant`] | the task of a service: its daemon, its listeners, its handoffs |
 //! | [`events`] | what happens to the services, told to whoever listens |
+//! | [`metrics`] | the same in numbers, for Prometheus |
 //! | [`orders`] | what such a task can be told, and what it answers |
 //! | [`restarts`] | whether and when a service is started again |
 //! | [`watched`] | a daemon whose end wakes its task |
 //! | [`readiness`] | a descriptor whose readiness wakes a task |
 //! | [`door`] | a socket with clients that write a line and get one |
 //! | [`trigger`] | the lines of a service's trigger socket |
+//! | [`following`] | a client that is told what happens |
+//! | [`history`] | what has happened, kept in files |
 //! | [`control`] | the JSON of the supervisor's own socket |
 
 mod attendant;
 mod control;
 mod door;
 mod events;
+mod following;
+mod history;
+mod metrics;
 mod orders;
 mod readiness;
 mod restarts;
@@ -28,10 +34,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use handoff_std::Recordings;
 use handoff_std::host::Inherited;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tracing::Instrument;
 
 use super::take_charge;
@@ -40,6 +48,7 @@ use attendant::Attendant;
 use control::Control;
 use door::Door;
 use events::Hub;
+use history::History;
 use orders::Order;
 
 /// Orders that may wait for a task to take them in.
@@ -132,6 +141,8 @@ async fn supervise(config: Config, keep_daemons: bool) -> anyhow::Result<()> {
             orders: sender,
         });
     }
+    let hub = Hub::new();
+    let (history, keeper) = History::keep(settings.state_dir.clone(), hub.milestones());
     // The doors first: a path that cannot be bound is found before anything is started.
     let mut doors = Vec::new();
     for one in &served {
@@ -143,20 +154,32 @@ async fn supervise(config: Config, keep_daemons: bool) -> anyhow::Result<()> {
         }
     }
     if let Some(path) = &settings.socket {
-        let control = Control::new(served.clone(), settings.allowed_uids.clone());
+        let control = Control::new(
+            served.clone(),
+            settings.allowed_uids.clone(),
+            hub.visitors(),
+            history,
+        );
         let door = Door::bind(path, control.allowed(), control::LINE).context("socket")?;
         doors.push(control.open(door));
     }
-    let hub = Hub::new();
+    if let Some(address) = settings.metrics {
+        let names = served.iter().map(|one| one.service.name.as_str());
+        metrics::open(address, names, &hub)
+            .await
+            .with_context(|| format!("metrics on {address}"))?;
+    }
     let mut tasks = Vec::new();
     for (one, (receiver, data_dir)) in served.iter().zip(receivers) {
         let name = &one.service.name;
         let record = settings.state_dir.join(format!("{name}.binary"));
         let service = Arc::clone(&one.service);
         let teller = hub.teller(name);
+        let recordings = settings.recordings.as_ref();
+        let recordings = recordings.map(|dir| Recordings::new(dir.join(name)));
         let span = tracing::info_span!("fleet", service = %name);
         let attend = async move {
-            Attendant::new(service, data_dir, record, receiver, teller)
+            Attendant::new(service, data_dir, record, receiver, teller, recordings)
                 .await?
                 .run()
                 .await
@@ -166,17 +189,22 @@ async fn supervise(config: Config, keep_daemons: bool) -> anyhow::Result<()> {
 
     told_to_end(&mut term, &mut int, &mut tasks).await?;
     tracing::info!("told to end");
-    tokio::select! {
-        result = wind_up(&served, tasks, keep_daemons) => result?,
+    let result = tokio::select! {
+        result = wind_up(&served, tasks, keep_daemons) => result,
         () = either(&mut term, &mut int) => bail!(
             "told to end a second time: ending at once, the daemons are left as they are"
         ),
-    }
+    };
+    // Nothing happens any more: those who follow are told so, and the history is whole.
+    drop(hub);
     for (close, door) in doors {
         drop(close);
         let _ = door.await;
     }
-    Ok(())
+    if timeout(LAST_WORK, keeper).await.is_err() {
+        tracing::error!("the history cannot be written in time");
+    }
+    result
 }
 
 /// A door that is open: what closes it, and its task.

@@ -15,7 +15,7 @@ pub(super) enum Order {
     Handoff(HandoffOrder),
     /// End the probation that goes on.
     Rollback(oneshot::Sender<Verdict>),
-    /// Say how it is; what the daemon itself would say is left out.
+    /// Say how it is; what the daemon itself or the history would say is left out.
     Look(oneshot::Sender<ServiceStatus>),
     /// Begin nothing more.
     Wind,

@@ -5,7 +5,7 @@ use std::time::Instant;
 use handoff_std::host::Signal;
 
 use super::{Attendant, Doing};
-use crate::operate::event::What;
+use crate::operate::event::{What, Why};
 use crate::supervise::daemon::{Daemon, End};
 use crate::supervise::fleet::events::Teller;
 use crate::supervise::fleet::watched::Watched;
@@ -54,7 +54,7 @@ impl Attendant {
                 return true;
             };
             tracing::info!(pid = daemon.pid(), %end, "an earlier daemon has ended");
-            tell_end(&self.teller, daemon.pid(), &end, true);
+            tell_end(&self.teller, daemon.pid(), &end, Why::Replaced);
             false
         });
         let ended = self.daemon.as_mut().and_then(|daemon| {
@@ -65,7 +65,12 @@ impl Attendant {
             return;
         };
         self.daemon = None;
-        tell_end(&self.teller, pid, &end, false);
+        let why = match self.doing {
+            Doing::Handoff(..) => Why::InHandoff,
+            _ if self.stop.is_going() => Why::Stopped,
+            _ => Why::ByItself,
+        };
+        tell_end(&self.teller, pid, &end, why);
         // It may have been what kept a listener from us.
         self.missing.retry(now);
         if matches!(self.doing, Doing::Handoff(..)) {
@@ -109,7 +114,7 @@ impl Attendant {
     }
 }
 
-fn tell_end(teller: &Teller, pid: u32, end: &End, replaced: bool) {
+fn tell_end(teller: &Teller, pid: u32, end: &End, why: Why) {
     let how = end.to_string();
-    teller.tell(None, What::DaemonEnded { pid, how, replaced });
+    teller.tell(None, What::DaemonEnded { pid, how, why });
 }

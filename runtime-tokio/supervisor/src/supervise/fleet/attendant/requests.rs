@@ -213,6 +213,7 @@ impl Attendant {
             restarts: self.restarted,
             listeners: held.chain(missing).collect(),
             trouble: down.or_else(|| self.missing.refusal()),
+            last: None,
             daemon: None,
         }
     }

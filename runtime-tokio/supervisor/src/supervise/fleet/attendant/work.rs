@@ -1,15 +1,22 @@
 //! What takes its time: recoveries, handoffs and questions, each as one future that has the
 //! supervisor for so long, so that there is one at a time.
 
+use std::ffi::OsStr;
 use std::future::Future;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use handoff_std::core::SupervisorOutcome;
+use handoff_std::core::journal::{Entry, Record};
+use handoff_std::host::boot_id;
 use handoff_std::{Report, SpawnSpec, SupervisorError};
 use handoff_tokio::Supervisor;
 use tokio::task::spawn_blocking;
 
+use crate::operate::event::{HandoffEnded, What};
+use crate::supervise::fleet::events::Teller;
 use crate::supervise::kept::{self, Kept};
 use crate::supervise::worker::{Came, Desk, Task};
 
@@ -20,10 +27,15 @@ pub(super) type Ended = (Box<Supervisor>, Came);
 pub(super) type Work = Pin<Box<dyn Future<Output = Ended> + Send>>;
 
 /// Carries it out.
-pub(super) fn work(desk: Arc<Desk>, mut supervisor: Box<Supervisor>, task: Task) -> Work {
+pub(super) fn work(
+    desk: Arc<Desk>,
+    teller: Teller,
+    mut supervisor: Box<Supervisor>,
+    task: Task,
+) -> Work {
     Box::pin(async move {
         let came = match task {
-            Task::Recover => Came::Report(Box::new(recover(&desk, &mut supervisor).await)),
+            Task::Recover => Came::Report(Box::new(recover(&desk, &teller, &mut supervisor).await)),
             Task::Handoff(spec) => {
                 desk.candidate.stand(&spec.successor.binary);
                 Came::Report(Box::new(supervisor.handoff(&spec).await))
@@ -35,15 +47,27 @@ pub(super) fn work(desk: Arc<Desk>, mut supervisor: Box<Supervisor>, task: Task)
 }
 
 /// If the successor of an interrupted handoff turns out to serve, its binary is the current one.
-async fn recover(desk: &Arc<Desk>, supervisor: &mut Supervisor) -> Result<Report, SupervisorError> {
+async fn recover(
+    desk: &Arc<Desk>,
+    teller: &Teller,
+    supervisor: &mut Supervisor,
+) -> Result<Report, SupervisorError> {
     let interrupted = {
         let desk = Arc::clone(desk);
-        spawn_blocking(move || desk.interrupted()).await
+        spawn_blocking(move || interrupted(&desk)).await
     };
+    let interrupted = interrupted.ok().flatten();
     let report = supervisor.recover().await?;
-    if let (SupervisorOutcome::Found { pid }, Ok(Some((successor, binary)))) =
+    if let Some((entry, binary)) = &interrupted
+        && let Some(end) =
+            HandoffEnded::interrupted(teller.service(), entry, binary, &report.outcome)
+    {
+        let id = end.ended.handoff_id.clone();
+        teller.tell(id, What::HandoffEnded(Box::new(end)));
+    }
+    if let (SupervisorOutcome::Found { pid }, Some((entry, binary))) =
         (&report.outcome, interrupted)
-        && *pid == successor
+        && *pid == entry.successor.pid
     {
         tracing::info!(
             binary = %binary.display(),
@@ -61,6 +85,15 @@ async fn recover(desk: &Arc<Desk>, supervisor: &mut Supervisor) -> Result<Report
         remember(desk, supervisor.daemon().clone()).await;
     }
     Ok(report)
+}
+
+/// The handoff that the journal names, and what it was to. What is wrong with the journal is reported by
+/// the recovery itself.
+fn interrupted(desk: &Desk) -> Option<(Entry, PathBuf)> {
+    let bytes = desk.journal.read().ok()??;
+    let record = Record::decode(&bytes).filter(|record| record.boot == boot_id())?;
+    let binary = OsStr::from_bytes(record.binary);
+    (!binary.is_empty()).then(|| (record.entry, binary.into()))
 }
 
 async fn remember(desk: &Arc<Desk>, daemon: SpawnSpec) {

@@ -1,0 +1,152 @@
+//! What has happened to each service, kept in a file of its own: `NAME.history` in the state directory.
+//!
+//! One task keeps it for all services. It hears of what happens outside of any pause, writes it on a
+//! blocking thread, and answers questions in between, so that an answer holds all that came before it.
+
+mod file;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{JoinHandle, spawn_blocking};
+
+use super::events::Events;
+use crate::operate::event::{Event, What, Why};
+use file::HistoryFile;
+pub(super) use file::Past;
+
+/// Questions that may wait.
+const QUESTIONS: usize = 16;
+
+/// Where one asks for what has happened.
+#[derive(Clone)]
+pub(super) struct History(mpsc::Sender<Question>);
+
+enum Question {
+    /// The last events of this service, so many of them.
+    Past(String, usize, oneshot::Sender<Past>),
+    /// The last handoff of this service.
+    Last(String, oneshot::Sender<Option<Arc<Event>>>),
+}
+
+impl History {
+    /// Keeps what happens in this directory, until nothing happens any more. The task has ended once
+    /// all of it is written.
+    pub(super) fn keep(state_dir: PathBuf, events: Events) -> (Self, JoinHandle<()>) {
+        let (ask, questions) = mpsc::channel(QUESTIONS);
+        let keeper = Keeper {
+            state_dir,
+            last: BTreeMap::new(),
+        };
+        (Self(ask), tokio::spawn(keeper.run(events, questions)))
+    }
+
+    /// The last events of this service, the oldest first.
+    pub(super) async fn past(&self, service: &str, limit: usize) -> Past {
+        let (reply, told) = oneshot::channel();
+        let question = Question::Past(service.into(), limit, reply);
+        // Nobody is there to answer when all is over.
+        let _ = self.0.send(question).await;
+        told.await.unwrap_or_default()
+    }
+
+    /// The last handoff of this service.
+    pub(super) async fn last(&self, service: &str) -> Option<Arc<Event>> {
+        let (reply, told) = oneshot::channel();
+        let _ = self.0.send(Question::Last(service.into(), reply)).await;
+        told.await.ok().flatten()
+    }
+}
+
+/// The task.
+struct Keeper {
+    state_dir: PathBuf,
+    /// The last handoff of every service that it is known of.
+    last: BTreeMap<String, Option<Arc<Event>>>,
+}
+
+impl Keeper {
+    async fn run(mut self, mut events: Events, mut questions: mpsc::Receiver<Question>) {
+        loop {
+            tokio::select! {
+                // What has happened first: it may be what is asked for.
+                biased;
+                event = events.recv() => match event {
+                    Ok(event) => self.take(event).await,
+                    Err(RecvError::Lagged(count)) => {
+                        tracing::error!(count, "events are missing in the history: its files are written too slowly");
+                    }
+                    Err(RecvError::Closed) => return,
+                },
+                Some(question) = questions.recv() => self.answer(question).await,
+            }
+        }
+    }
+
+    async fn take(&mut self, event: Arc<Event>) {
+        if !is_kept(&event.what) {
+            return;
+        }
+        if matches!(event.what, What::HandoffEnded(_)) {
+            let last = Some(Arc::clone(&event));
+            self.last.insert(event.service.clone(), last);
+        }
+        let file = self.file(&event.service);
+        let written = spawn_blocking(move || file.append(&event)).await;
+        if let Ok(Err(error)) = written {
+            tracing::error!("an event is missing in the history: {error:#}");
+        }
+    }
+
+    async fn answer(&mut self, question: Question) {
+        // Who has left in the meantime misses the answer.
+        match question {
+            Question::Past(service, limit, reply) => {
+                let _ = reply.send(self.past(&service, limit).await);
+            }
+            Question::Last(service, reply) => {
+                let last = match self.last.get(&service) {
+                    Some(known) => known.clone(),
+                    None => self.find_last(service).await,
+                };
+                let _ = reply.send(last);
+            }
+        }
+    }
+
+    async fn past(&self, service: &str, limit: usize) -> Past {
+        let file = self.file(service);
+        let read = spawn_blocking(move || file.read(limit)).await;
+        match read {
+            Ok(Ok(past)) => past,
+            Ok(Err(error)) => Past::unreadable(format!("{error:#}")),
+            Err(error) => Past::unreadable(error.to_string()),
+        }
+    }
+
+    async fn find_last(&mut self, service: String) -> Option<Arc<Event>> {
+        let past = self.past(&service, usize::MAX).await;
+        let mut handoffs = past.events.into_iter().rev();
+        let last = handoffs.find(|event| matches!(event.what, What::HandoffEnded(_)));
+        let last = last.map(Arc::new);
+        self.last.insert(service, last.clone());
+        last
+    }
+
+    fn file(&self, service: &str) -> HistoryFile {
+        HistoryFile::new(self.state_dir.join(format!("{service}.history")))
+    }
+}
+
+/// Whether an operator will want to know it later. The end of a daemon that is replaced belongs to its
+/// handoff.
+fn is_kept(what: &What) -> bool {
+    match what {
+        What::DaemonStarted { .. } | What::DaemonFound { .. } | What::HandoffEnded(_) => true,
+        What::DaemonEnded { why, .. } => matches!(why, Why::ByItself | Why::Stopped),
+        _ => false,
+    }
+}
