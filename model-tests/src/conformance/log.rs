@@ -41,6 +41,10 @@ impl Place {
         self.0.join("journal")
     }
 
+    pub(super) fn recordings(&self) -> PathBuf {
+        self.0.join("recordings")
+    }
+
     /// Where the processes of a scenario tell the kit what happens to them.
     pub(super) fn stage(&self) -> PathBuf {
         self.0.join("stage")

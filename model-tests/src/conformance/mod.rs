@@ -49,6 +49,7 @@ mod log;
 mod part;
 mod peer;
 mod ported;
+pub mod recordings;
 mod run;
 mod scenarios;
 mod stage;
@@ -58,8 +59,8 @@ use std::path::PathBuf;
 
 use handoff_core::{Cause, IncumbentConfig, IncumbentOutcome};
 use handoff_core::{SuccessorConfig, SupervisorConfig, SupervisorOutcome};
-use handoff_std::SpawnSpec;
 use handoff_std::host::supervise::Household;
+use handoff_std::{Recordings, SpawnSpec};
 
 pub use cast::{Answer, Called, StandIn};
 pub use daemon::Daemon;
@@ -105,6 +106,8 @@ pub struct Post {
     pub incumbent: IncumbentConfig,
     /// How a successor is to be set up; its identity is the adapter's to fill in.
     pub successor: SuccessorConfig,
+    /// Where to record what its machines are told, if that is wanted and the adapter can.
+    pub recordings: Option<Recordings>,
 }
 
 /// The place of a supervisor.
@@ -117,6 +120,8 @@ pub struct SupervisorPost {
     /// How it is to be set up, and what for: a handoff, whose id the adapter may choose, or a recovery, which is to
     /// go by the journal of `home`.
     pub config: SupervisorConfig,
+    /// Where to record what its machine is told, if that is wanted and the adapter can.
+    pub recordings: Option<Recordings>,
 }
 
 /// The times of all roles; a scenario shortens the one that it is about.

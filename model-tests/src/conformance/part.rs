@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use handoff_core::{IncumbentOutcome, SupervisorOutcome, Task};
-use handoff_std::SpawnSpec;
 use handoff_std::host::supervise::Household;
 use handoff_std::host::{ControlListener, Inherited, JournalFile, descriptors};
+use handoff_std::{Recordings, SpawnSpec};
 
 use super::log::Place;
 use super::{Adapter, Daemon, Post, Scenario, Subject, SupervisorPost, Times};
@@ -70,12 +70,15 @@ pub(super) fn play(adapters: &[&dyn Adapter]) -> Option<ExitCode> {
 fn subject(adapter: &dyn Adapter, scenario: &Scenario, place: &Place) -> String {
     let mut times = Times::default();
     (scenario.times)(&mut times);
+    let wanted = env::var_os("HANDOFF_BLESS").is_some();
+    let recordings = wanted.then(|| Recordings::new(place.recordings()));
     let post = Post {
         control: place.control(),
         data_dir: place.data(),
         daemon: Daemon::new(place.stage()),
         incumbent: times.incumbent,
         successor: times.successor,
+        recordings: recordings.clone(),
     };
     match scenario.subject {
         Subject::Incumbent => left(adapter.incumbent(post)),
@@ -93,6 +96,7 @@ fn subject(adapter: &dyn Adapter, scenario: &Scenario, place: &Place) -> String 
             },
             successor: spec(STARTED, place.dir(), &[]),
             config: times.supervisor,
+            recordings,
         })),
     }
 }

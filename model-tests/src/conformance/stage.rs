@@ -21,7 +21,7 @@ use tempfile::TempDir;
 use super::cast::{Answer, Called, StandIn};
 use super::log::{Log, PATIENCE, Place, Stopped, read_line, readable};
 use super::part::{ADAPTER, INCUMBENT, SCENARIO, SUBJECT, spec};
-use super::{Peer, Scenario};
+use super::{Peer, Scenario, recordings};
 
 /// Between two looks at what cannot be waited for.
 const MOMENT: Duration = Duration::from_millis(2);
@@ -414,7 +414,7 @@ impl Stage {
         Ok(any)
     }
 
-    /// Plays the scenario to its end, and gives what was seen.
+    /// Plays the scenario to its end, and gives what was seen. What was recorded is kept, if anything was.
     pub(super) fn play(mut self) -> Vec<String> {
         if let Err(Stopped(why)) = (self.scenario.play)(&mut self) {
             self.log.line(format_args!("STOPPED   {why}"));
@@ -429,6 +429,11 @@ impl Stage {
                 Event::Left(how) => self.log.line(format_args!("BESIDES   left, {how}")),
                 Event::Here(what, ..) => self.log.line(format_args!("BESIDES   started {what}")),
             }
+        }
+        if self.place.recordings().exists()
+            && let Err(why) = recordings::keep(self.scenario, &self.place.recordings())
+        {
+            self.log.line(format_args!("STOPPED   {why}"));
         }
         self.log.take()
     }

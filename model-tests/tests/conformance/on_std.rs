@@ -10,7 +10,10 @@ use handoff_std::{
 pub(crate) struct Std;
 
 fn serve(incumbent: Incumbent, post: Post) -> IncumbentOutcome {
-    let incumbent = incumbent.with_times(post.incumbent);
+    let mut incumbent = incumbent.with_times(post.incumbent);
+    if let Some(recordings) = post.recordings {
+        incumbent = incumbent.with_recording(recordings);
+    }
     retired(incumbent.serve(Hooks::new(post.daemon)))
 }
 
@@ -67,9 +70,12 @@ impl Adapter for Std {
     }
 
     fn successor(&self, post: Post) -> Result<IncumbentOutcome, Box<Cause>> {
-        let Ok(Role::Successor(successor)) = detect_role() else {
+        let Ok(Role::Successor(mut successor)) = detect_role() else {
             panic!("the kit starts it as a successor");
         };
+        if let Some(recordings) = &post.recordings {
+            successor = successor.with_recording(recordings.clone());
+        }
         let warming = successor.handshake(setup(&post)).map_err(gave_up)?;
         if let Err(why) = post.daemon.warm_up(|| warming.is_cancelled()) {
             warming.give_up(&why);
@@ -95,6 +101,9 @@ impl Adapter for Std {
             .with_times(post.config);
         if let Some(journal) = home.journal {
             supervisor = supervisor.with_journal(journal.path());
+        }
+        if let Some(recordings) = post.recordings {
+            supervisor = supervisor.with_recording(recordings);
         }
         let report = match asked {
             Some(spec) => supervisor.handoff(&spec),
