@@ -4,7 +4,7 @@
 //! A handoff has three parties: the *incumbent* serves, the *successor* takes over, the *supervisor*
 //! drives. Each is a [`Machine`] here. A machine has no sockets, clocks, threads, files or heap: it
 //! is told what happened, and says what is to be done. An adapter does it, and tells what came of it.
-//! `handoff-std` is one; porting to another event loop means writing the loop below.
+//! `handoff-std` is one; porting to another event loop means writing the loop below, which [`porting`] explains.
 //!
 //! Each link speaks version 1 or 2 of the protocol, the highest that its two ends have in common. Version
 //! 2 adds a warm-up before anything is paused, a probation during which the incumbent can still come
@@ -150,6 +150,7 @@
 //! | [`table`] | transition tables as data; `TABLES.md` shows them all, `DIAGRAMS.md` whole handoffs |
 //! | [`text`] | a text of bounded size |
 //! | [`protocol`] | the protocol, in full: promises, wire, crash rules `C1` to `C11` |
+//! | [`porting`] | a loop of one's own: the steps, the actions, the operations, and how to test it |
 //! | [`architecture`] | the map of the project, and why it is built this way |
 #![no_std]
 #![forbid(unsafe_code)]
@@ -216,3 +217,7 @@ pub mod protocol {}
 #[doc = include_str!("../ARCHITECTURE.md")]
 #[allow(clippy::doc_markdown, reason = "a document of its own")]
 pub mod architecture {}
+
+#[doc = include_str!("../PORTING.md")]
+#[allow(clippy::doc_markdown, reason = "a document of its own")]
+pub mod porting {}

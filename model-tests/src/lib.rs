@@ -8,9 +8,14 @@
 //! [`route`] follows one run, and [`diagram`] draws it. `README.md` says what is checked and what is not.
 //!
 //! [`matrix`] does without a model: real processes under load, with one fault at a time.
+//!
+//! [`conformance`] plays scripts with an adapter, also with one from another repository;
+//! [`ports`] are two small ones.
 
+pub mod conformance;
 pub mod diagram;
 pub mod explore;
 pub mod matrix;
+pub mod ports;
 pub mod route;
 pub mod world;

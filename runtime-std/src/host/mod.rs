@@ -14,16 +14,20 @@
 //! | [`process`] | a process that cannot be mistaken for a later one with the same pid |
 //! | [`journal`] | the file that lets a restarted supervisor know what was in flight |
 //! | [`user`] | the user that a daemon runs as |
+//! | [`calls`] | how other threads reach a loop |
 //! | [`clock`] | monotonic time that reads as Unix time |
 //! | [`engine`] | a machine with its sockets: all of a loop but the waiting |
 //! | [`recording`] | files for `handoff replay`, when somebody asks for them |
 //! | [`identity`] | what a process says in its Hello |
+//! | [`operations`] | a daemon's operations, carried out one by one for a loop of one's own |
+//! | [`roles`] | all three roles, for a loop of one's own |
 //! | [`observer`] | calls the user's observer |
 //! | [`supervise`] | a supervisor's operations, its report and its watch over a probation |
 //!
 //! Linux is where all of it runs and is tested. What only Linux has (pidfds, `/proc`) sits in
 //! [`process`] and [`journal::boot_id`], each with a portable second side.
 
+pub mod calls;
 pub mod clock;
 pub mod control;
 pub mod descriptors;
@@ -34,16 +38,19 @@ pub mod journal;
 pub mod listen;
 pub mod lock;
 pub mod observer;
+pub mod operations;
 mod panic;
 pub mod peer;
 pub mod process;
 pub mod recording;
+pub mod roles;
 pub mod seat;
 mod socket;
 pub mod spawn;
 pub mod supervise;
 pub mod user;
 
+pub use calls::{Caller, Calls};
 pub use clock::Clock;
 pub use control::{Accept, ControlError, ControlFile, ControlListener, StagedControl};
 pub use inherit::{InheritError, Inherited, InheritedListeners, KeptListener, kept_listeners};

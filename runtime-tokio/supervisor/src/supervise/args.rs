@@ -39,7 +39,8 @@ Handoffs:
   on with ` without=TEXT`.
   When another binary has been committed, DIR/.handoff.state/main.binary remembers it, together with
   the BINARY of the command line. A later start with the same BINARY starts the remembered one; a
-  start with a different BINARY forgets it: the command line wins. One that is gone is forgotten, too.
+  start with a different BINARY forgets it: the command line wins. One that is gone is forgotten,
+  too.
   The same can be done by commands if there is a --socket:
     handoff restart --socket PATH, handoff upgrade --binary /path/to/binary --socket PATH
   `handoff status --socket PATH` says how it is. The service is called `main` there.
@@ -80,8 +81,8 @@ Signals:
 
 systemd:
   It is told (sd_notify) when all services have been looked after, of handoffs and reloads, how the
-  services are, and that the supervisor lives, if it asks for that. Listeners are taken from it by name
-  and address. SYSTEMD.md has a unit.
+  services are, and that the supervisor lives, if it asks for that. Listeners are taken from it by
+  name and address. SYSTEMD.md has a unit.
 
 One or many services from a file:
   With --config there is no other option but --keep-daemon; CONFIG.md describes the file, and

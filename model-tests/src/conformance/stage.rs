@@ -1,0 +1,440 @@
+//! Where a scenario is played: the files, the processes, and the steps that the kit takes one after the other.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::io;
+use std::net::TcpListener;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+use handoff_core::journal::{Entry, Record, Stage as Reached};
+use handoff_core::op::PathOwner;
+use handoff_core::wire::{HandoffId, StatusPhase};
+use handoff_std::host::control::{connect, knock};
+use handoff_std::host::process::kill_and_reap;
+use handoff_std::host::{ControlListener, JournalFile, Process, boot_id};
+use handoff_std::{DataDirLock, LockError, Spawned};
+use tempfile::TempDir;
+
+use super::cast::{Answer, Called, StandIn};
+use super::log::{Log, PATIENCE, Place, Stopped, read_line, readable};
+use super::part::{ADAPTER, INCUMBENT, SCENARIO, SUBJECT, spec};
+use super::{Peer, Scenario, recordings};
+
+/// Between two looks at what cannot be waited for.
+const MOMENT: Duration = Duration::from_millis(2);
+
+enum Event {
+    Call(String, UnixStream),
+    Left(String),
+    Here(String, u32, UnixStream, Option<OwnedFd>),
+}
+
+/// One scenario while it is played.
+pub struct Stage {
+    adapter: &'static str,
+    scenario: &'static Scenario,
+    /// Removed with everything in it.
+    _dir: TempDir,
+    place: Place,
+    listener: UnixListener,
+    events: VecDeque<Event>,
+    log: Log,
+    subject: Option<Child>,
+    lock: Option<DataDirLock>,
+    path: Option<ControlListener>,
+    door: TcpListener,
+}
+
+impl Stage {
+    pub(super) fn new(adapter: &'static str, scenario: &'static Scenario) -> io::Result<Self> {
+        let dir = tempfile::Builder::new().prefix("kit-").tempdir()?;
+        let place = Place::at(dir.path().to_path_buf());
+        let listener = UnixListener::bind(place.stage())?;
+        listener.set_nonblocking(true)?;
+        fs::create_dir(place.data())?;
+        Ok(Self {
+            adapter,
+            scenario,
+            place,
+            _dir: dir,
+            listener,
+            events: VecDeque::new(),
+            log: Log::default(),
+            subject: None,
+            lock: None,
+            path: None,
+            door: TcpListener::bind("127.0.0.1:0")?,
+        })
+    }
+
+    fn spec(&self) -> handoff_std::SpawnSpec {
+        let more = [(ADAPTER, self.adapter), (SCENARIO, self.scenario.name)];
+        spec(SUBJECT, self.place.dir(), &more)
+    }
+
+    /// The pid of the subject.
+    fn pid(&self) -> u32 {
+        self.subject.as_ref().map_or(0, Child::id)
+    }
+
+    /// Start the incumbent, which is the subject.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn incumbent(&mut self) -> Result<(), Stopped> {
+        let door = [("door", self.door.as_fd())];
+        let started = self.spec().cold_start(&door).map_err(|e| e.to_string())?;
+        self.subject = Some(started.child);
+        Ok(())
+    }
+
+    /// Start the successor, which is the subject, with its channel.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn successor(&mut self) -> Result<Peer, Stopped> {
+        let door = [("door", self.door.as_fd())];
+        let (Spawned { child, process }, channel) =
+            self.spec().successor(&door).map_err(|e| e.to_string())?;
+        self.subject = Some(child);
+        let pids = (std::process::id(), process.pid);
+        Peer::new("S", "N", pids, channel, self.log.clone())
+    }
+
+    /// Start the supervisor, which is the subject.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn supervisor(&mut self) -> Result<(), Stopped> {
+        let started = self.spec().cold_start(&[]).map_err(|e| e.to_string())?;
+        self.subject = Some(started.child);
+        Ok(())
+    }
+
+    /// Connect to the control path as a supervisor, as soon as somebody listens there.
+    ///
+    /// # Errors
+    /// Nobody does.
+    pub fn connect(&mut self, us: &'static str, them: &'static str) -> Result<Peer, Stopped> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match connect(&self.place.control()) {
+                Ok((socket, _)) => {
+                    self.log.line(format_args!("{us} -> {them}  (connects)"));
+                    let pids = (std::process::id(), self.pid());
+                    return Peer::new(us, them, pids, socket, self.log.clone());
+                }
+                Err(e) if Instant::now() > until => {
+                    return Err(format!("{us} cannot connect: {e}").into());
+                }
+                Err(_) => self.pause()?,
+            }
+        }
+    }
+
+    /// Ask whoever has the control path how it is, until it is at this. Nobody sees it asked.
+    ///
+    /// # Errors
+    /// It never is.
+    pub fn is(&mut self, at: StatusPhase) -> Result<(), Stopped> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let asked = connect(&self.place.control())
+                .map_err(Stopped::from)
+                .and_then(|(socket, _)| {
+                    Peer::new("A", "O", (0, 0), socket, Log::default())?.asks_status()
+                });
+            match asked {
+                Ok(phase) if phase == at => break,
+                _ if Instant::now() > until => return Err(format!("nobody is {at}").into()),
+                _ => self.pause()?,
+            }
+        }
+        self.log.line(format_args!("status    {at}"));
+        Ok(())
+    }
+
+    /// The handoff that a supervisor has named.
+    pub fn id(&self) -> HandoffId {
+        self.log.id().unwrap_or(HandoffId::from_bytes([0; 16]))
+    }
+
+    /// A moment; for what cannot be waited for in another way.
+    fn pause(&mut self) -> Result<(), Stopped> {
+        std::thread::sleep(MOMENT);
+        if let Some(child) = &mut self.subject
+            && let Some(status) = child.try_wait()?
+        {
+            return Err(format!("the subject has ended with {status}").into());
+        }
+        Ok(())
+    }
+
+    /// Start a process in the incumbent's place, which has the control path and not the lock.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn stand_in_incumbent(&mut self) -> Result<StandIn, Stopped> {
+        let spec = spec(INCUMBENT, self.place.dir(), &[]);
+        let started = spec.cold_start(&[]).map_err(|e| e.to_string())?;
+        let mut stand_in = self.arrives("incumbent", "O")?;
+        stand_in.child = Some(started.child);
+        Ok(stand_in)
+    }
+
+    /// Wait for the process that the subject starts as its successor.
+    ///
+    /// # Errors
+    /// It starts none.
+    pub fn spawned(&mut self) -> Result<StandIn, Stopped> {
+        let stand_in = self.arrives("successor", "N")?;
+        self.log.line(format_args!("S         starts N"));
+        Ok(stand_in)
+    }
+
+    /// Wait for the daemon that the subject starts afresh.
+    ///
+    /// # Errors
+    /// It starts none.
+    pub fn started_afresh(&mut self) -> Result<(), Stopped> {
+        self.arrives("daemon", "D")?;
+        self.log
+            .line(format_args!("S         starts the daemon afresh"));
+        Ok(())
+    }
+
+    fn arrives(&mut self, wanted: &str, who: &'static str) -> Result<StandIn, Stopped> {
+        let here = |event: &Event| matches!(event, Event::Here(what, ..) if what == wanted);
+        let event = self.event(&format!("no {wanted} is started"), true, here)?;
+        let Event::Here(_, pid, life, fd) = event else {
+            return Err("not a process".into());
+        };
+        Ok(StandIn {
+            who,
+            process: Process::of(pid).unwrap_or(Process { pid, start: 0 }),
+            life,
+            fd,
+            child: None,
+            log: self.log.clone(),
+        })
+    }
+
+    /// Wait for the next hook to be called.
+    ///
+    /// # Errors
+    /// None is.
+    pub fn called(&mut self) -> Result<Called, Stopped> {
+        let event = self.event("no hook is called", false, |event| {
+            matches!(event, Event::Call(..))
+        })?;
+        let Event::Call(what, socket) = event else {
+            return Err("not a hook".into());
+        };
+        self.log.line(format_args!("hook      {what}"));
+        let log = self.log.clone();
+        Ok(Called { what, socket, log })
+    }
+
+    /// Wait for the next hook, and answer it.
+    ///
+    /// # Errors
+    /// None is called.
+    pub fn hook(&mut self, answer: Answer) -> Result<(), Stopped> {
+        self.called()?.answer(answer)
+    }
+
+    /// Wait until the subject has left.
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn leaves(&mut self) -> Result<(), Stopped> {
+        let event = self.event("the subject does not leave", false, |event| {
+            matches!(event, Event::Left(_))
+        })?;
+        if let Event::Left(outcome) = event {
+            self.log.line(format_args!("outcome   {outcome}"));
+        }
+        Ok(())
+    }
+
+    /// Look whether the lock is held.
+    ///
+    /// # Errors
+    /// It cannot be looked at.
+    pub fn lock(&mut self) -> Result<(), Stopped> {
+        let free = handoff_std::host::lock::lock_is_free(&self.place.data())?;
+        let how = if free { "free" } else { "held" };
+        self.log.line(format_args!("lock      is {how}"));
+        Ok(())
+    }
+
+    /// Take the lock, as the one whom the kit plays.
+    ///
+    /// # Errors
+    /// It is not to be had.
+    pub fn takes_lock(&mut self, who: &str) -> Result<(), Stopped> {
+        let until = Instant::now() + PATIENCE;
+        while self.lock.is_none() {
+            match DataDirLock::acquire(&self.place.data()) {
+                Ok(lock) => self.lock = Some(lock),
+                Err(LockError::Held { .. }) if Instant::now() < until => {
+                    std::thread::sleep(MOMENT);
+                }
+                Err(e) => return Err(e.to_string().into()),
+            }
+        }
+        self.log.line(format_args!("lock      {who} takes it"));
+        Ok(())
+    }
+
+    /// Give it back.
+    pub fn gives_lock(&mut self, who: &str) {
+        self.lock = None;
+        self.log.line(format_args!("lock      {who} gives it back"));
+    }
+
+    /// Take the control path, as the one whom the kit plays.
+    ///
+    /// # Errors
+    /// It is not to be had.
+    pub fn takes_path(&mut self, who: &str) -> Result<(), Stopped> {
+        let taken = ControlListener::bind(&self.place.control()).map_err(|e| e.to_string())?;
+        self.path = Some(taken);
+        self.log.line(format_args!("path      {who} takes it"));
+        Ok(())
+    }
+
+    /// Put something else where the control path is to be.
+    ///
+    /// # Errors
+    /// It cannot be put there.
+    pub fn blocks_path(&mut self) -> Result<(), Stopped> {
+        fs::create_dir(self.place.control())?;
+        self.log.line(format_args!("path      is a directory"));
+        Ok(())
+    }
+
+    /// Look whether somebody listens at the control path.
+    ///
+    /// # Errors
+    /// It cannot be looked at.
+    pub fn path(&mut self) -> Result<(), Stopped> {
+        let owner = knock(&self.place.control())?;
+        let who = match owner {
+            PathOwner::Nobody => "leads nowhere",
+            PathOwner::Ours | PathOwner::Theirs => "leads to somebody",
+        };
+        self.log.line(format_args!("path      {who}"));
+        Ok(())
+    }
+
+    /// Write the journal of a supervisor that has died after Begin.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn journaled(&mut self, incumbent: u32, successor: u32) -> Result<(), Stopped> {
+        let of = |pid| Process::of(pid).unwrap_or(Process { pid, start: 0 }).into();
+        let entry = Entry {
+            id: HandoffId::from_random([5; 16]),
+            stage: Reached::Begun,
+            incumbent: of(incumbent),
+            successor: of(successor),
+        };
+        let mut room = [0; 256];
+        let record = Record::new(boot_id(), entry, b"");
+        let bytes = record.encode(&mut room).ok_or("no room for the journal")?;
+        JournalFile::new(self.place.journal()).write(bytes)?;
+        self.log
+            .line(format_args!("journal   says that N has begun"));
+        Ok(())
+    }
+
+    /// Look whether there is a journal.
+    pub fn journal(&mut self) {
+        let there = self.place.journal().exists();
+        let how = if there { "is there" } else { "is gone" };
+        self.log.line(format_args!("journal   {how}"));
+    }
+
+    /// Waits for something to be told. `outlives`: it may be told after the end of the subject.
+    fn event(
+        &mut self,
+        otherwise: &str,
+        outlives: bool,
+        wanted: impl Fn(&Event) -> bool,
+    ) -> Result<Event, Stopped> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let at = self.events.iter().position(&wanted);
+            if let Some(event) = at.and_then(|at| self.events.remove(at)) {
+                return Ok(event);
+            }
+            if self.gather()? {
+                continue;
+            }
+            // What a supervisor has started may be heard of after its end.
+            if !outlives
+                && let Some(child) = &mut self.subject
+                && let Some(status) = child.try_wait()?
+                && !self.gather()?
+                && !self.events.iter().any(&wanted)
+            {
+                return Err(format!("{otherwise}, and the subject ended with {status}").into());
+            }
+            let soon = Instant::now() + Duration::from_millis(50);
+            if !readable(self.listener.as_fd(), soon) && Instant::now() > until {
+                return Err(otherwise.into());
+            }
+        }
+    }
+
+    /// Takes what the processes have told, and says whether there was any.
+    fn gather(&mut self) -> Result<bool, Stopped> {
+        let mut any = false;
+        while let Ok((socket, _)) = self.listener.accept() {
+            any = true;
+            // It was killed before it could say what it wanted.
+            let Ok((line, mut fds)) = read_line(&socket) else {
+                continue;
+            };
+            let (kind, what) = line.split_once(' ').unwrap_or((&line, ""));
+            self.events.push_back(match kind {
+                "call" => Event::Call(what.to_owned(), socket),
+                "left" => Event::Left(what.to_owned()),
+                _ => {
+                    let (what, pid) = what.split_once(' ').unwrap_or_default();
+                    let pid = pid.parse().map_err(|_| format!("not a pid: {line}"))?;
+                    Event::Here(what.to_owned(), pid, socket, fds.pop())
+                }
+            });
+        }
+        Ok(any)
+    }
+
+    /// Plays the scenario to its end, and gives what was seen. What was recorded is kept, if anything was.
+    pub(super) fn play(mut self) -> Vec<String> {
+        if let Err(Stopped(why)) = (self.scenario.play)(&mut self) {
+            self.log.line(format_args!("STOPPED   {why}"));
+        }
+        if let Some(child) = &mut self.subject {
+            let _ = kill_and_reap(child, PATIENCE);
+        }
+        let _ = self.gather();
+        for event in self.events.drain(..) {
+            match event {
+                Event::Call(what, _) => self.log.line(format_args!("BESIDES   hook {what}")),
+                Event::Left(how) => self.log.line(format_args!("BESIDES   left, {how}")),
+                Event::Here(what, ..) => self.log.line(format_args!("BESIDES   started {what}")),
+            }
+        }
+        if self.place.recordings().exists()
+            && let Err(why) = recordings::keep(self.scenario, &self.place.recordings())
+        {
+            self.log.line(format_args!("STOPPED   {why}"));
+        }
+        self.log.take()
+    }
+}

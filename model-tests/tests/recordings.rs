@@ -1,0 +1,36 @@
+//! The machines of today do what they did when the scenarios of the conformance kit were recorded.
+//!
+//! After a change of a machine or of the recordings' format:
+//! `HANDOFF_BLESS=1 cargo test -p handoff-model-tests --test conformance`
+
+use std::fs;
+
+use handoff_core::record::Ending;
+use handoff_model_tests::conformance::{SCENARIOS, recordings};
+
+#[test]
+fn every_scenario_is_replayed() {
+    let mut names = Vec::new();
+    for file in fs::read_dir(recordings::directory()).unwrap() {
+        let path = file.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let replayed = recordings::replayed(&fs::read(&path).unwrap());
+        let (inputs, ending) = replayed.unwrap_or_else(|damage| panic!("{name}: {damage}"));
+        // A subject that was killed may have been in the middle of a write.
+        let same = matches!(ending, Ending::Whole | Ending::Torn(_));
+        assert!(same, "{name}, after input {inputs}: {ending:?}");
+        names.push(name);
+    }
+    for scenario in SCENARIOS.iter().copied().flatten() {
+        let recorded = names
+            .iter()
+            .any(|name| name.starts_with(&format!("{}.", scenario.name)));
+        assert!(recorded, "{} was not recorded", scenario.name);
+    }
+    let scenario = |name: &String| {
+        let all = SCENARIOS.iter().copied().flatten();
+        all.into_iter()
+            .any(|scenario| name.starts_with(&format!("{}.", scenario.name)))
+    };
+    assert!(names.iter().all(scenario), "{names:?}");
+}
