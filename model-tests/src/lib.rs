@@ -12,5 +12,6 @@
 pub mod diagram;
 pub mod explore;
 pub mod matrix;
+pub mod pause;
 pub mod route;
 pub mod world;

@@ -1,0 +1,137 @@
+//! Many rounds, each in a process of its own: plain, with slow flushes, or traced.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, ensure};
+use serde::Serialize;
+
+use super::store::LOG;
+use super::trace::Calls;
+use super::{Contender, Round};
+
+/// Calls that wait for a disk.
+const FLUSHES: &str = "fsync,fdatasync,sync_file_range,msync,sync,syncfs";
+
+/// What a round is played under.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Conditions {
+    /// How long a successor warms up.
+    pub warm_up_ms: u64,
+    /// How much longer than on this machine every flush of a file takes, as on an ordinary disk.
+    pub flush_delay_ms: u64,
+}
+
+impl Conditions {
+    /// In words.
+    pub fn name(self) -> String {
+        match (self.warm_up_ms, self.flush_delay_ms) {
+            (0, 0) => "as it is".into(),
+            (ms, 0) => format!("warm-up of {ms} ms"),
+            (0, ms) => format!("flushes {ms} ms slower"),
+            (warm, flush) => format!("warm-up of {warm} ms, flushes {flush} ms slower"),
+        }
+    }
+}
+
+/// Whether system calls can be traced and slowed down here.
+pub fn has_strace() -> bool {
+    let mut strace = Command::new("strace");
+    // Being there is not enough: a container may forbid tracing.
+    strace.args(["-f", "-qq", "-o", "/dev/null", "true"]);
+    let tried = strace.stdout(Stdio::null()).stderr(Stdio::null()).status();
+    tried.is_ok_and(|status| status.success())
+}
+
+/// Plays rounds with one program, in one directory.
+#[derive(Debug, Clone)]
+pub struct Series {
+    /// The program `pause-bench`.
+    pub program: PathBuf,
+    /// Every round has a directory of its own in this one.
+    pub dir: PathBuf,
+}
+
+impl Series {
+    /// One round.
+    ///
+    /// # Errors
+    /// When it did not come to its end.
+    pub fn play(&self, on: Contender, conditions: Conditions) -> anyhow::Result<Round> {
+        let place = tempfile::tempdir_in(&self.dir)?;
+        let mut command = if conditions.flush_delay_ms == 0 {
+            Command::new(&self.program)
+        } else {
+            let delay = format!(
+                "inject={FLUSHES}:delay_exit={}",
+                conditions.flush_delay_ms * 1000
+            );
+            let trace = format!("trace={FLUSHES}");
+            let mut strace = strace(Path::new("/dev/null"));
+            // Nothing else is stopped, so nothing else is slower.
+            strace.args(["--seccomp-bpf", "-e", &trace, "-e", &delay]);
+            strace.arg(&self.program);
+            strace
+        };
+        run(&mut command, on, conditions, place.path())
+    }
+
+    /// The system calls in the pause of a round, which takes longer for being traced. And up to the
+    /// moment at which the successor says Ready.
+    ///
+    /// # Errors
+    /// When it did not come to its end.
+    pub fn trace(&self, on: Contender) -> anyhow::Result<(Calls, Calls)> {
+        let place = tempfile::tempdir_in(&self.dir)?;
+        let file = place.path().join("trace");
+        let mut command = strace(&file);
+        command.args(["-ttt", "-y", "-xx", "-s", "64"]);
+        command.arg(&self.program);
+        let round = run(&mut command, on, Conditions::default(), place.path())?;
+        let trace = String::from_utf8_lossy(&fs::read(&file)?).into_owned();
+        if let Some(kept) = std::env::var_os("PAUSE_TRACE") {
+            fs::copy(&file, kept)?;
+        }
+        let pause = Calls::between(&trace, round.marks.from, round.marks.to, &round.marks, LOG);
+        let ready = pause.ready.context("no Ready in the trace")?;
+        let until_ready = Calls::between(&trace, round.marks.from, ready, &round.marks, LOG);
+        Ok((pause, until_ready))
+    }
+}
+
+fn strace(file: &Path) -> Command {
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-qq", "-o"]).arg(file);
+    strace
+}
+
+fn run(
+    command: &mut Command,
+    on: Contender,
+    conditions: Conditions,
+    place: &Path,
+) -> anyhow::Result<Round> {
+    let args: [OsString; 7] = [
+        "round".into(),
+        "--on".into(),
+        on.name().into(),
+        "--warm-up-ms".into(),
+        conditions.warm_up_ms.to_string().into(),
+        "--dir".into(),
+        place.join("world").into(),
+    ];
+    let output = command
+        .args(args)
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .context("a round cannot be started")?;
+    ensure!(
+        output.status.success(),
+        "a round on {} has failed",
+        on.name()
+    );
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
