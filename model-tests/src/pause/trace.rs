@@ -47,6 +47,7 @@ impl Calls {
     /// What was begun from `from` to `to`, in nanoseconds on the wall clock. `own` is part of the name of the
     /// daemon's own file.
     pub(super) fn between(trace: &str, from: u64, to: u64, marks: &Marks, own: &str) -> Self {
+        let own: String = own.bytes().map(|byte| format!("\\x{byte:02x}")).collect();
         let mut calls = Self::default();
         for line in trace.lines() {
             let Some(call) = Call::parse(line) else {
@@ -54,7 +55,7 @@ impl Calls {
             };
             let is_inside = (from..=to).contains(&call.at);
             if is_inside && !marks.bystanders.contains(&call.thread) {
-                calls.count(&call, own);
+                calls.count(&call, &own);
             }
         }
         calls
@@ -146,11 +147,11 @@ fn frame(call: &Call<'_>) -> Option<Frame> {
 mod tests {
     use super::*;
 
-    const TRACE: &str = r#"11 1700000000.000001 write(3</a>, "\x01", 1) = 1
+    const TRACE: &str = r#"11 1700000000.000001 write(3<\x2f\x61>, "\x01", 1) = 1
 12 1700000000.000002 sendto(4<socket:[9]>, "\x04\x00\x00\x00\x02\x00\x0a\x10", 8, MSG_NOSIGNAL, NULL, 0) = 8
-12  1700000000.000003 fsync(5</b/pairs.log> <unfinished ...>
+12  1700000000.000003 fsync(5<\x2f\x61\x2f\x62> <unfinished ...>
 12 1700000000.000004 <... fsync resumed>) = 0
-12 1700000000.000005 fsync(5</b/journal>) = 0
+12 1700000000.000005 fsync(5<\x2f\x61\x2f\x6a>) = 0
 13 1700000000.000006 write(4<socket:[9]>, "\x03\x00\x00\x00\x02\x00\x0d", 7) = 7
 13 1700000000.000007 write(4<socket:[9]>, "\x03\x00\x00\x00\x02\x00\x09", 7) = 7
 13 1700000000.000008 --- SIGCHLD {si_signo=SIGCHLD} ---
@@ -167,7 +168,7 @@ mod tests {
             bystanders: vec![11],
             supervisor: 0,
         };
-        let calls = Calls::between(TRACE, second, second + 9_000, &marks, "pairs.log");
+        let calls = Calls::between(TRACE, second, second + 9_000, &marks, "/b");
         assert_eq!(calls.total(), 5);
         assert_eq!(calls.of(&["fsync", "write"]), 4);
         assert_eq!(calls.flushes, 1);

@@ -71,7 +71,7 @@ impl LockKeeper {
         self.0.generation.store(0, Ordering::Release);
         // Before anybody else here may look: there is no moment in which it is neither ours nor free.
         if let Some(lock) = kept.take() {
-            lock.release();
+            lock.pass_on();
         }
     }
 
