@@ -4,7 +4,7 @@
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::AsFd;
-use std::process::{self, Child};
+use std::process::Child;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -73,9 +73,10 @@ pub(super) struct Marks {
     /// The pause on the wall clock, in nanoseconds.
     pub(super) from: u64,
     pub(super) to: u64,
+    /// When the incumbent had drained, and so acknowledged its last write.
+    pub(super) drained: u64,
     /// Threads that belong to clients, and the daemons' own.
     pub(super) bystanders: Vec<i32>,
-    pub(super) supervisor: u32,
 }
 
 /// Kills a daemon that would be left behind.
@@ -218,8 +219,12 @@ fn judge(
         marks: Marks {
             from: pause.from + offset,
             to: pause.to + offset,
+            drained: spans
+                .first()
+                .and_then(|span| *span)
+                .map_or(0, |span| span.to)
+                + offset,
             bystanders: vec![old.server, new.server],
-            supervisor: process::id(),
         },
     })
 }

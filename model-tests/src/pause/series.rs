@@ -78,8 +78,8 @@ impl Series {
         run(&mut command, on, conditions, place.path())
     }
 
-    /// The system calls in the pause of a round, which takes longer for being traced. And up to the
-    /// moment at which the successor says Ready.
+    /// The system calls in the pause of a round, which takes longer for being traced; and those from the
+    /// moment at which the incumbent has drained to Ready.
     ///
     /// # Errors
     /// When it did not come to its end.
@@ -91,13 +91,11 @@ impl Series {
         command.arg(&self.program);
         let round = run(&mut command, on, Conditions::default(), place.path())?;
         let trace = String::from_utf8_lossy(&fs::read(&file)?).into_owned();
-        if let Some(kept) = std::env::var_os("PAUSE_TRACE") {
-            fs::copy(&file, kept)?;
-        }
-        let pause = Calls::between(&trace, round.marks.from, round.marks.to, &round.marks, LOG);
+        let marks = &round.marks;
+        let pause = Calls::between(&trace, marks.from, marks.to, marks, LOG);
         let ready = pause.ready.context("no Ready in the trace")?;
-        let until_ready = Calls::between(&trace, round.marks.from, ready, &round.marks, LOG);
-        Ok((pause, until_ready))
+        let from_drained = Calls::between(&trace, marks.drained, ready, marks, LOG);
+        Ok((pause, from_drained))
     }
 }
 

@@ -165,8 +165,8 @@ mod tests {
         let marks = Marks {
             from: 0,
             to: 0,
+            drained: 0,
             bystanders: vec![11],
-            supervisor: 0,
         };
         let calls = Calls::between(TRACE, second, second + 9_000, &marks, "/b");
         assert_eq!(calls.total(), 5);
