@@ -149,15 +149,13 @@ fn write(
         };
         let sent = stream.write_all(&encode(pair));
         let mut pid = [0; 4];
-        match sent.and_then(|()| stream.read_exact(&mut pid)) {
-            Ok(()) => return Some(u32::from_be_bytes(pid)),
-            Err(_) => {
-                *connection = None;
-                let mut trouble = locked(&seen.trouble);
-                trouble.closed += 1;
-                trouble.unanswered += 1;
-            }
+        if sent.and_then(|()| stream.read_exact(&mut pid)).is_ok() {
+            return Some(u32::from_be_bytes(pid));
         }
+        *connection = None;
+        let mut trouble = locked(&seen.trouble);
+        trouble.closed += 1;
+        trouble.unanswered += 1;
     }
     None
 }

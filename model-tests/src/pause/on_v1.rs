@@ -47,13 +47,13 @@ pub(super) fn run(place: &Place, warm_up: Duration) -> anyhow::Result<()> {
 
 struct Hooks(Daemon);
 
-fn failed(error: anyhow::Error) -> Error {
+fn failed(error: &anyhow::Error) -> Error {
     Error::Protocol(error.to_string())
 }
 
 impl Drainable for Hooks {
     fn drain(&self, _: Instant) -> Result<DrainReport> {
-        self.0.drain().map_err(failed)?;
+        self.0.drain().map_err(|e| failed(&e))?;
         Ok(DrainReport {
             open_conns_remaining: 0,
             accept_closed: true,
@@ -61,12 +61,12 @@ impl Drainable for Hooks {
     }
 
     fn seal(&self) -> Result<SealReport> {
-        self.0.seal().map_err(failed)?;
+        self.0.seal().map_err(|e| failed(&e))?;
         Ok(SealReport::default())
     }
 
     fn resume_after_abort(&self) -> Result<()> {
-        self.0.resume().map_err(failed)
+        self.0.resume().map_err(|e| failed(&e))
     }
 
     fn snapshot_state(&self) -> StateSnapshot {

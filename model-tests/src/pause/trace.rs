@@ -47,7 +47,9 @@ impl Calls {
     /// What was begun from `from` to `to`, in nanoseconds on the wall clock. `own` is part of the name of the
     /// daemon's own file.
     pub(super) fn between(trace: &str, from: u64, to: u64, marks: &Marks, own: &str) -> Self {
-        let own: String = own.bytes().map(|byte| format!("\\x{byte:02x}")).collect();
+        // As it stands in a trace.
+        let own: Vec<String> = own.bytes().map(|byte| format!("\\x{byte:02x}")).collect();
+        let own = own.concat();
         let mut calls = Self::default();
         for line in trace.lines() {
             let Some(call) = Call::parse(line) else {
