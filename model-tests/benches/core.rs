@@ -22,7 +22,7 @@ fn handoff(bencher: Bencher<'_, '_>) {
         .bench_local_refs(Handoff::run);
 }
 
-#[divan::bench]
+#[divan::bench(sample_size = 1000)]
 fn encode(bencher: Bencher<'_, '_>) {
     let (messages, mut room) = (messages(), [0; 512]);
     bencher
@@ -30,7 +30,7 @@ fn encode(bencher: Bencher<'_, '_>) {
         .bench_local(|| messages.encode(&mut room));
 }
 
-#[divan::bench]
+#[divan::bench(sample_size = 1000)]
 fn encode_v1(bencher: Bencher<'_, '_>) {
     let (messages, mut room) = (messages(), Vec::with_capacity(512));
     bencher
@@ -38,7 +38,7 @@ fn encode_v1(bencher: Bencher<'_, '_>) {
         .bench_local(|| messages.encode_v1(&mut room));
 }
 
-#[divan::bench]
+#[divan::bench(sample_size = 1000)]
 fn decode(bencher: Bencher<'_, '_>) {
     let (messages, mut room) = (messages(), [0; 512]);
     bencher
@@ -46,7 +46,7 @@ fn decode(bencher: Bencher<'_, '_>) {
         .bench_local(|| messages.decode(&mut room));
 }
 
-#[divan::bench]
+#[divan::bench(sample_size = 1000)]
 fn decode_v1(bencher: Bencher<'_, '_>) {
     let messages = messages();
     bencher
