@@ -97,10 +97,10 @@ fn measure(args: &Arguments) -> anyhow::Result<()> {
             ..Conditions::default()
         });
         if can_trace {
-            conditions.push(Conditions {
-                flush_delay_ms: 5,
+            conditions.extend([0, 5].map(|ms| Conditions {
+                flush_delay_ms: Some(ms),
                 ..Conditions::default()
-            });
+            }));
         }
     }
     let mut scenarios = Vec::new();

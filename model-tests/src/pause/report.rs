@@ -62,6 +62,9 @@ pub struct Figures {
     pub handoff_ms: Spread,
     /// What the daemon did in the pause itself, medians: drain, seal, open, the flush of the first writes.
     pub daemon_ms: [f64; 4],
+    /// Where the library's share is, medians: up to the drain, from there to the seal, to the opening, to the
+    /// first writes, and until a client had the first answer.
+    pub between_ms: [f64; 5],
     /// Flushes in the pause but for the daemon's own; `None` where they could not be traced.
     pub fsyncs_in_pause: Option<u64>,
     /// System calls in the pause, but for those of clients and of the thread that serves them.
@@ -82,6 +85,11 @@ impl Figures {
             let times = rounds.iter().filter_map(|round| round.daemon.get(at));
             *median = Spread::ms(times.copied())?.median;
         }
+        let mut between_ms = [0.0; 5];
+        for (at, median) in between_ms.iter_mut().enumerate() {
+            let times = rounds.iter().filter_map(|round| round.between.get(at));
+            *median = Spread::ms(times.copied())?.median;
+        }
         let mut trouble = Trouble::default();
         for round in rounds {
             trouble.refused += round.trouble.refused;
@@ -96,6 +104,7 @@ impl Figures {
             write_pause_ms: all(|round| round.pause)?,
             handoff_ms: all(|round| round.handoff)?,
             daemon_ms,
+            between_ms,
             fsyncs_in_pause: traced.map(|calls| calls.flushes),
             calls_in_pause: traced.map(Calls::total),
             frames_in_pause: traced.map(|calls| calls.frames.len()),

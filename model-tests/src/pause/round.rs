@@ -59,6 +59,9 @@ pub struct Round {
     pub own_share: u64,
     /// What it did in the pause: drain, seal, open, the flush of the first writes.
     pub daemon: [u64; 4],
+    /// What the library did between: up to the drain, from there to the seal, to the opening, to the first
+    /// writes, and until a client had the first answer.
+    pub between: [u64; 5],
     /// The handoff, as its caller sees it.
     pub handoff: u64,
     /// What clients saw.
@@ -209,11 +212,24 @@ fn judge(
     for (nanos, span) in daemon.iter_mut().zip(&own) {
         *nanos = inside(span);
     }
+    // Each begins where the one before it has ended, but not before the pause nor after it.
+    let starts = own.iter().map(|span| span.from).chain([pause.to]);
+    let mut between = [0; 5];
+    let mut at = pause.from;
+    for ((nanos, start), end) in between
+        .iter_mut()
+        .zip(starts)
+        .zip(own.iter().map(|span| span.to).chain([pause.to]))
+    {
+        *nanos = start.clamp(at, pause.to) - at;
+        at = end.clamp(at, pause.to);
+    }
     let offset = wall_offset();
     Ok(Round {
         pause: pause.nanos(),
         own_share: pause.outside(&own),
         daemon,
+        between,
         handoff: took.nanos(),
         trouble: Trouble::default(),
         marks: Marks {
