@@ -4,7 +4,7 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `store`, `server`, `daemon` | the daemon, but for its library |
-//! | `on_v1`, `on_std`, `on_tokio` | the libraries |
+//! | `on_v1`, `on_std`, `on_tokio`, `on_mio` | the libraries |
 //! | `load` | clients |
 //! | `span` | times that processes share |
 //! | `round` | one handoff, and what is read from it |
@@ -17,6 +17,7 @@
 mod chart;
 mod daemon;
 mod load;
+mod on_mio;
 mod on_std;
 mod on_tokio;
 mod on_v1;
@@ -48,11 +49,13 @@ pub enum Contender {
     Std,
     /// `handoff-tokio`.
     Tokio,
+    /// `handoff-mio`.
+    Mio,
 }
 
 impl Contender {
     /// All of them, in the order in which they take turns.
-    pub const ALL: [Self; 3] = [Self::V1, Self::Std, Self::Tokio];
+    pub const ALL: [Self; 4] = [Self::V1, Self::Std, Self::Tokio, Self::Mio];
 
     /// As the command line and the report say it.
     pub const fn name(self) -> &'static str {
@@ -60,6 +63,7 @@ impl Contender {
             Self::V1 => "v1",
             Self::Std => "std",
             Self::Tokio => "tokio",
+            Self::Mio => "mio",
         }
     }
 }

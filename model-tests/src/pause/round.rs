@@ -16,7 +16,7 @@ use super::daemon::{self, LISTENER, Place};
 use super::load::{self, Ack, Load, Trouble};
 use super::span::{Record, Span, wall_offset};
 use super::store::Store;
-use super::{Contender, on_std, on_tokio, on_v1};
+use super::{Contender, on_mio, on_std, on_tokio, on_v1};
 
 /// Writes that are acknowledged before a handoff is begun, and after it.
 const WRITES: u64 = 100;
@@ -117,6 +117,7 @@ pub fn be_daemon(part: &Part) -> anyhow::Result<()> {
         Contender::V1 => on_v1::run(&place, warm_up),
         Contender::Std => on_std::run(&place, warm_up),
         Contender::Tokio => on_tokio::run(&place, warm_up),
+        Contender::Mio => on_mio::run(&place, warm_up),
     }
 }
 
@@ -156,6 +157,7 @@ pub fn play(part: &Part) -> anyhow::Result<Round> {
         Contender::V1 => on_v1::hand_off(offered),
         Contender::Std => on_std::hand_off(offered),
         Contender::Tokio => on_tokio::hand_off(offered),
+        Contender::Mio => on_mio::hand_off(offered),
     }?;
     let new_pid = child.id();
     let new = Reaped(Some(child));
