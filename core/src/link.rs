@@ -28,9 +28,9 @@ pub trait Storage {
     type Rx: AsRef<[u8]> + AsMut<[u8]>;
     /// The room for outgoing bytes.
     type Tx: AsRef<[u8]> + AsMut<[u8]>;
-    /// Makes the room for incoming bytes, `RX` long.
+    /// Makes the room for incoming bytes, `RX` long from when it is first written to (`as_mut`).
     fn rx() -> Self::Rx;
-    /// Makes the room for outgoing bytes, `TX` long.
+    /// Makes the room for outgoing bytes, `TX` long from when it is first written to (`as_mut`).
     fn tx() -> Self::Tx;
 }
 

@@ -223,49 +223,44 @@ struct SuccessorHost {
 }
 
 impl SuccessorHost {
-    /// File work on a blocking thread. It goes to its end even if the operation is given up.
-    fn on_seat<K: Operation + 'static>(
-        &self,
-        ticket: Ticket<K>,
-        work: impl FnOnce(&Seat, &Mutex<Option<StagedControl>>, Ticket<K>) -> Ended + Send + 'static,
-    ) {
-        let (seat, staged) = (self.seat.clone(), Arc::clone(&self.staged));
+    /// Binds on a blocking thread. It goes to its end even if the operation is given up.
+    fn stage(&self, ticket: Ticket<op::StagePath>) {
+        let (seat, slot) = (self.seat.clone(), Arc::clone(&self.staged));
         let caller = self.caller.clone();
         blocking(move || {
-            let ended = work(&seat, &staged, ticket);
+            let staged = seat.stage().map(|staged| {
+                *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(staged);
+            });
             // Whoever hears it may rely on it that nothing is left here.
-            drop((seat, staged));
-            caller.end(ended);
+            drop((seat, slot));
+            caller.end(value(ticket, staged));
         });
     }
-}
 
-fn stage(seat: &Seat, slot: &Mutex<Option<StagedControl>>) -> Result<(), String> {
-    let staged = seat.stage()?;
-    *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(staged);
-    Ok(())
-}
-
-fn publish(seat: &Seat, slot: &Mutex<Option<StagedControl>>) -> Result<(), String> {
-    let staged = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-    seat.publish(staged.ok_or("no control socket was staged")?)
+    fn publish(&self) -> Result<(), String> {
+        let slot = self.staged.lock();
+        let staged = slot.unwrap_or_else(PoisonError::into_inner).take();
+        let staged = staged.ok_or("no control socket was staged")?;
+        self.seat.publish(staged)
+    }
 }
 
 impl Host<handoff_core::Successor, 1, Stream> for SuccessorHost {
     fn start(&mut self, op: SuccessorOp, links: &mut Links<Stream>) {
         match op {
-            SuccessorOp::StagePath(ticket) => self.on_seat(ticket, |seat, slot, ticket| {
-                value(ticket, stage(seat, slot))
-            }),
+            SuccessorOp::StagePath(ticket) => self.stage(ticket),
             // The daemon warms up and opens its data in its own task.
             SuccessorOp::WarmUp(ticket) => drop(self.report.send(Milestone::Warming(ticket))),
-            SuccessorOp::TryLock(ticket) => self.on_seat(ticket, |seat, _, ticket| {
-                tried_lock(ticket, seat.try_lock())
-            }),
+            // A handful of system calls that wait for no other process, inside the pause, in which the daemon
+            // has nothing else to do: a blocking thread would have to be woken for them, or started.
+            SuccessorOp::TryLock(ticket) => {
+                links.end(tried_lock(ticket, self.seat.try_lock()));
+            }
             SuccessorOp::Open(ticket) => drop(self.report.send(Milestone::Begun(ticket))),
-            SuccessorOp::PublishPath(ticket) => self.on_seat(ticket, |seat, slot, ticket| {
-                value(ticket, publish(seat, slot))
-            }),
+            SuccessorOp::PublishPath(ticket) => {
+                let published = self.publish();
+                links.end(value(ticket, published));
+            }
             SuccessorOp::Serve {
                 ticket, published, ..
             } => {
