@@ -80,10 +80,13 @@
 //! What may wait for a disk or a process (the lock, the control path, the journal, starting and
 //! killing) is done on the runtime's blocking threads. Leave it one: if all of them are taken for
 //! longer than the `host_limit` of 30 seconds, a handoff is given up, and an incumbent that cannot
-//! give the lock back for twice that time leaves (`ServeError::CannotServe`). Done in place are system calls that never wait:
-//! accept, receive, send and connect on non-blocking Unix sockets, duplicating descriptors, and
-//! looking a process up in `/proc`. So is, when an [`Incumbent`] is dropped, the removal of its
-//! control path.
+//! give the lock back for twice that time leaves (`ServeError::CannotServe`). The exception is a
+//! successor between Begin and serving, when clients wait and it has nothing else to do: it takes the
+//! lock and renames the control path in place, a dozen short system calls.
+//!
+//! Done in place are also system calls that never wait: accept, receive, send and connect on
+//! non-blocking Unix sockets, duplicating descriptors, and looking a process up in `/proc`. So is, when
+//! an [`Incumbent`] is dropped, the removal of its control path.
 //!
 //! # Dropping
 //!

@@ -1,7 +1,7 @@
 //! The control path of this process, and the lock that gives it the right to it.
 //!
-//! Everything here that touches files is for blocking threads, and may end when nobody waits for it
-//! any more. So each of these does its work under the lock keeper's mutex, and not at all without the
+//! Everything here that touches files is for blocking threads, but for what a successor does inside the
+//! pause, and may end when nobody waits for it any more. So each of these does its work under the lock keeper's mutex, and not at all without the
 //! writer lock: a bind that comes too late must not take the path from a successor.
 //!
 //! Whoever leaves the seat leaves no socket file behind, but for one that belongs to another by now.
