@@ -121,6 +121,7 @@ impl<'a> Fields<'a> {
         })
     }
 
+    #[inline]
     fn take<T: Deserialize<'a>>(&mut self, field: &'static str) -> Result<T, DecodeError> {
         self.advance(field, take_from_bytes(self.rest))
     }
@@ -132,18 +133,28 @@ impl<'a> Fields<'a> {
         self.advance(field, List::take_from(self.rest))
     }
 
+    #[inline]
     fn advance<T>(
         &mut self,
         field: &'static str,
         taken: postcard::Result<(T, &'a [u8])>,
     ) -> Result<T, DecodeError> {
-        let (value, rest) = taken.map_err(|error| DecodeError::Field {
+        match taken {
+            Ok((value, rest)) => {
+                self.rest = rest;
+                Ok(value)
+            }
+            Err(error) => Err(self.refuse(field, error)),
+        }
+    }
+
+    #[cold]
+    fn refuse(&self, field: &'static str, error: postcard::Error) -> DecodeError {
+        DecodeError::Field {
             message: self.kind,
             field,
             fault: error.into(),
-        })?;
-        self.rest = rest;
-        Ok(value)
+        }
     }
 }
 

@@ -16,7 +16,7 @@ const TIMES: u64 = 50;
 const BOUNDS: [(Work, u64); 3] = [
     (Work::Handoff, 63_000),
     (Work::Encode, 4_200),
-    (Work::Decode, 6_400),
+    (Work::Decode, 6_000),
 ];
 
 /// Instructions of one piece of work: what a run with twice as many takes more. `None` without valgrind.
