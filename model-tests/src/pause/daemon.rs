@@ -52,7 +52,7 @@ struct Inner {
 impl Daemon {
     /// Starts the threads. No data is touched yet.
     pub(super) fn start(place: &Place) -> anyhow::Result<Self> {
-        let record = Arc::new(Mutex::new(Record::new(&place.0)));
+        let record = Arc::new(Mutex::new(Record::new(&place.0)?));
         Ok(Self(Arc::new(Inner {
             data: place.data(),
             server: Server::start(Arc::clone(&record))?,
@@ -114,7 +114,7 @@ impl Daemon {
         self.serve(listener)
     }
 
-    /// Its last act: the times are told, now that no client waits.
+    /// Its last act: the times are told.
     pub(super) fn retire(&self) -> anyhow::Result<()> {
         Ok(locked(&self.0.record).write()?)
     }

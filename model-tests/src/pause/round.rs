@@ -55,7 +55,8 @@ pub struct Round {
     /// From the last write that the incumbent acknowledged to the first that the successor did.
     pub pause: u64,
     /// The part of it in which the daemon neither drained nor sealed nor opened its data nor made its
-    /// first writes durable.
+    /// first writes durable. What was before the drain is not in it: writes were taken until then, and the
+    /// clients happened to have none.
     pub own_share: u64,
     /// What it did in the pause: drain, seal, open, the flush of the first writes.
     pub daemon: [u64; 4],
@@ -209,6 +210,12 @@ fn judge(
     for span in spans {
         own.push(span.context("a daemon has not told its times")?);
     }
+    let share = Span {
+        from: own
+            .first()
+            .map_or(pause.from, |drain| drain.from.max(pause.from)),
+        ..pause
+    };
     let inside = |span: &Span| pause.nanos() - pause.outside(&[*span]);
     let mut daemon = [0; 4];
     for (nanos, span) in daemon.iter_mut().zip(&own) {
@@ -229,7 +236,7 @@ fn judge(
     let offset = wall_offset();
     Ok(Round {
         pause: pause.nanos(),
-        own_share: pause.outside(&own),
+        own_share: share.outside(&own),
         daemon,
         between,
         handoff: took.nanos(),

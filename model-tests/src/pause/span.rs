@@ -1,10 +1,11 @@
 //! Stretches of time on the clock that all processes share, and the record of what a daemon did itself.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
@@ -58,12 +59,13 @@ impl Span {
     }
 }
 
-/// What a daemon did itself, and when. Written down at its end, when no client waits any more.
+/// What a daemon did itself, and when. Written down at its end. That of an incumbent is the pause of its
+/// clients, so the file is there before.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Record {
     /// Where it is written to.
     #[serde(skip)]
-    path: PathBuf,
+    file: Option<Arc<File>>,
     /// The thread that serves clients.
     pub(super) server: i32,
     pub(super) open: Option<Span>,
@@ -75,15 +77,20 @@ pub(super) struct Record {
 
 impl Record {
     /// The record of this process.
-    pub(super) fn new(dir: &Path) -> Self {
-        Self {
-            path: Self::path(dir, process::id()),
+    pub(super) fn new(dir: &Path) -> io::Result<Self> {
+        let file = File::create(Self::path(dir, process::id()))?;
+        Ok(Self {
+            file: Some(Arc::new(file)),
             ..Self::default()
-        }
+        })
     }
 
     pub(super) fn write(&self) -> io::Result<()> {
-        fs::write(&self.path, serde_json::to_vec(self)?)
+        let text = serde_json::to_vec(self)?;
+        match &self.file {
+            Some(file) => file.write_all_at(&text, 0),
+            None => Ok(()),
+        }
     }
 
     /// That of the process with this pid.
