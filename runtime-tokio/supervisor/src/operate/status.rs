@@ -45,11 +45,15 @@ pub(crate) fn run(
     })
 }
 
-/// Whether its daemon says that it serves; a daemon of version 1, which says nothing, only has to live.
+/// Whether its daemon says that it serves; a daemon of version 1, which cannot say it, only has to
+/// live.
 fn serves(service: &ServiceStatus) -> bool {
     match &service.daemon {
         Some(daemon) => matches!(daemon.phase.as_str(), "serving" | "on probation"),
-        None => service.state == State::Running && service.pid.is_some(),
+        None => {
+            let lives = service.state == State::Running && service.pid.is_some();
+            lives && service.answers != Some(false)
+        }
     }
 }
 

@@ -17,7 +17,7 @@ impl Fleet {
     }
 
     /// Changes the file and has it read again, to the end.
-    fn reload(&self, supervisor: &Supervised, change: impl FnOnce(String) -> String) {
+    pub(crate) fn reload(&self, supervisor: &Supervised, change: impl FnOnce(String) -> String) {
         let text = change(fs::read_to_string(self.file()).unwrap());
         fs::write(self.file(), text).unwrap();
         let read = "the configuration has been read again";
