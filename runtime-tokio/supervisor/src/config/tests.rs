@@ -319,3 +319,18 @@ fn the_summary_names_what_matters() {
         assert!(text.contains(part), "{text}");
     }
 }
+
+#[test]
+fn a_probation_that_no_check_can_end_is_a_note() {
+    for (probation, failures, noted) in [("3s", 3, true), ("4s", 3, false), ("3s", 2, false)] {
+        let text = format!(
+            "[supervisor]\nstate_dir = \"s\"\n[service.a]\nbinary = \"/bin/sh\"\ndata_dir = \"d\"\n\
+             control_socket = \"c\"\nprobation = \"{probation}\"\n\
+             [service.a.health]\ncommand = \"true\"\nfailures = {failures}\n"
+        );
+        let config = Config::read(&text, &std::env::temp_dir(), &ThisMachine).unwrap();
+        let notes = notes(&config);
+        let found = notes.iter().any(|note| note.contains("service.a.health"));
+        assert_eq!(found, noted, "{notes:?}");
+    }
+}

@@ -6,6 +6,7 @@ mod daemons;
 mod ending;
 mod renewal;
 mod requests;
+mod tidying;
 mod work;
 
 use std::collections::VecDeque;
@@ -34,6 +35,7 @@ use super::watched::{LOOK_EVERY, Watched};
 use crate::config::Service;
 use crate::operate::event::What;
 use ending::Stop;
+use tidying::Sockets;
 use work::{Came, Desk, Ended, Task, Work, work};
 
 /// All that the task knows.
@@ -63,6 +65,7 @@ pub(super) struct Attendant {
     missing: Missing,
     /// The name and the address of every listener that is there.
     held: Vec<(String, String)>,
+    sockets: Sockets,
     /// Whether there was a daemon before.
     had_one: bool,
     restarted: u32,
@@ -133,6 +136,7 @@ impl Attendant {
         let daemon = daemon_to_start(&service, &record);
         let control = service.control_socket.clone();
         let candidate = Candidate::new(record.clone());
+        let sockets = Sockets::new(&adopted);
         let desk = Arc::new(Desk {
             control: control.clone(),
             journal: JournalFile::new(&service.journal),
@@ -185,6 +189,7 @@ impl Attendant {
             start_at: Ok(now),
             missing: Missing::after(listeners, now),
             held,
+            sockets,
             had_one: false,
             restarted: 0,
             waiting: VecDeque::new(),
@@ -207,6 +212,7 @@ impl Attendant {
             self.start(now);
             self.serve_waiting();
             if self.stop(now)? {
+                self.close().await;
                 return Ok(());
             }
             self.report();

@@ -5,7 +5,7 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use handoff_std::ask::{DaemonStatus, status_with};
+use handoff_std::ask::{AskError, DaemonStatus, status_with};
 use handoff_std::core::{SupervisorConfig, Task};
 use handoff_std::host::uid_allowed;
 use tokio::sync::{Semaphore, oneshot, watch};
@@ -195,10 +195,10 @@ impl Control {
         let (mut events, mut damage) = (Vec::new(), Vec::new());
         for one in asked {
             let past = self.history.past(&one.service.name, limit).await;
-            events.extend(past.events);
+            events.push(past.events);
             damage.extend(past.damage);
         }
-        events.sort_by_key(|event| event.at);
+        let mut events = in_order(events);
         let events = events.split_off(events.len().saturating_sub(limit));
         Reply::History { events, damage }
     }
@@ -258,6 +258,24 @@ impl Control {
     }
 }
 
+/// The events of several services in one order, each service's in its own: if the clock was set back, what
+/// happened before that counts as no later than what came after it.
+fn in_order(services: Vec<Vec<Event>>) -> Vec<Event> {
+    let mut all = Vec::new();
+    for mut events in services {
+        let mut earliest = None;
+        while let Some(event) = events.pop() {
+            let at = earliest.map_or(event.at, |earliest| event.at.min(earliest));
+            earliest = Some(at);
+            all.push((at, event));
+        }
+    }
+    // Each service's events are there from behind, so equal ones keep their order.
+    all.reverse();
+    all.sort_by_key(|(at, _)| *at);
+    all.into_iter().map(|(_, event)| event).collect()
+}
+
 /// How a service is, with what its daemon says of itself.
 async fn look(served: Served, history: History) -> Result<ServiceStatus, String> {
     let (reply, told) = oneshot::channel();
@@ -273,7 +291,12 @@ async fn look(served: Served, history: History) -> Result<ServiceStatus, String>
             ..SupervisorConfig::new(Task::Recover(None))
         };
         let asked = spawn_blocking(move || status_with(control, &times));
-        match timeout(STATUS, asked).await {
+        let asked = timeout(STATUS, asked).await;
+        status.answers = match &asked {
+            Ok(Ok(Err(AskError::Version1 { .. }))) => None,
+            asked => Some(matches!(asked, Ok(Ok(Ok(_))))),
+        };
+        match asked {
             Ok(Ok(Ok(daemon))) => status.daemon = Some(said(&daemon)),
             Ok(Ok(Err(error))) => trouble(&mut status, &error),
             Ok(Err(error)) => trouble(&mut status, &error),
@@ -300,4 +323,30 @@ fn said(daemon: &DaemonStatus) -> Daemon {
 
 fn refused(why: String) -> Reply {
     Reply::Refused { why }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use super::*;
+    use crate::operate::event::What;
+
+    #[test]
+    fn a_clock_that_was_set_back_changes_no_order_within_a_service() {
+        let events = |service: &str, at: &[u64]| -> Vec<_> {
+            at.iter()
+                .map(|at| Event {
+                    at: UNIX_EPOCH + Duration::from_secs(*at),
+                    service: service.into(),
+                    handoff_id: None,
+                    what: What::Sealed,
+                })
+                .collect()
+        };
+        let all = in_order(vec![events("a", &[1, 100, 90, 4, 6]), events("b", &[2, 5])]);
+        let since = |at: std::time::SystemTime| at.duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let all: Vec<_> = all.iter().map(|event| since(event.at)).collect();
+        assert_eq!(all, [1, 2, 100, 90, 4, 5, 6]);
+    }
 }

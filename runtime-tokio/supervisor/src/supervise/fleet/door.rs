@@ -150,6 +150,9 @@ impl Door {
                     let asked = Arc::new(AtomicBool::new(false));
                     let client = attend(stream, self.longest, Arc::clone(&asked), answer.clone());
                     clients.add(asked, client);
+                    // Of many that come at once each is to say what it wants before it counts as
+                    // silent.
+                    tokio::task::yield_now().await;
                 }
             }
         }
@@ -428,6 +431,27 @@ mod tests {
         clients.add(silent(), std::future::pending());
         assert!(gone.await.is_err());
         assert_eq!(clients.known.len(), 4 * SILENT);
+    }
+
+    #[tokio::test]
+    async fn many_that_come_at_once_are_all_answered() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let door = Door::bind(&path, Guests::new(&[]), 100).unwrap();
+        // All of them have asked before the first one is let in.
+        let mut clients = Vec::new();
+        for _ in 0..4 * SILENT {
+            let client = UnixStream::connect(&path).await.unwrap();
+            assert_eq!(client.try_write(b"line\n").unwrap(), 5);
+            clients.push(client);
+        }
+        let (close, closed) = oneshot::channel();
+        let task = tokio::spawn(door.serve(closed, |_| async { String::from("answer") }));
+        for client in clients {
+            assert_eq!(read_all(client).await, "answer\n");
+        }
+        drop(close);
+        task.await.unwrap();
     }
 
     #[tokio::test]

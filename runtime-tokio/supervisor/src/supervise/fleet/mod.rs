@@ -53,6 +53,7 @@ use super::take_charge;
 use crate::config::{Config, Service};
 use events::Hub;
 use history::History;
+use metrics::Metrics;
 use notify::Board;
 use orders::Order;
 use roster::Roster;
@@ -120,6 +121,25 @@ fn prepare(service: &Service) -> anyhow::Result<Option<File>> {
     take_charge(data_dir).map(Some)
 }
 
+/// Those who are told what happens, and of which services.
+struct Listening {
+    board: Board,
+    hub: Hub,
+    history: History,
+    /// If an address was asked for.
+    metrics: Option<Metrics>,
+}
+
+impl Listening {
+    /// These are the services from now on, in this order.
+    fn list<'a>(&self, names: impl Iterator<Item = &'a str> + Clone) {
+        self.board.list(names.clone());
+        if let Some(metrics) = &self.metrics {
+            metrics.list(names);
+        }
+    }
+}
+
 /// For each service there are the listeners that were inherited for it, and its lock.
 async fn supervise(
     config: Config,
@@ -137,13 +157,18 @@ async fn supervise(
     let hub = Hub::new();
     let state_dir = config.supervisor.state_dir.clone();
     let (history, keeper) = History::keep(state_dir, hub.milestones());
+    let mut metrics = None;
     if let Some(address) = config.supervisor.metrics {
-        let names = config.services.iter().map(|one| one.name.as_str());
-        metrics::open(address, names, &hub)
-            .await
-            .with_context(|| format!("metrics on {address}"))?;
+        let opened = metrics::open(address, &hub).await;
+        metrics = Some(opened.with_context(|| format!("metrics on {address}"))?);
     }
-    let mut roster = Roster::start(config, file, belongings, board.clone(), hub, history)?;
+    let listeners = Listening {
+        board: board.clone(),
+        hub,
+        history,
+        metrics,
+    };
+    let mut roster = Roster::start(config, file, belongings, listeners)?;
     loop {
         tokio::select! {
             () = either(&mut term, &mut int) => break,

@@ -19,12 +19,9 @@ use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
 use super::control::{self, Control};
 use super::door::{Door, Guests};
-use super::events::Hub;
-use super::history::History;
-use super::notify::Board;
 use super::orders::Order;
 use super::reload::{self, Change};
-use super::{Open, prepare};
+use super::{Listening, Open, prepare};
 use crate::config::{Config, ConfigError, Service, SupervisorSettings};
 use entry::{Entry, Running};
 
@@ -45,8 +42,7 @@ pub(super) struct Roster {
     reading: Option<JoinHandle<Result<Config, ConfigError>>>,
     control: watch::Sender<Control>,
     socket: Option<(Open, Guests, PathBuf)>,
-    board: Board,
-    hub: Hub,
+    listening: Listening,
 }
 
 /// What a roster waits for.
@@ -71,9 +67,7 @@ impl Roster {
         config: Config,
         file: Option<PathBuf>,
         belongings: Vec<(Vec<NamedListener>, Option<File>)>,
-        board: Board,
-        hub: Hub,
-        history: History,
+        listening: Listening,
     ) -> anyhow::Result<Self> {
         let settings = config.supervisor;
         let order = config.services.iter().map(|one| one.name.clone());
@@ -84,8 +78,8 @@ impl Roster {
         }
         let served = entries.iter().map(|(entry, _)| entry.served());
         let uids = &settings.allowed_uids;
-        let (control, current) =
-            watch::channel(Control::new(served, uids, hub.visitors(), history));
+        let (visitors, history) = (listening.hub.visitors(), listening.history.clone());
+        let (control, current) = watch::channel(Control::new(served, uids, visitors, history));
         let mut socket = None;
         if let Some(path) = &settings.socket {
             let guests = Guests::new(&control.borrow().allowed());
@@ -94,9 +88,9 @@ impl Roster {
         }
         // If nothing else would be kept from running, whoever starts us is to see what is wrong.
         let alone = entries.len() == 1;
-        board.list(order.iter().map(String::as_str));
+        listening.list(order.iter().map(String::as_str));
         let begin =
-            |(entry, adopted): (Entry, _)| entry.begin(adopted, alone, &settings, &board, &hub);
+            |(entry, adopted): (Entry, _)| entry.begin(adopted, alone, &settings, &listening);
         Ok(Self {
             services: entries.into_iter().map(begin).collect(),
             file,
@@ -107,19 +101,18 @@ impl Roster {
             control,
             socket,
             settings,
-            board,
-            hub,
+            listening,
         })
     }
 
     /// Begins to read the file again. If that goes on already, it begins anew.
     pub(super) fn read_again(&mut self) {
-        self.board.reload_begins();
+        self.listening.board.reload_begins();
         let Some(file) = self.file.clone() else {
             tracing::info!(
                 "there is no file to be read again: the command line says what is supervised"
             );
-            self.board.reload_ends();
+            self.listening.board.reload_ends();
             return;
         };
         tracing::info!(file = %file.display(), "reading the configuration again");
@@ -188,7 +181,7 @@ impl Roster {
             self.welcome().await;
         }
         if self.reading.is_none() && self.coming.is_empty() {
-            self.board.reload_ends();
+            self.listening.board.reload_ends();
         }
         Ok(())
     }
@@ -236,9 +229,8 @@ impl Roster {
             match entry {
                 Ok(entry) => {
                     tracing::info!("the service {name} is new; starting it");
-                    self.board.list(self.order.iter().map(String::as_str));
-                    let running =
-                        entry.begin(Vec::new(), false, &self.settings, &self.board, &self.hub);
+                    self.listening.list(self.order.iter().map(String::as_str));
+                    let running = entry.begin(Vec::new(), false, &self.settings, &self.listening);
                     self.services.push(running);
                 }
                 Err(error) => tracing::error!(
@@ -277,7 +269,7 @@ impl Roster {
             there || self.coming.iter().any(|one| one.name == *name)
         };
         let order = self.order.iter().map(String::as_str);
-        self.board.list(order.filter(known));
+        self.listening.list(order.filter(known));
     }
 
     /// Ends the services one after the other, the last one of the file first.
@@ -302,7 +294,7 @@ impl Roster {
     /// Closes the doors, after the last answers. Whoever follows what happens is told that nothing more
     /// will.
     pub(super) async fn close(self) {
-        drop(self.hub);
+        drop(self.listening);
         let doors = self.services.into_iter().chain(self.leaving);
         let doors = doors.filter_map(Running::into_door);
         for (close, door) in doors.chain(self.socket.map(|(open, ..)| open)) {

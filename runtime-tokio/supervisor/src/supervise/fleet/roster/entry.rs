@@ -14,10 +14,8 @@ use tracing::Instrument;
 use crate::config::{Service, SupervisorSettings};
 use crate::supervise::fleet::attendant::{Attendant, Beginning};
 use crate::supervise::fleet::door::{Door, Guests};
-use crate::supervise::fleet::events::Hub;
-use crate::supervise::fleet::notify::Board;
 use crate::supervise::fleet::orders::Order;
-use crate::supervise::fleet::{Open, Served, trigger};
+use crate::supervise::fleet::{Listening, Open, Served, trigger};
 
 /// Orders that may wait for a task to take them in.
 const ORDERS: usize = 16;
@@ -83,8 +81,7 @@ impl Entry {
         adopted: Vec<NamedListener>,
         alone: bool,
         settings: &SupervisorSettings,
-        board: &Board,
-        hub: &Hub,
+        listening: &Listening,
     ) -> Running {
         let Self {
             served,
@@ -103,8 +100,8 @@ impl Entry {
             orders,
             adopted,
             alone,
-            board: board.clone(),
-            teller: hub.teller(name),
+            board: listening.board.clone(),
+            teller: listening.hub.teller(name),
             recordings: recordings.map(|dir| Recordings::new(dir.join(name))),
         };
         let attend = async move { Attendant::new(beginning).await?.run().await };
