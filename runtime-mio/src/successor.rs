@@ -131,7 +131,7 @@ impl Succession {
 
     /// As [`Incumbent::timeout`].
     pub fn timeout(&mut self) -> Option<Duration> {
-        if self.hub.is_ready() {
+        if self.hub.is_ready() || !self.probation.host.steps.is_empty() {
             return Some(Duration::ZERO);
         }
         self.probation.timeout()
