@@ -48,7 +48,8 @@ impl Answers {
         std::mem::take(&mut *self.lock())
     }
 
-    fn wake(&self) {
+    /// Have the loop look around.
+    pub(crate) fn wake(&self) {
         // The answer is found at the next turn, whatever brings it about.
         if let Err(error) = self.waker.wake() {
             tracing::warn!(%error, "a loop cannot be woken for an answer");
