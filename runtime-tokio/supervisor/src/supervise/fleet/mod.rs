@@ -51,7 +51,7 @@ use tokio::time::timeout;
 
 use super::take_charge;
 use crate::config::{Config, Service};
-use events::Hub;
+use events::{Hub, Visitors};
 use history::History;
 use notify::Board;
 use orders::Order;
@@ -65,6 +65,8 @@ const LAST_WORK: Duration = Duration::from_secs(10);
 struct Served {
     service: Arc<Service>,
     orders: mpsc::Sender<Order>,
+    /// Where one can follow it.
+    visitors: Visitors,
 }
 
 /// A door that is open: what closes it, and its task.

@@ -80,7 +80,7 @@ impl Roster {
         let order: Vec<_> = order.collect();
         let mut entries = Vec::new();
         for (service, (adopted, charge)) in config.services.into_iter().zip(belongings) {
-            entries.push((Entry::open(service, charge, &settings)?, adopted));
+            entries.push((Entry::open(service, charge, &settings, &hub)?, adopted));
         }
         let served = entries.iter().map(|(entry, _)| entry.served());
         let uids = &settings.allowed_uids;
@@ -95,8 +95,7 @@ impl Roster {
         // If nothing else would be kept from running, whoever starts us is to see what is wrong.
         let alone = entries.len() == 1;
         board.list(order.iter().map(String::as_str));
-        let begin =
-            |(entry, adopted): (Entry, _)| entry.begin(adopted, alone, &settings, &board, &hub);
+        let begin = |(entry, adopted): (Entry, _)| entry.begin(adopted, alone, &settings, &board);
         Ok(Self {
             services: entries.into_iter().map(begin).collect(),
             file,
@@ -237,8 +236,7 @@ impl Roster {
                 Ok(entry) => {
                     tracing::info!("the service {name} is new; starting it");
                     self.board.list(self.order.iter().map(String::as_str));
-                    let running =
-                        entry.begin(Vec::new(), false, &self.settings, &self.board, &self.hub);
+                    let running = entry.begin(Vec::new(), false, &self.settings, &self.board);
                     self.services.push(running);
                 }
                 Err(error) => tracing::error!(
@@ -256,7 +254,7 @@ impl Roster {
             anyhow::Ok((service, charge))
         });
         let (service, charge) = prepared.await.context("preparing it has panicked")??;
-        Entry::open(service, charge, &self.settings)
+        Entry::open(service, charge, &self.settings, &self.hub)
     }
 
     /// Tells everybody who has to know which services there are.
