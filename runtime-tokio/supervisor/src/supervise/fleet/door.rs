@@ -455,7 +455,7 @@ mod tests {
             };
             clients.add(asked, client).await;
         }
-        let last = async move { drop(answer.send(())) };
+        let last = async move { answer.send(()).unwrap_or_default() };
         clients.add(Arc::default(), last).await;
         answered.await.unwrap();
         while clients.tasks.try_join_next().is_some() {}

@@ -21,9 +21,11 @@ use super::control::{self, Control};
 use super::door::{Door, Guests};
 use super::events::Hub;
 use super::history::History;
+use super::limits;
 use super::notify::Board;
 use super::orders::Order;
 use super::reload::{self, Change};
+use super::turns::Turns;
 use super::{Open, prepare};
 use crate::config::{Config, ConfigError, Service, SupervisorSettings};
 use entry::{Entry, Running};
@@ -46,6 +48,7 @@ pub(super) struct Roster {
     control: watch::Sender<Control>,
     socket: Option<(Open, Guests, PathBuf)>,
     board: Board,
+    turns: Turns,
     hub: Hub,
 }
 
@@ -95,7 +98,9 @@ impl Roster {
         // If nothing else would be kept from running, whoever starts us is to see what is wrong.
         let alone = entries.len() == 1;
         board.list(order.iter().map(String::as_str));
-        let begin = |(entry, adopted): (Entry, _)| entry.begin(adopted, alone, &settings, &board);
+        let turns = Turns::new(settings.handoffs_at_once);
+        let begin =
+            |(entry, adopted): (Entry, _)| entry.begin(adopted, alone, &settings, &board, &turns);
         Ok(Self {
             services: entries.into_iter().map(begin).collect(),
             file,
@@ -107,6 +112,7 @@ impl Roster {
             socket,
             settings,
             board,
+            turns,
             hub,
         })
     }
@@ -200,6 +206,7 @@ impl Roster {
         let (settings, said) = reload::renewed_settings(&self.settings, config.supervisor);
         self.settings = settings;
         say("supervisor", &said);
+        limits::provide(&config.services);
         self.order = config.services.iter().map(|one| one.name.clone()).collect();
         let mut new = config.services;
         for mut running in std::mem::take(&mut self.services) {
@@ -236,7 +243,8 @@ impl Roster {
                 Ok(entry) => {
                     tracing::info!("the service {name} is new; starting it");
                     self.board.list(self.order.iter().map(String::as_str));
-                    let running = entry.begin(Vec::new(), false, &self.settings, &self.board);
+                    let running =
+                        entry.begin(Vec::new(), false, &self.settings, &self.board, &self.turns);
                     self.services.push(running);
                 }
                 Err(error) => tracing::error!(

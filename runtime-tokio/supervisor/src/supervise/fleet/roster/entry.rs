@@ -17,6 +17,7 @@ use crate::supervise::fleet::door::{Door, Guests};
 use crate::supervise::fleet::events::{Hub, Teller};
 use crate::supervise::fleet::notify::Board;
 use crate::supervise::fleet::orders::Order;
+use crate::supervise::fleet::turns::Turns;
 use crate::supervise::fleet::{Open, Served, trigger};
 
 /// Orders that may wait for a task to take them in.
@@ -89,6 +90,7 @@ impl Entry {
         alone: bool,
         settings: &SupervisorSettings,
         board: &Board,
+        turns: &Turns,
     ) -> Running {
         let Self {
             served,
@@ -110,6 +112,7 @@ impl Entry {
             alone,
             board: board.clone(),
             teller,
+            turns: turns.clone(),
             recordings: recordings.map(|dir| Recordings::new(dir.join(name))),
         };
         let attend = async move { Attendant::new(beginning).await?.run().await };
