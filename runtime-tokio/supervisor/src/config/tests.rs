@@ -54,6 +54,10 @@ impl Machine for MadeUp {
         Ok(())
     }
 
+    fn descriptors(&self) -> Option<u64> {
+        Some(256)
+    }
+
     fn directory(&self, path: &Path) -> Option<bool> {
         match path.to_string_lossy() {
             path if path.contains("missing") => None,
@@ -333,4 +337,23 @@ fn a_probation_that_no_check_can_end_is_a_note() {
         let found = notes.iter().any(|note| note.contains("service.a.health"));
         assert_eq!(found, noted, "{notes:?}");
     }
+}
+
+#[test]
+fn a_limit_of_descriptors_that_is_too_low_is_a_note() {
+    let services = |count: u32| {
+        let one = |at| {
+            with("")
+                .replace("a\"", &format!("{at}\""))
+                .replace(".a]", &format!(".s{at}]"))
+        };
+        (0..count).map(one).collect::<String>()
+    };
+    assert_eq!(read(&services(12)).unwrap().notes, []);
+    let notes = read(&services(13)).unwrap().notes;
+    let [note] = &notes[..] else {
+        panic!("{notes:?}");
+    };
+    assert!(note.text.contains("256 open files"), "{note}");
+    assert!(note.text.contains("up to 259"), "{note}");
 }

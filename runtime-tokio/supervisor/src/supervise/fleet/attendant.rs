@@ -31,6 +31,7 @@ use super::events::Teller;
 use super::notify::Board;
 use super::orders::{HandoffOrder, Order, Verdict};
 use super::restarts::Restarts;
+use super::turns::Turns;
 use super::watched::{LOOK_EVERY, Watched};
 use crate::config::Service;
 use crate::operate::event::What;
@@ -110,6 +111,7 @@ pub(super) struct Beginning {
     pub(super) alone: bool,
     pub(super) board: Board,
     pub(super) teller: Teller,
+    pub(super) turns: Turns,
     pub(super) recordings: Option<Recordings>,
 }
 
@@ -130,6 +132,7 @@ impl Attendant {
             alone,
             board,
             teller,
+            turns,
             recordings,
         } = beginning;
         let record = BinaryRecord::new(record, service.binary.clone());
@@ -142,6 +145,7 @@ impl Attendant {
             journal: JournalFile::new(&service.journal),
             candidate: candidate.clone(),
             record,
+            turns,
         });
         let kept = work::ask(&desk).await;
         let mut listeners = Listeners::open(&service.listeners, adopted, kept);

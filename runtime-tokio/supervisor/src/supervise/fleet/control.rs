@@ -24,6 +24,8 @@ use crate::operate::protocol::{Daemon, Reply, Request, ServiceStatus, State};
 
 /// How long a daemon may take to say how it is.
 const STATUS: Duration = Duration::from_secs(2);
+/// How many daemons are asked at once for one answer; each question has a thread to itself.
+const ASKED: usize = 32;
 /// How many clients may follow what happens, at once.
 const WATCHERS: usize = 32;
 /// The most events that an answer holds.
@@ -134,10 +136,8 @@ impl Control {
             Ok(service) => service,
             Err(why) => return refused(why),
         };
-        let name = &service.service.name;
-        let wanted = |event: &Event| event.service == *name;
-        let events = events.then(|| self.visitors.follow()).flatten();
-        let mut following = events.map(|events| Following::new(events, wanted));
+        let events = events.then(|| service.visitors.follow()).flatten();
+        let mut following = events.map(|events| Following::new(events, |_: &Event| true));
         let meanwhile = async {
             if let Some(following) = &mut following {
                 following.go_on(&client).await;
@@ -171,10 +171,13 @@ impl Control {
         let Some(events) = self.visitors.follow() else {
             return Reply::Over;
         };
+        let all_are_open = uid_allowed(uid, &self.allowed);
         let wanted = |event: &Event| {
-            let mut all = self.open_to(uid);
-            let is_open = all.any(|one| one.service.name == event.service);
-            is_open && name.as_ref().is_none_or(|name| *name == event.service)
+            name.as_ref().is_none_or(|name| *name == event.service)
+                && (all_are_open
+                    || self
+                        .open_to(uid)
+                        .any(|one| one.service.name == event.service))
         };
         let mut following = Following::new(events, wanted);
         client.say(written(&Reply::Following)).await;
@@ -212,20 +215,21 @@ impl Control {
 
     /// The service with this name, or the only one. Otherwise what to do.
     fn one(&self, uid: u32, name: Option<&str>) -> Result<&Served, String> {
-        let known: Vec<_> = self.open_to(uid).collect();
-        let names: Vec<_> = known.iter().map(|one| one.service.name.as_str()).collect();
-        let names = names.join(", ");
-        match (name, &known[..]) {
-            (Some(name), known) => known
-                .iter()
-                .find(|one| one.service.name == name)
-                .copied()
-                .ok_or_else(|| {
-                    format!("no service is called `{name}`, or not for you; there is {names}")
-                }),
-            (None, [only]) => Ok(only),
-            (None, _) => Err(format!("say which service: {names}")),
-        }
+        let mut known = self.open_to(uid);
+        let names = || {
+            let names = self.open_to(uid).map(|one| one.service.name.as_str());
+            names.collect::<Vec<_>>().join(", ")
+        };
+        let Some(name) = name else {
+            return match (known.next(), known.next()) {
+                (Some(only), None) => Ok(only),
+                _ => Err(format!("say which service: {}", names())),
+            };
+        };
+        known.find(|one| one.service.name == name).ok_or_else(|| {
+            let names = names();
+            format!("no service is called `{name}`, or not for you; there is {names}")
+        })
     }
 
     /// The service with this name, or all of them. Otherwise what to do.
@@ -241,10 +245,14 @@ impl Control {
             Ok(asked) => asked,
             Err(why) => return refused(why),
         };
-        // All at once: one that does not answer takes its time.
+        // Many at once: one that does not answer takes its time.
+        let turns = Arc::new(Semaphore::new(ASKED));
         let looks: Vec<_> = asked
             .into_iter()
-            .map(|one| tokio::spawn(look(one.clone(), self.history.clone())))
+            .map(|one| {
+                let look = look(one.clone(), self.history.clone(), Arc::clone(&turns));
+                tokio::spawn(look)
+            })
             .collect();
         let mut services = Vec::new();
         for look in looks {
@@ -277,7 +285,11 @@ fn in_order(services: Vec<Vec<Event>>) -> Vec<Event> {
 }
 
 /// How a service is, with what its daemon says of itself.
-async fn look(served: Served, history: History) -> Result<ServiceStatus, String> {
+async fn look(
+    served: Served,
+    history: History,
+    turns: Arc<Semaphore>,
+) -> Result<ServiceStatus, String> {
     let (reply, told) = oneshot::channel();
     let mut status = served.ask(Order::Look(reply), told).await?;
     let last = history.last(&status.name);
@@ -290,6 +302,7 @@ async fn look(served: Served, history: History) -> Result<ServiceStatus, String>
             connect: STATUS,
             ..SupervisorConfig::new(Task::Recover(None))
         };
+        let _turn = turns.acquire().await;
         let asked = spawn_blocking(move || status_with(control, &times));
         let asked = timeout(STATUS, asked).await;
         status.answers = match &asked {

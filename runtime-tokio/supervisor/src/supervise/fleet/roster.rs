@@ -19,8 +19,10 @@ use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
 use super::control::{self, Control};
 use super::door::{Door, Guests};
+use super::limits;
 use super::orders::Order;
 use super::reload::{self, Change};
+use super::turns::Turns;
 use super::{Listening, Open, prepare};
 use crate::config::{Config, ConfigError, Service, SupervisorSettings};
 use entry::{Entry, Running};
@@ -43,6 +45,7 @@ pub(super) struct Roster {
     control: watch::Sender<Control>,
     socket: Option<(Open, Guests, PathBuf)>,
     listening: Listening,
+    turns: Turns,
 }
 
 /// What a roster waits for.
@@ -74,7 +77,10 @@ impl Roster {
         let order: Vec<_> = order.collect();
         let mut entries = Vec::new();
         for (service, (adopted, charge)) in config.services.into_iter().zip(belongings) {
-            entries.push((Entry::open(service, charge, &settings)?, adopted));
+            entries.push((
+                Entry::open(service, charge, &settings, &listening.hub)?,
+                adopted,
+            ));
         }
         let served = entries.iter().map(|(entry, _)| entry.served());
         let uids = &settings.allowed_uids;
@@ -89,8 +95,10 @@ impl Roster {
         // If nothing else would be kept from running, whoever starts us is to see what is wrong.
         let alone = entries.len() == 1;
         listening.list(order.iter().map(String::as_str));
-        let begin =
-            |(entry, adopted): (Entry, _)| entry.begin(adopted, alone, &settings, &listening);
+        let turns = Turns::new(settings.handoffs_at_once);
+        let begin = |(entry, adopted): (Entry, _)| {
+            entry.begin(adopted, alone, &settings, &listening, &turns)
+        };
         Ok(Self {
             services: entries.into_iter().map(begin).collect(),
             file,
@@ -102,6 +110,7 @@ impl Roster {
             socket,
             settings,
             listening,
+            turns,
         })
     }
 
@@ -194,6 +203,7 @@ impl Roster {
         let (settings, said) = reload::renewed_settings(&self.settings, config.supervisor);
         self.settings = settings;
         say("supervisor", &said);
+        limits::provide(&config.services);
         self.order = config.services.iter().map(|one| one.name.clone()).collect();
         let mut new = config.services;
         for mut running in std::mem::take(&mut self.services) {
@@ -230,7 +240,8 @@ impl Roster {
                 Ok(entry) => {
                     tracing::info!("the service {name} is new; starting it");
                     self.listening.list(self.order.iter().map(String::as_str));
-                    let running = entry.begin(Vec::new(), false, &self.settings, &self.listening);
+                    let (settings, listening) = (&self.settings, &self.listening);
+                    let running = entry.begin(Vec::new(), false, settings, listening, &self.turns);
                     self.services.push(running);
                 }
                 Err(error) => tracing::error!(
@@ -248,7 +259,7 @@ impl Roster {
             anyhow::Ok((service, charge))
         });
         let (service, charge) = prepared.await.context("preparing it has panicked")??;
-        Entry::open(service, charge, &self.settings)
+        Entry::open(service, charge, &self.settings, &self.listening.hub)
     }
 
     /// Tells everybody who has to know which services there are.

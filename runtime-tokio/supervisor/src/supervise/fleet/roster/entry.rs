@@ -14,7 +14,9 @@ use tracing::Instrument;
 use crate::config::{Service, SupervisorSettings};
 use crate::supervise::fleet::attendant::{Attendant, Beginning};
 use crate::supervise::fleet::door::{Door, Guests};
+use crate::supervise::fleet::events::{Hub, Teller};
 use crate::supervise::fleet::orders::Order;
+use crate::supervise::fleet::turns::Turns;
 use crate::supervise::fleet::{Listening, Open, Served, trigger};
 
 /// Orders that may wait for a task to take them in.
@@ -25,6 +27,7 @@ pub(super) struct Entry {
     served: Served,
     orders: mpsc::Receiver<Order>,
     data_dir: PathBuf,
+    teller: Teller,
     door: Option<(Open, Guests)>,
     charge: Option<File>,
 }
@@ -47,12 +50,15 @@ impl Entry {
         service: Service,
         charge: Option<File>,
         settings: &SupervisorSettings,
+        hub: &Hub,
     ) -> anyhow::Result<Self> {
         let data_dir = data_dir(&service, &settings.state_dir)?;
+        let teller = hub.teller(&service.name);
         let (sender, orders) = mpsc::channel(ORDERS);
         let served = Served {
             service: Arc::new(service),
             orders: sender,
+            visitors: teller.visitors(),
         };
         let mut door = None;
         if let Some(path) = &served.service.trigger_socket {
@@ -65,6 +71,7 @@ impl Entry {
             served,
             orders,
             data_dir,
+            teller,
             door,
             charge,
         })
@@ -82,11 +89,13 @@ impl Entry {
         alone: bool,
         settings: &SupervisorSettings,
         listening: &Listening,
+        turns: &Turns,
     ) -> Running {
         let Self {
             served,
             orders,
             data_dir,
+            teller,
             door,
             charge,
         } = self;
@@ -101,7 +110,8 @@ impl Entry {
             adopted,
             alone,
             board: listening.board.clone(),
-            teller: listening.hub.teller(name),
+            teller,
+            turns: turns.clone(),
             recordings: recordings.map(|dir| Recordings::new(dir.join(name))),
         };
         let attend = async move { Attendant::new(beginning).await?.run().await };
