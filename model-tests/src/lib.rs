@@ -16,6 +16,7 @@ pub mod conformance;
 pub mod diagram;
 pub mod explore;
 pub mod matrix;
+pub mod pause;
 pub mod ports;
 pub mod route;
 pub mod world;

@@ -52,7 +52,7 @@ fn whoever_is_hit_the_daemon_goes_on() {
         Case::Check(Check::Hangs),
         Case::Hostile,
     ];
-    let on_tokio = [
+    let on_others = [
         Case::Fault(
             Fault::Kill,
             Victim::Supervisor,
@@ -67,7 +67,8 @@ fn whoever_is_hit_the_daemon_goes_on() {
     ];
     let on = |runtime, case: &Case| (*case, runtime);
     let cases: Vec<_> = (cases.iter().map(|case| on(Runtime::Std, case)))
-        .chain(on_tokio.iter().map(|case| on(Runtime::Tokio, case)))
+        .chain(on_others.iter().map(|case| on(Runtime::Tokio, case)))
+        .chain(on_others.iter().map(|case| on(Runtime::Mio, case)))
         .collect();
     let binary = Path::new(env!("CARGO_BIN_EXE_fault-matrix"));
     let mut played = 0;

@@ -5,7 +5,7 @@ mod host;
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use handoff_core::incumbent::Phase;
@@ -18,7 +18,7 @@ use crate::hook_thread::HookThread;
 use crate::hooks::Drainable;
 use crate::host::{
     ControlError, ControlListener, DataDirLock, KeptListener, LockKeeper, Observer, Recordings,
-    identity, kept_listeners,
+    Seat, identity, kept_listeners,
 };
 use crate::successor::Control;
 
@@ -52,9 +52,7 @@ pub enum ServeError {
 
 /// A daemon that holds the writer lock and the control path, ready to be handed over.
 pub struct Incumbent {
-    control: PathBuf,
-    listener: Option<ControlListener>,
-    lock: LockKeeper,
+    seat: Seat,
     config: IncumbentConfig,
     allowed: Vec<u32>,
     observer: Observer<IncumbentEvent>,
@@ -76,24 +74,21 @@ impl Incumbent {
     /// [`BindError`]; the lock is given back.
     pub fn bind(control: impl AsRef<Path>, lock: DataDirLock) -> Result<Self, BindError> {
         let keeper = LockKeeper::new(lock.data_dir());
-        let mut incumbent = Self::prepare(control.as_ref(), keeper)?;
-        incumbent.listen(Some(ControlListener::bind(control.as_ref())?));
+        let mut incumbent = Self::prepare(Seat::new(control.as_ref().to_path_buf(), keeper))?;
+        incumbent.seat.put(ControlListener::bind(control.as_ref())?);
         // Last, since it is not given back from here on, and nothing fails any more.
-        incumbent.lock.keep(lock);
+        incumbent.seat.lock.keep(lock);
         Ok(incumbent)
     }
 
     /// All that can fail of an incumbent-to-be, but the control path: descriptors and threads.
-    pub(crate) fn prepare(control: &Path, lock: LockKeeper) -> io::Result<Self> {
+    pub(crate) fn prepare(seat: Seat) -> io::Result<Self> {
         let config = IncumbentConfig {
             identity: identity::this_process(&[]),
-            bound: false,
             ..IncumbentConfig::default()
         };
         Ok(Self {
-            control: control.to_path_buf(),
-            listener: None,
-            lock,
+            seat,
             driver: Driver::new(config.clone())?,
             config,
             allowed: Vec::new(),
@@ -105,14 +100,9 @@ impl Incumbent {
         })
     }
 
-    /// The control path leads to this listener; without one it is still to be bound.
-    pub(crate) fn listen(&mut self, listener: Option<ControlListener>) {
-        self.config.bound = listener.is_some();
-        self.listener = listener;
-    }
-
-    /// The process began as a successor, and this waits for Commit.
-    pub(crate) fn on_probation(mut self, probation: Control) -> Self {
+    /// The process began as a successor, which sat there, and this waits for Commit.
+    pub(crate) fn on_probation(mut self, seat: Seat, probation: Control) -> Self {
+        self.seat = seat;
         self.config.on_probation = true;
         self.probation = Some(probation);
         self
@@ -156,7 +146,6 @@ impl Incumbent {
     #[must_use]
     pub fn with_times(mut self, mut times: IncumbentConfig) -> Self {
         times.identity = self.config.identity;
-        times.bound = self.config.bound;
         times.on_probation = self.config.on_probation;
         self.config = times;
         self
@@ -179,7 +168,7 @@ impl Incumbent {
 
     /// The generation under which the lock was taken: a fencing token.
     pub fn generation(&self) -> u64 {
-        self.lock.generation()
+        self.seat.lock.generation()
     }
 
     /// A handle to stop the incumbent with, from any thread.
@@ -197,9 +186,7 @@ impl Incumbent {
     /// [`ServeError`].
     pub fn serve(self, drainable: impl Drainable) -> Result<Retirement, ServeError> {
         let Self {
-            control,
-            listener,
-            lock,
+            seat,
             config,
             allowed,
             observer,
@@ -210,7 +197,8 @@ impl Incumbent {
             probation,
         } = self;
         driver.engine.configure(IncumbentConfig {
-            generation: lock.generation(),
+            generation: seat.lock.generation(),
+            bound: seat.listener().is_some(),
             ..config
         });
         driver.engine.record(recordings.as_ref());
@@ -222,9 +210,7 @@ impl Incumbent {
             running: None,
             caller: driver.caller(),
             clock: driver.engine.clock(),
-            control,
-            listener,
-            lock,
+            seat,
             allowed,
             observer,
         };
@@ -237,13 +223,7 @@ impl Incumbent {
                 Err(ServeError::CannotServe(Box::new(cause)))
             }
             Flow::Stopped => {
-                // Once the lock is released a successor may be renaming its own socket into place.
-                if host.lock.generation() != 0
-                    && let Some(listener) = &host.listener
-                    && let Err(error) = listener.file().unlink_if_ours()
-                {
-                    tracing::warn!(%error, "the control socket could not be removed");
-                }
+                host.seat.leave();
                 Ok(Retirement::Stopped)
             }
         }

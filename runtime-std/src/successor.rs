@@ -18,7 +18,7 @@ use handoff_core::{Cause, SuccessorConfig};
 pub(crate) use self::control::Control;
 use self::control::{Awaited, Milestone};
 use crate::driver::Driver;
-use crate::host::{InheritError, InheritedListeners, LockKeeper, Recordings, identity};
+use crate::host::{InheritError, InheritedListeners, LockKeeper, Recordings, Seat, identity};
 use crate::incumbent::Incumbent;
 
 /// What a daemon says of itself when it is ready to serve.
@@ -126,12 +126,13 @@ impl Successor {
 
         let lock = LockKeeper::new(&setup.data_dir);
         // Now, not after Ready: what could fail then would leave nobody to serve.
-        let mut incumbent =
-            Incumbent::prepare(&setup.control, lock.clone())?.with_build_id(&setup.build_id);
+        let mut incumbent = Incumbent::prepare(Seat::new(setup.control.clone(), lock.clone()))?
+            .with_build_id(&setup.build_id);
         if let Some(recordings) = self.recordings {
             incumbent = incumbent.with_recording(recordings);
         }
-        let control = Control::start(driver, setup.control, lock, incumbent.caller())?;
+        let seat = Seat::new(setup.control, lock);
+        let control = Control::start(driver, seat, incumbent.caller())?;
         let (warm_up, begun) = match control.next()? {
             Milestone::Warming(ticket) => (Some(ticket), None),
             // The session was lost before HelloAck, and nobody else was left (`C3`).
@@ -287,16 +288,13 @@ impl Begun {
     /// healthy. Do not serve then.
     pub fn announce(self, readiness: Readiness) -> Result<Incumbent, SuccessorError> {
         let Self {
-            step,
-            mut incumbent,
-            ..
+            step, incumbent, ..
         } = self;
         let control = step.ready(readiness)?;
         match control.next()? {
-            Milestone::Serving(listener) => incumbent.listen(listener),
-            other => return Err(other.out_of_order()),
+            Milestone::Serving(seat) => Ok(incumbent.on_probation(*seat, control)),
+            other => Err(other.out_of_order()),
         }
-        Ok(incumbent.on_probation(control))
     }
 
     /// Give up: the data could not be opened. The supervisor is told why.

@@ -178,6 +178,25 @@ fn another_ones_pidfile_stays() {
 }
 
 #[test]
+fn a_lock_that_is_passed_on_leaves_its_pidfile_to_be_written_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let pidfile = dir.path().join(".handoff.pidfile");
+    DataDirLock::acquire(dir.path()).unwrap().pass_on();
+    assert!(lock_is_free(dir.path()).unwrap());
+    assert_eq!(holder_hint(dir.path()), Some(std::process::id()));
+
+    // Whatever was there before, no more of it is left.
+    fs::write(&pidfile, "99999999999\nand more\n".repeat(9)).unwrap();
+    fs::write(dir.path().join(".handoff.lock"), "41\n and more").unwrap();
+    let lock = DataDirLock::acquire(dir.path()).unwrap();
+    let ours = format!("{}\n", std::process::id());
+    assert_eq!(fs::read_to_string(&pidfile).unwrap(), ours);
+    assert_eq!(lock_file(dir.path()), "42\n");
+    drop(lock);
+    assert!(!pidfile.exists());
+}
+
+#[test]
 fn the_data_directory_is_made_or_the_error_says_why_not() {
     let dir = tempfile::tempdir().unwrap();
     let data_dir = dir.path().join("a/b");

@@ -81,6 +81,11 @@ impl Seat {
         self.0.lock.release();
     }
 
+    /// The same, unless that would be a wait. Returns whether it was done.
+    pub(crate) fn try_release(&self) -> bool {
+        self.0.lock.try_release()
+    }
+
     pub(crate) fn bind(&self) -> Result<(), String> {
         self.occupy(|| ControlListener::bind(&self.0.control).map_err(|e| e.to_string()))
     }

@@ -220,7 +220,7 @@ impl Supervisor {
             &self.home,
             config,
             spec,
-            &mut self.observer,
+            &self.observer,
             &self.rollback,
             &self.queue,
         )

@@ -17,7 +17,7 @@ struct Arguments {
     #[arg(long)]
     quick: bool,
     /// What the daemons are built on. Without it that is std, and of the --quick rows a few are played
-    /// on tokio as well.
+    /// on tokio and mio as well.
     #[arg(long, value_enum)]
     runtime: Option<Runtime>,
     /// Play only rows whose fault and place contain this text.
@@ -45,6 +45,7 @@ fn main() -> anyhow::Result<ExitCode> {
     let mut cases: Vec<_> = on(runtime.unwrap_or_default(), cases).collect();
     if quick && runtime.is_none() {
         cases.extend(on(Runtime::Tokio, Case::few()));
+        cases.extend(on(Runtime::Mio, Case::few()));
     }
     cases.retain(|(case, _)| format!("{} {}", case.fault(), case.place()).contains(&only));
     let binary = std::env::current_exe().context("which program am I?")?;

@@ -39,6 +39,8 @@ pub enum Runtime {
     Std,
     /// handoff-tokio, on a tokio runtime.
     Tokio,
+    /// handoff-mio, on one thread.
+    Mio,
 }
 
 /// When it is done.
@@ -315,6 +317,7 @@ impl fmt::Display for Runtime {
         f.pad(match self {
             Self::Std => "std",
             Self::Tokio => "tokio",
+            Self::Mio => "mio",
         })
     }
 }

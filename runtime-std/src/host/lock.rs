@@ -96,6 +96,8 @@ pub struct DataDirLock {
     file: File,
     data_dir: PathBuf,
     generation: u64,
+    /// Whether the pidfile goes with it.
+    tidies: bool,
 }
 
 impl DataDirLock {
@@ -129,6 +131,7 @@ impl DataDirLock {
             file,
             data_dir: data_dir.to_path_buf(),
             generation: 0,
+            tidies: true,
         };
         lock.generation =
             count_up(&lock.file).map_err(|source| LockError::Generation { path, source })?;
@@ -153,21 +156,29 @@ impl DataDirLock {
         drop(self);
     }
 
+    /// Give the lock to whoever takes over. The pidfile is left for them to write over: to remove it, and
+    /// to create it anew, would be inside the pause, where either may wait for the disk.
+    pub fn pass_on(mut self) {
+        self.tidies = false;
+    }
+
     fn write_pidfile(&self) -> io::Result<()> {
         // In place: a rename would cost more inside the pause, and a reader takes the first line.
         let pidfile = OpenOptions::new()
+            .read(true)
             .write(true)
             .create(true)
             .truncate(false)
             .open(self.data_dir.join(PID_FILE))?;
-        write_number(&pidfile, u64::from(std::process::id()))
+        let (_, length) = read_number(&pidfile)?;
+        write_number(&pidfile, u64::from(std::process::id()), length)
     }
 }
 
 impl Drop for DataDirLock {
     fn drop(&mut self) {
         // While the lock is still held: afterwards the pidfile may be the next holder's.
-        if holder_hint(&self.data_dir) == Some(std::process::id()) {
+        if self.tidies && holder_hint(&self.data_dir) == Some(std::process::id()) {
             let _ = fs::remove_file(self.data_dir.join(PID_FILE));
         }
         // Not left to the close: between fork and exec a child of another thread has a copy of the
@@ -200,7 +211,7 @@ pub fn lock_is_free(data_dir: &Path) -> io::Result<bool> {
 /// The pid in the pidfile, if there is one. A hint: it may be stale, or not yet written.
 pub fn holder_hint(data_dir: &Path) -> Option<u32> {
     let pidfile = File::open(data_dir.join(PID_FILE)).ok()?;
-    let pid = read_number(&pidfile).ok().flatten()?;
+    let pid = read_number(&pidfile).ok()?.0?;
     u32::try_from(pid).ok().filter(|&pid| pid != 0)
 }
 
@@ -237,30 +248,36 @@ fn open_error(path: &Path, source: io::Error) -> LockError {
 
 /// Add one to the number in `file`, which we hold locked, and return it.
 fn count_up(file: &File) -> io::Result<u64> {
-    let next = read_number(file)?
+    let (last, length) = read_number(file)?;
+    let next = last
         .unwrap_or(0)
         .checked_add(1)
         .ok_or_else(|| io::Error::other("the number cannot grow any more"))?;
-    write_number(file, next)?;
+    write_number(file, next, length)?;
     Ok(next)
 }
 
-/// The decimal number in the first line of `file`; `None` when it holds none.
-fn read_number(file: &File) -> io::Result<Option<u64>> {
+/// The decimal number in the first line of `file`, `None` when it holds none, and how many bytes are there.
+fn read_number(file: &File) -> io::Result<(Option<u64>, usize)> {
     // The largest number has 20 digits; a first line longer than this is not one of ours.
     let mut buffer = [0; 32];
     let length = file.read_at(&mut buffer, 0)?;
     let text = buffer.get(..length).unwrap_or_default();
     let line = text.split(|&byte| byte == b'\n').next().unwrap_or_default();
-    Ok(str::from_utf8(line)
+    let number = str::from_utf8(line)
         .ok()
-        .and_then(|line| line.trim().parse().ok()))
+        .and_then(|line| line.trim().parse().ok());
+    Ok((number, length))
 }
 
-/// Write `number` and a newline over the start of `file`, and cut the rest off. A writer killed
-/// between the two leaves a right first line.
-fn write_number(file: &File, number: u64) -> io::Result<()> {
+/// Write `number` and a newline over the start of `file`, and cut off what is left of the `length` bytes
+/// there: seldom anything, and to cut may wait for the disk. A writer killed between the two leaves a right
+/// first line.
+fn write_number(file: &File, number: u64, length: usize) -> io::Result<()> {
     let text = format!("{number}\n");
     file.write_all_at(text.as_bytes(), 0)?;
-    file.set_len(text.len() as u64)
+    if length > text.len() {
+        file.set_len(text.len() as u64)?;
+    }
+    Ok(())
 }

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`lock`] | the writer lock L with its pidfile hint and its generation |
 //! | [`control`] | the control path P: staged, published, accepted from, connected to |
+//! | [`seat`] | what a daemon's operations do with the two |
 //! | [`descriptors`] | descriptors that travel over a Unix socket |
 //! | [`peer`] | who is at the other end of a Unix socket |
 //! | [`inherit`] | what a process finds in its environment when it is born |
@@ -43,6 +44,7 @@ pub mod peer;
 pub mod process;
 pub mod recording;
 pub mod roles;
+pub mod seat;
 mod socket;
 pub mod spawn;
 pub mod supervise;
@@ -60,5 +62,6 @@ pub use panic::panic_text;
 pub use peer::{PeerCredentials, uid_allowed};
 pub use process::{Process, Signal, Watch, Watching};
 pub use recording::Recordings;
+pub use seat::Seat;
 pub use spawn::{SpawnError, SpawnSpec, Spawned};
 pub use user::User;

@@ -4,11 +4,18 @@
 //! never be handed over again, and a handoff that unwinds leaves its successor behind.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex};
 
-type Callback<E> = Box<dyn FnMut(&E) + Send>;
+/// An observer, for as long as it behaves. Clones call the same one.
+pub struct Observer<E>(Option<Arc<Mutex<Callback<E>>>>);
 
-/// An observer, for as long as it behaves.
-pub struct Observer<E>(Option<Callback<E>>);
+type Callback<E> = dyn FnMut(&E) + Send;
+
+impl<E> Clone for Observer<E> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
 
 impl<E> Observer<E> {
     /// Nobody observes.
@@ -18,14 +25,19 @@ impl<E> Observer<E> {
 
     /// This one observes.
     pub fn new(observer: impl FnMut(&E) + Send + 'static) -> Self {
-        Self(Some(Box::new(observer)))
+        Self(Some(Arc::new(Mutex::new(observer))))
     }
 
     /// Tell what happened.
     pub fn tell(&mut self, event: &E) {
-        if let Some(observer) = &mut self.0
-            && catch_unwind(AssertUnwindSafe(|| observer(event))).is_err()
-        {
+        let Some(observer) = &self.0 else { return };
+        let told = catch_unwind(AssertUnwindSafe(|| {
+            // A panic poisons it, for clones as well.
+            if let Ok(mut observer) = observer.lock() {
+                observer(event);
+            }
+        }));
+        if told.is_err() {
             tracing::error!("the observer has panicked and is told nothing any more");
             self.0 = None;
         }
@@ -44,8 +56,10 @@ mod tests {
             sender.send(*event).expect("the test listens");
             panic!("as the test wants it");
         });
+        let mut other = observer.clone();
         observer.tell(&1);
         observer.tell(&2);
+        other.tell(&3);
         while receiver.try_recv().is_ok() {
             calls += 1;
         }

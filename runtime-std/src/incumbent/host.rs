@@ -1,11 +1,10 @@
-//! What carries out an incumbent's operations: the daemon's hooks on their thread, the lock, the control
-//! path, the listeners that are kept.
+//! What carries out an incumbent's operations: the daemon's hooks on their thread, its seat, the
+//! listeners that are kept.
 
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use handoff_core::op::{self, OpId, PathOwner, Ticket};
+use handoff_core::op::{self, OpId, Ticket};
 use handoff_core::wire::Message;
 use handoff_core::{IncumbentOp, Instant};
 
@@ -13,11 +12,10 @@ use super::{IncumbentEvent, SESSIONS};
 use crate::driver::{Call, Caller, Host, Links};
 use crate::hook_thread::HookThread;
 use crate::hooks::{Drainable, HookContext};
-use crate::host::control::knock;
 use crate::host::engine::{
     Accepted, drained, failed, incumbent_saw, listed, sealed, snapped, tried_lock, value,
 };
-use crate::host::{Accept, Clock, ControlListener, KeptListener, LockKeeper, Observer};
+use crate::host::{Clock, KeptListener, Observer, Seat};
 
 pub(super) struct IncumbentHost<D> {
     pub(super) drainable: Arc<D>,
@@ -29,9 +27,7 @@ pub(super) struct IncumbentHost<D> {
     pub(super) running: Option<(OpId, HookContext)>,
     pub(super) caller: Caller,
     pub(super) clock: Clock,
-    pub(super) control: PathBuf,
-    pub(super) listener: Option<ControlListener>,
-    pub(super) lock: LockKeeper,
+    pub(super) seat: Seat,
     pub(super) allowed: Vec<u32>,
     pub(super) observer: Observer<IncumbentEvent>,
 }
@@ -65,7 +61,7 @@ impl<D: Drainable> IncumbentHost<D> {
 
     fn resume(&mut self, ticket: Ticket<op::Resume>) {
         let (drainable, caller) = (Arc::clone(&self.drainable), self.caller.clone());
-        let generation = self.lock.generation();
+        let generation = self.seat.lock.generation();
         self.hooks.run(
             move || {
                 drainable.generation(generation);
@@ -100,24 +96,6 @@ impl<D: Drainable> IncumbentHost<D> {
             move |taken| caller.call(Call::Ended(snapped(ticket, taken))),
         );
     }
-
-    fn inspect(&self) -> Result<PathOwner, String> {
-        match &self.listener {
-            Some(listener) => listener.file().owner(),
-            None => knock(&self.control),
-        }
-        .map_err(|e| e.to_string())
-    }
-
-    fn bind(&mut self) -> Result<(), String> {
-        // A bind that comes too late must not take the path from whoever holds the lock by now.
-        let bound = self
-            .lock
-            .while_held(|| ControlListener::bind(&self.control))
-            .ok_or("the writer lock is not ours any more")?;
-        self.listener = Some(bound.map_err(|e| e.to_string())?);
-        Ok(())
-    }
 }
 
 impl<D: Drainable> Host<handoff_core::Incumbent, SESSIONS> for IncumbentHost<D> {
@@ -127,19 +105,21 @@ impl<D: Drainable> Host<handoff_core::Incumbent, SESSIONS> for IncumbentHost<D> 
             IncumbentOp::Seal { ticket, deadline } => self.seal(ticket, deadline),
             IncumbentOp::Resume(ticket) => self.resume(ticket),
             IncumbentOp::ReleaseLock(ticket) => {
-                self.lock.release();
+                self.seat.lock.release();
                 links.end(value(ticket, Ok(())));
             }
-            IncumbentOp::TryLock(ticket) => links.end(tried_lock(ticket, self.lock.try_lock())),
+            IncumbentOp::TryLock(ticket) => {
+                links.end(tried_lock(ticket, self.seat.lock.try_lock()));
+            }
             IncumbentOp::InspectPath(ticket) => {
-                let owner = self.inspect();
+                let owner = self.seat.inspect();
                 links.end(Box::new(move |feed| match owner {
                     Ok(owner) => feed(ticket.done(owner)),
                     Err(why) => feed(ticket.failed(&why)),
                 }));
             }
             IncumbentOp::BindPath(ticket) => {
-                let bound = self.bind();
+                let bound = self.seat.bind();
                 links.end(value(ticket, bound));
             }
             IncumbentOp::Confirm(ticket) => self.confirm(ticket),
@@ -172,32 +152,10 @@ impl<D: Drainable> Host<handoff_core::Incumbent, SESSIONS> for IncumbentHost<D> 
     }
 
     fn listener(&self) -> Option<BorrowedFd<'_>> {
-        self.listener.as_ref().map(ControlListener::as_fd)
+        self.seat.listener()
     }
 
     fn accept(&mut self, links: &mut Links) -> Accepted {
-        let Some(listener) = &mut self.listener else {
-            return Accepted::Nothing;
-        };
-        match listener.accept(&self.allowed) {
-            Accept::Accepted(stream, peer) => {
-                Accepted::Link(links.adopt(stream), peer.pid.unwrap_or_default())
-            }
-            Accept::WouldBlock => Accepted::Nothing,
-            Accept::Retry => Accepted::Again,
-            Accept::Refused { uid } => {
-                tracing::warn!(uid, "a peer of a foreign user was turned away");
-                Accepted::Again
-            }
-            Accept::BackOff(error) => {
-                tracing::warn!(%error, "cannot accept for now");
-                Accepted::BackOff
-            }
-            Accept::Broken(error) => {
-                tracing::error!(%error, "the control socket is broken; binding it again");
-                self.listener = None;
-                Accepted::Unbound
-            }
-        }
+        self.seat.accept(&self.allowed, links)
     }
 }

@@ -1,7 +1,6 @@
 //! The successor's control thread, and what the daemon waits for on it.
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
@@ -14,15 +13,15 @@ use handoff_core::{Observation, SuccessorOp, SuccessorOutcome};
 
 use super::{Readiness, SuccessorError};
 use crate::driver::{Call, Caller, Driver, Ended, Flow, Host, Links};
+use crate::host::Seat;
 use crate::host::engine::{failed, opened, successor_heard, successor_saw, tried_lock, value};
-use crate::host::{ControlListener, LockKeeper, StagedControl};
 
 /// What the control thread has reached.
 pub(super) enum Milestone {
     Warming(Ticket<op::WarmUp>),
     Begun(Ticket<op::Open>),
-    /// The daemon is the incumbent, with the control path if it could be had.
-    Serving(Option<ControlListener>),
+    /// The daemon is the incumbent, and has the seat, with the control path if it could be had.
+    Serving(Box<Seat>),
     Ended(Box<SuccessorOutcome>),
 }
 
@@ -51,18 +50,14 @@ impl Control {
     /// Starts the thread. How the probation ends is told to `incumbent`.
     pub(super) fn start(
         mut driver: Driver<handoff_core::Successor, 1>,
-        control: PathBuf,
-        lock: LockKeeper,
+        seat: Seat,
         incumbent: Caller,
     ) -> io::Result<Self> {
         let (report, milestones) = mpsc::channel();
         let cancelled = Arc::new(AtomicBool::new(false));
         let caller = driver.caller();
         let mut host = SuccessorHost {
-            control,
-            staged: None,
-            listener: None,
-            lock,
+            seat,
             report,
             cancelled: Arc::clone(&cancelled),
         };
@@ -70,7 +65,7 @@ impl Control {
             .name("handoff-control".into())
             .spawn(move || {
                 let flow = driver.run(&mut host);
-                drop(host.staged.take());
+                host.seat.unstage();
                 let Flow::Done(outcome) = flow else {
                     return;
                 };
@@ -209,48 +204,31 @@ impl<K: Operation + 'static> Drop for Awaited<K> {
 }
 
 struct SuccessorHost {
-    control: PathBuf,
-    staged: Option<StagedControl>,
-    listener: Option<ControlListener>,
-    lock: LockKeeper,
+    seat: Seat,
     report: Sender<Milestone>,
     cancelled: Arc<AtomicBool>,
-}
-
-impl SuccessorHost {
-    fn stage(&mut self) -> Result<(), String> {
-        self.staged = Some(ControlListener::stage(&self.control).map_err(|e| e.to_string())?);
-        Ok(())
-    }
-
-    fn publish(&mut self) -> Result<(), String> {
-        // A rename that comes too late must not take the path from whoever holds the lock by now.
-        if self.lock.generation() == 0 {
-            return Err("the writer lock is not ours any more".into());
-        }
-        let staged = self.staged.take().ok_or("no control socket was staged")?;
-        self.listener = Some(staged.publish().map_err(|failed| failed.1.to_string())?);
-        Ok(())
-    }
 }
 
 impl Host<handoff_core::Successor, 1> for SuccessorHost {
     fn start(&mut self, op: SuccessorOp, links: &mut Links) {
         match op {
             SuccessorOp::StagePath(ticket) => {
-                let staged = self.stage();
+                let staged = self.seat.stage();
                 links.end(value(ticket, staged));
             }
             // The daemon warms up and opens its data on its own thread.
             SuccessorOp::WarmUp(ticket) => drop(self.report.send(Milestone::Warming(ticket))),
-            SuccessorOp::TryLock(ticket) => links.end(tried_lock(ticket, self.lock.try_lock())),
+            SuccessorOp::TryLock(ticket) => {
+                links.end(tried_lock(ticket, self.seat.lock.try_lock()));
+            }
             SuccessorOp::Open(ticket) => drop(self.report.send(Milestone::Begun(ticket))),
             SuccessorOp::PublishPath(ticket) => {
-                let published = self.publish();
+                let published = self.seat.publish();
                 links.end(value(ticket, published));
             }
             SuccessorOp::Serve { ticket, .. } => {
-                drop(self.report.send(Milestone::Serving(self.listener.take())));
+                let seat = Box::new(self.seat.hand_over());
+                drop(self.report.send(Milestone::Serving(seat)));
                 links.end(value(ticket, Ok(())));
             }
         }

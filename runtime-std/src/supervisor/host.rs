@@ -12,7 +12,7 @@ use crate::host::supervise::{HealthCheck, RollbackHandle, Transcript, WatchThrea
 
 pub(super) struct SupervisorHost<'a> {
     pub(super) works: Works,
-    pub(super) transcript: Transcript<'a>,
+    pub(super) transcript: Transcript,
     pub(super) health: Option<&'a HealthCheck>,
     pub(super) rollback: &'a RollbackHandle,
     pub(super) watch: Option<WatchThread>,

@@ -174,7 +174,7 @@ impl Supervisor {
         driver.engine.record(self.recordings.as_ref());
         let mut host = SupervisorHost {
             works: Works::new(self.home.clone(), successor),
-            transcript: Transcript::new(config, &mut self.observer, &self.rollback),
+            transcript: Transcript::new(config, &self.observer, &self.rollback),
             health: spec.and_then(|spec| spec.health.as_ref()),
             rollback: &self.rollback,
             watch: None,

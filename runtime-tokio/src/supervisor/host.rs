@@ -18,7 +18,7 @@ use crate::task::{Queue, blocking};
 
 pub(super) struct SupervisorHost<'a> {
     pub(super) works: Arc<Works>,
-    pub(super) transcript: Transcript<'a>,
+    pub(super) transcript: Transcript,
     pub(super) health: Option<&'a HealthCheck>,
     pub(super) rollback: &'a RollbackHandle,
     pub(super) watch: Option<WatchThread>,

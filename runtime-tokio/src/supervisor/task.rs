@@ -4,7 +4,6 @@
 use std::io;
 use std::sync::Arc;
 
-use handoff_core::supervisor::Phase;
 use handoff_core::{SupervisorConfig, SupervisorOutcome};
 use handoff_std::host::supervise::{Household, Transcript, WatchThread, Works};
 use handoff_std::host::{Observer, Process};
@@ -22,7 +21,7 @@ pub(super) async fn run(
     home: &Household,
     config: &SupervisorConfig,
     spec: Option<&HandoffSpec>,
-    observer: &mut Observer<SupervisorEvent>,
+    observer: &Observer<SupervisorEvent>,
     rollback: &RollbackHandle,
     queue: &Queue,
 ) -> Result<(Report, Option<Process>), SupervisorError> {
@@ -95,12 +94,7 @@ impl Drop for Running<'_> {
         let has_incumbent = host
             .incumbent
             .is_some_and(|link| driver.engine.links().socket(link).is_some());
-        let stays = match host.transcript.phase() {
-            Some(Phase::Committing | Phase::Informing | Phase::Done) => true,
-            Some(Phase::Opening) => !has_incumbent,
-            _ => false,
-        };
-        if stays {
+        if host.transcript.successor_stays(has_incumbent) {
             return;
         }
         let undo = Undo {

@@ -71,6 +71,11 @@ fn with_a_daemon_on_tokio_it_ends_the_same() {
     ends_well(&["--runtime", "tokio", "--seconds", "0.1"], "tokio");
 }
 
+#[test]
+fn with_a_daemon_on_mio_it_ends_the_same() {
+    ends_well(&["--runtime", "mio", "--seconds", "0.1"], "mio");
+}
+
 fn ends_well(args: &[&str], runtime: &str) {
     let temp = tempfile::tempdir().unwrap();
     let elsewhere = tempfile::tempdir().unwrap();

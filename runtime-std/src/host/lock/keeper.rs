@@ -67,11 +67,20 @@ impl LockKeeper {
 
     /// Gives the lock back. Only after a seal.
     pub fn release(&self) {
-        let mut kept = self.lock();
+        self.pass_on(self.lock());
+    }
+
+    /// The same, unless somebody is about the lock at this moment: never waits. Returns whether it was
+    /// done.
+    pub fn try_release(&self) -> bool {
+        self.uncontended().map(|kept| self.pass_on(kept)).is_some()
+    }
+
+    fn pass_on(&self, mut kept: MutexGuard<'_, Option<DataDirLock>>) {
         self.0.generation.store(0, Ordering::Release);
         // Before anybody else here may look: there is no moment in which it is neither ours nor free.
         if let Some(lock) = kept.take() {
-            lock.release();
+            lock.pass_on();
         }
     }
 
@@ -89,12 +98,16 @@ impl LockKeeper {
 
     /// The same, unless somebody is about the lock at this moment: never waits. `None` then as well.
     pub fn try_while_held<T>(&self, work: impl FnOnce() -> T) -> Option<T> {
-        let kept = match self.0.lock.try_lock() {
-            Ok(kept) => kept,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return None,
-        };
+        let kept = self.uncontended()?;
         kept.is_some().then(work)
+    }
+
+    fn uncontended(&self) -> Option<MutexGuard<'_, Option<DataDirLock>>> {
+        match self.0.lock.try_lock() {
+            Ok(kept) => Some(kept),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<DataDirLock>> {

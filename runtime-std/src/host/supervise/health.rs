@@ -7,9 +7,7 @@ use std::path::PathBuf;
 use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
 
-use super::DEATH;
-use super::life::Life;
-use crate::host::process::kill_group_and_reap;
+use crate::host::process::{DEATH, Life, kill_group, kill_group_and_reap};
 use crate::host::{SpawnError, SpawnSpec};
 
 /// The variable that tells a health check the successor's pid.
@@ -108,20 +106,28 @@ impl Runs {
     }
 
     /// When there is something to be done, whatever happens before; `None`: never.
-    pub(super) fn due(&self) -> Option<Instant> {
+    pub(super) fn due(&self, now: Instant) -> Option<Instant> {
         match &self.running {
-            Some(run) => run.deadline,
+            Some(run) => run.deadline.into_iter().chain(run.life.ask_at(now)).min(),
             None => self.next,
         }
     }
 
     /// See to the run that is under way. Fails when one too many has failed.
     pub(super) fn look(&mut self, now: Instant) -> Result<(), String> {
-        let Some(run) = self.running.take_if(|run| run.is_over(now)) else {
+        let timeout = self.check.timeout;
+        let Some(result) = self.running.as_mut().and_then(|run| run.look(now, timeout)) else {
             return Ok(());
         };
-        let result = run.end(self.check.timeout);
+        self.running = None;
         self.judge(result)
+    }
+
+    /// What comes of the run that is under way is not wanted any more.
+    pub(super) fn stop(&mut self, now: Instant) {
+        if let Some(run) = &mut self.running {
+            run.kill(now);
+        }
     }
 
     /// Start a run, if one is due.
@@ -137,6 +143,7 @@ impl Runs {
                     life: Life::of(spawned.process),
                     child: spawned.child,
                     deadline: now.checked_add(self.check.timeout),
+                    killed: false,
                 });
                 Ok(())
             }
@@ -165,10 +172,10 @@ impl Runs {
 }
 
 impl Drop for Runs {
-    /// Nothing is left behind.
+    /// Nothing is left behind, if it must be by waiting for it.
     fn drop(&mut self) {
         if let Some(mut run) = self.running.take() {
-            run.reap();
+            run.reap(DEATH);
         }
     }
 }
@@ -177,27 +184,45 @@ impl Drop for Runs {
 struct Run {
     child: Child,
     life: Life,
+    /// Until when it may live; once it is killed, until when it may take to be dead.
     deadline: Option<Instant>,
+    killed: bool,
 }
 
 impl Run {
-    fn is_over(&self, now: Instant) -> bool {
-        self.life.is_over() || self.deadline.is_some_and(|at| at <= now)
-    }
-
-    /// How it ended, or that it did not.
-    fn end(mut self, timeout: Duration) -> Result<(), String> {
-        let in_time = self.life.is_over();
-        match self.reap() {
-            _ if !in_time => Err(format!("not done within {timeout:?}, killed")),
+    /// How it ended, once it has, or that it has not within `timeout`.
+    fn look(&mut self, now: Instant, timeout: Duration) -> Option<Result<(), String>> {
+        let is_late = self.deadline.is_some_and(|at| at <= now);
+        if !self.life.is_over() {
+            if !is_late {
+                return None;
+            }
+            if !self.killed {
+                self.kill(now);
+                return None;
+            }
+        }
+        let status = self.reap(Duration::ZERO);
+        Some(match status {
+            _ if self.killed => Err(format!("not done within {timeout:?}, killed")),
             Some(status) if status.success() => Ok(()),
             Some(status) => Err(status.to_string()),
             None => Err("its end cannot be known".into()),
+        })
+    }
+
+    /// Kill it, with its group. It is to be looked at until it is dead.
+    fn kill(&mut self, now: Instant) {
+        self.killed = true;
+        self.deadline = now.checked_add(DEATH);
+        if let Err(error) = kill_group(&self.child) {
+            tracing::error!(pid = self.child.id(), %error, "a health check cannot be killed");
         }
     }
 
-    fn reap(&mut self) -> Option<ExitStatus> {
-        let reaped = kill_group_and_reap(&mut self.child, DEATH);
+    /// Kill what is left of its group, and wait so long for its own death.
+    fn reap(&mut self, timeout: Duration) -> Option<ExitStatus> {
+        let reaped = kill_group_and_reap(&mut self.child, timeout);
         match &reaped {
             Ok(Some(_)) => {}
             Ok(None) => tracing::error!(pid = self.child.id(), "a health check does not die"),

@@ -2,10 +2,11 @@
 //! what was seen, the watch over a probation.
 
 mod health;
-mod life;
 mod probation;
 mod report;
+mod rollback;
 mod transcript;
+mod vigil;
 mod works;
 
 use std::io;
@@ -15,15 +16,15 @@ use handoff_core::wire::HandoffId;
 use handoff_core::{SupervisorConfig, Task};
 
 pub use health::HealthCheck;
-pub use probation::{RollbackHandle, WatchThread};
+pub use probation::WatchThread;
 pub use report::{HandoffSpec, Report, SupervisorEvent};
+pub use rollback::RollbackHandle;
 pub use transcript::Transcript;
+pub use vigil::Vigil;
 pub use works::{Household, Works};
 
+use super::process::DEATH;
 use super::{ControlError, Process, SpawnError};
-
-/// How long a killed process may take to be gone.
-const DEATH: Duration = Duration::from_secs(5);
 
 /// Why a supervisor could not even begin.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +39,9 @@ pub enum SupervisorError {
     /// The health check of a probation cannot be run. Nothing was touched.
     #[error("the health check: {0}")]
     HealthCheck(SpawnError),
+    /// A handoff or a recovery is under way, on a loop that does not wait for it.
+    #[error("a handoff or a recovery is under way; wait for its report")]
+    Busy,
     /// The control loop could not be set up.
     #[error("the control loop cannot be set up: {0}")]
     Setup(#[from] io::Error),

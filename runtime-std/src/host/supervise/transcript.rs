@@ -13,9 +13,9 @@ use crate::host::{Observer, Process};
 use crate::successor::Readiness;
 
 /// What was seen and heard so far.
-pub struct Transcript<'a> {
-    observer: &'a mut Observer<SupervisorEvent>,
-    rollback: &'a RollbackHandle,
+pub struct Transcript {
+    observer: Observer<SupervisorEvent>,
+    rollback: RollbackHandle,
     task: Task,
     versions: VersionRange,
     started: Instant,
@@ -30,19 +30,20 @@ pub struct Transcript<'a> {
     successor_build: Option<Vec<u8>>,
 }
 
-impl<'a> Transcript<'a> {
+impl Transcript {
     /// Of a task that starts now; a handoff's observer is told so.
     pub fn new(
         config: &SupervisorConfig,
-        observer: &'a mut Observer<SupervisorEvent>,
-        rollback: &'a RollbackHandle,
+        observer: &Observer<SupervisorEvent>,
+        rollback: &RollbackHandle,
     ) -> Self {
+        let mut observer = observer.clone();
         if let Task::Handoff(id) = config.task {
             observer.tell(&SupervisorEvent::Started(id));
         }
         Self {
             observer,
-            rollback,
+            rollback: rollback.clone(),
             task: config.task,
             versions: config.versions,
             started: Instant::now(),
@@ -75,6 +76,16 @@ impl<'a> Transcript<'a> {
     /// The phase that was entered last.
     pub fn phase(&self) -> Option<Phase> {
         self.timeline.last().map(|(phase, _)| *phase)
+    }
+
+    /// Whether a successor stays if the task is given up now, since nobody would serve without it:
+    /// once Commit is on its way, or when the incumbent is gone and the successor has begun.
+    pub fn successor_stays(&self, has_incumbent: bool) -> bool {
+        match self.phase() {
+            Some(Phase::Committing | Phase::Informing | Phase::Done) => true,
+            Some(Phase::Opening) => !has_incumbent,
+            _ => false,
+        }
     }
 
     /// Something was let be seen.

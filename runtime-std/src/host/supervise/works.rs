@@ -1,4 +1,5 @@
-//! A supervisor's operations, each a call that blocks.
+//! A supervisor's operations, each a call. Those that wait for a death come in two halves as well,
+//! for a loop that waits in its own way.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -12,10 +13,9 @@ use handoff_core::SupervisorOutcome;
 use handoff_core::journal::{Entry, Record};
 use handoff_core::op::{self, Scene};
 
-use super::DEATH;
 use crate::host::control::{connect, remove_stale};
 use crate::host::lock::lock_is_free;
-use crate::host::process::kill_and_reap;
+use crate::host::process::Dying;
 use crate::host::{JournalFile, Process, Signal, SpawnError, SpawnSpec, Spawned, boot_id};
 
 /// The daemon that a supervisor looks after.
@@ -83,6 +83,8 @@ pub struct Works {
 #[derive(Debug, Default)]
 struct Started {
     children: Vec<Child>,
+    /// The new incumbent, once the task is over.
+    stays: Option<Child>,
     /// How the successor ended, if it was not we who killed it.
     ended: Option<ExitStatus>,
     /// The task is over: what is started now is not wanted.
@@ -132,22 +134,35 @@ impl Works {
     }
 
     fn take_in(&self, spawned: Spawned) -> Result<op::Process, String> {
-        let Spawned { mut child, process } = spawned;
+        let Spawned { child, process } = spawned;
         let mut started = self.started();
         if started.over {
             drop(started);
-            bury(&mut child);
+            if let Some(dying) = doom(child) {
+                dying.wait();
+                bury_quietly(dying);
+            }
             return Err("it came too late".into());
         }
         started.children.push(child);
         Ok(process.into())
     }
 
-    /// Kill a process, and reap it if it is ours.
+    /// Kill a process, and reap it if it is ours. Blocks until it is dead.
     ///
     /// # Errors
     /// Why it lives on.
     pub fn kill(&self, process: Process) -> Result<(), String> {
+        let dying = self.condemn(process)?;
+        dying.wait();
+        self.bury(dying)
+    }
+
+    /// The first half of [`kill`](Self::kill): it is killed, and not yet dead.
+    ///
+    /// # Errors
+    /// Why it lives on.
+    pub fn condemn(&self, process: Process) -> Result<Dying, String> {
         let ours = {
             let mut started = self.started();
             let at = started
@@ -156,25 +171,32 @@ impl Works {
                 .position(|child| child.id() == process.pid);
             at.map(|at| started.children.swap_remove(at))
         };
-        if let Some(mut child) = ours {
-            let reaped = match kill_and_reap(&mut child, DEATH) {
-                Ok(Some(status)) => Ok(status),
-                Ok(None) => Err(format!("pid {} does not die", process.pid)),
-                Err(error) => Err(error.to_string()),
-            };
-            let status = reaped.inspect_err(|_| self.started().children.push(child))?;
-            if status.signal() != Some(Signal::KILL.as_raw()) {
-                tracing::warn!(pid = process.pid, %status, "the successor had ended by itself");
-                self.started().ended = Some(status);
-            }
-            return Ok(());
+        match ours {
+            Some(child) => Dying::child(child).map_err(|(error, child)| {
+                self.started().children.push(child);
+                error.to_string()
+            }),
+            None => Dying::stranger(process).map_err(|e| e.to_string()),
         }
-        process.kill(Signal::KILL).map_err(|e| e.to_string())?;
-        if process.wait_dead(DEATH) {
-            Ok(())
-        } else {
-            Err(format!("pid {} does not die", process.pid))
+    }
+
+    /// The second half: it is over.
+    ///
+    /// # Errors
+    /// Why it lives on.
+    pub fn bury(&self, dying: Dying) -> Result<(), String> {
+        let pid = dying.pid();
+        let status = dying.end().map_err(|(why, child)| {
+            self.started().children.extend(child);
+            why
+        })?;
+        if let Some(status) = status
+            && status.signal() != Some(Signal::KILL.as_raw())
+        {
+            tracing::warn!(pid, %status, "the successor had ended by itself");
+            self.started().ended = Some(status);
         }
+        Ok(())
     }
 
     /// Write the journal.
@@ -229,45 +251,64 @@ impl Works {
 
     /// The task is over, with this outcome. Every process that was started and is not the new
     /// incumbent is killed and reaped, also one whose start ends later. Returns the new incumbent's,
-    /// and how the successor ended, if it did so by itself.
+    /// and how the successor ended, if it did so by itself. Blocks until they are dead.
     pub fn finish(&self, outcome: SupervisorOutcome) -> (Option<Child>, Option<ExitStatus>) {
-        let stays = match outcome {
+        let dismissed = self.dismiss(outcome);
+        dismissed.iter().for_each(Dying::wait);
+        self.conclude(outcome, dismissed)
+    }
+
+    /// The first half of [`finish`](Self::finish): those that are killed, and not yet dead.
+    pub fn dismiss(&self, outcome: SupervisorOutcome) -> Vec<Dying> {
+        self.condemn_all_but(match outcome {
             SupervisorOutcome::Committed { successor, .. } => Some(successor.pid),
             SupervisorOutcome::ColdStarted { process, .. } => Some(process.pid),
             SupervisorOutcome::RolledBack { .. }
             | SupervisorOutcome::Found { .. }
             | SupervisorOutcome::Answered { .. }
             | SupervisorOutcome::Failed(_) => None,
-        };
-        let left = self.clean_up(stays);
+        })
+    }
+
+    /// The second half: they are over.
+    pub fn conclude(
+        &self,
+        outcome: SupervisorOutcome,
+        dismissed: Vec<Dying>,
+    ) -> (Option<Child>, Option<ExitStatus>) {
+        for dying in dismissed {
+            bury_quietly(dying);
+        }
         // What a killed successor has left beside the control path. Now, since it is no hurry.
         if !matches!(outcome, SupervisorOutcome::Committed { .. }) {
             remove_stale(&self.home.control);
         }
-        left
+        let mut started = self.started();
+        (started.stays.take(), started.ended)
     }
 
     /// The task was given up half-way: as [`finish`](Self::finish), with nobody who stays.
     pub fn abandon(&self) {
-        self.clean_up(None);
+        for dying in self.condemn_all_but(None) {
+            dying.wait();
+            bury_quietly(dying);
+        }
         remove_stale(&self.home.control);
     }
 
-    fn clean_up(&self, stays: Option<u32>) -> (Option<Child>, Option<ExitStatus>) {
-        let (children, ended) = {
-            let mut started = self.started();
-            started.over = true;
-            (std::mem::take(&mut started.children), started.ended)
-        };
-        let mut kept = None;
-        for mut child in children {
+    fn condemn_all_but(&self, stays: Option<u32>) -> Vec<Dying> {
+        let mut started = self.started();
+        started.over = true;
+        let children = std::mem::take(&mut started.children);
+        let mut dying = Vec::new();
+        for child in children {
             if Some(child.id()) == stays {
-                kept = Some(child);
+                started.stays = Some(child);
             } else {
-                bury(&mut child);
+                dying.extend(doom(child));
             }
         }
-        (kept, ended)
+        dying
     }
 
     fn started(&self) -> MutexGuard<'_, Started> {
@@ -275,8 +316,18 @@ impl Works {
     }
 }
 
-fn bury(child: &mut Child) {
-    if let Err(error) = kill_and_reap(child, DEATH) {
-        tracing::error!(pid = child.id(), %error, "a process could not be killed");
+fn doom(child: Child) -> Option<Dying> {
+    Dying::child(child)
+        .inspect_err(|(error, child)| {
+            tracing::error!(pid = child.id(), %error, "a process could not be killed");
+        })
+        .ok()
+}
+
+/// How it ended is of no interest any more.
+fn bury_quietly(dying: Dying) {
+    let pid = dying.pid();
+    if let Err((error, _)) = dying.end() {
+        tracing::error!(pid, error, "a process could not be killed");
     }
 }

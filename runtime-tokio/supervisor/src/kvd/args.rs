@@ -85,6 +85,8 @@ pub(crate) enum Runtime {
     Std,
     /// handoff-tokio, on a tokio runtime.
     Tokio,
+    /// handoff-mio, with its clients as well, on one thread.
+    Mio,
 }
 
 impl Runtime {
@@ -93,6 +95,7 @@ impl Runtime {
         match self {
             Self::Std => "std",
             Self::Tokio => "tokio",
+            Self::Mio => "mio",
         }
     }
 }
@@ -212,7 +215,20 @@ impl Faults {
     /// # Errors
     /// Says that it was asked for.
     pub(crate) fn warm_up(&self) -> Result<(), HookError> {
-        thread::sleep(Duration::from_millis(self.warmup_ms));
+        thread::sleep(self.warm_up_delay());
+        self.end_warm_up()
+    }
+
+    /// How long to warm up.
+    pub(crate) fn warm_up_delay(&self) -> Duration {
+        Duration::from_millis(self.warmup_ms)
+    }
+
+    /// What comes after that time.
+    ///
+    /// # Errors
+    /// Says that it was asked for.
+    pub(crate) fn end_warm_up(&self) -> Result<(), HookError> {
         if self.die_in_warm_up {
             process::abort();
         }

@@ -22,9 +22,9 @@ use super::lock;
 use super::store::Store;
 
 /// Connections served at a time; more wait in the kernel's backlog.
-const MAX_CONNECTIONS: usize = 4096;
+pub(crate) const MAX_CONNECTIONS: usize = 4096;
 /// How long to leave the backlog alone when there is no room, or no descriptor left.
-const BACK_OFF: Duration = Duration::from_millis(20);
+pub(crate) const BACK_OFF: Duration = Duration::from_millis(20);
 /// Stack of a connection's thread, in bytes. There may be thousands.
 const STACK: usize = 512 * 1024;
 
@@ -126,6 +126,11 @@ impl Status {
         self.committed.store(true, Ordering::Release);
     }
 
+    /// It serves from now on. To be said before the first client could ask.
+    pub(crate) fn begin(&self) {
+        self.since.get_or_init(Instant::now);
+    }
+
     /// Whether the daemon finds itself well.
     fn is_healthy(&self) -> bool {
         match (self.since.get(), self.well_for) {
@@ -164,7 +169,7 @@ const fn yes_or_no(yes: bool) -> &'static str {
 pub(crate) struct Open(Arc<Status>);
 
 impl Open {
-    fn new(status: &Arc<Status>) -> Self {
+    pub(crate) fn new(status: &Arc<Status>) -> Self {
         status.connections.fetch_add(1, Ordering::AcqRel);
         Self(Arc::clone(status))
     }
@@ -232,8 +237,7 @@ impl Epoch {
     /// When the system has no pipe left.
     pub(crate) fn begin(store: Arc<Store>, status: Arc<Status>) -> io::Result<Arc<Self>> {
         let (stopped, stop) = io::pipe()?;
-        // Before the first client could ask.
-        status.since.get_or_init(Instant::now);
+        status.begin();
         Ok(Arc::new(Self {
             store,
             status,

@@ -180,7 +180,7 @@ fn cancelled() -> HookError {
 }
 
 /// Names the sealed state: what it is, its revision and its number of keys.
-fn fingerprint(store: &Store) -> [u8; 32] {
+pub(crate) fn fingerprint(store: &Store) -> [u8; 32] {
     let mut fingerprint = [0; 32];
     let words = [
         *b"kvd/redb",

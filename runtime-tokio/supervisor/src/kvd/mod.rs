@@ -3,7 +3,8 @@
 //!
 //! It serves clients on plain threads. [`Store`] keeps the data, an [`Epoch`] is one stretch of serving
 //! it, and [`Kvd`] goes from epoch to epoch as the hooks in [`hooks`] say. How it is started and handed
-//! over is there for either adapter, in [`run_std`] and [`run_tokio`]; nothing else differs.
+//! over is there for either adapter with threads, in [`run_std`] and [`run_tokio`]; nothing else differs.
+//! In [`run_mio`] it serves its clients on the one thread of a mio loop.
 
 pub(crate) mod args;
 mod check;
@@ -13,8 +14,10 @@ mod epoch;
 mod hooks;
 pub(crate) mod resp;
 mod run;
+mod run_mio;
 mod run_std;
 mod run_tokio;
+mod session;
 mod store;
 #[cfg(test)]
 pub(crate) mod tests;

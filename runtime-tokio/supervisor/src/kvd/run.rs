@@ -12,7 +12,7 @@ use signal_hook::iterator::Signals;
 
 use super::args::{KvdArgs, KvdCommand, Runtime};
 use super::check::check;
-use super::{Kvd, run_std, run_tokio};
+use super::{Kvd, run_mio, run_std, run_tokio};
 
 /// The name of the listener that clients connect to.
 pub(super) const RESP: &str = "resp";
@@ -28,6 +28,7 @@ pub(crate) fn run(args: &KvdArgs) -> anyhow::Result<()> {
     match args.runtime {
         Runtime::Std => run_std::run(args),
         Runtime::Tokio => run_tokio::run(args),
+        Runtime::Mio => run_mio::run(args),
     }
 }
 
@@ -58,11 +59,11 @@ pub(super) fn open(args: &KvdArgs) -> anyhow::Result<Kvd> {
 }
 
 /// What a successor says once the data is open.
-pub(super) fn readiness(daemon: &Kvd) -> Readiness {
+pub(super) fn readiness(revision: u64) -> Readiness {
     Readiness {
         listening_on: vec![RESP.to_owned()],
         healthy: true,
-        revisions: vec![daemon.revision()],
+        revisions: vec![revision],
     }
 }
 
@@ -111,11 +112,14 @@ pub(super) fn on_signal(
 }
 
 /// Ends as the incumbent has.
-pub(super) fn retire(daemon: &Kvd, retirement: &Retirement) -> anyhow::Result<()> {
+pub(super) fn retire(
+    retirement: &Retirement,
+    shutdown: impl FnOnce() -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     match retirement {
         Retirement::Committed(id) => tracing::info!(%id, "handed over"),
         Retirement::Superseded => tracing::info!("another process has taken over"),
-        Retirement::Stopped => daemon.shutdown()?,
+        Retirement::Stopped => shutdown()?,
     }
     Ok(())
 }

@@ -34,7 +34,7 @@ pub(super) fn run(args: &KvdArgs) -> anyhow::Result<()> {
     let handle = incumbent.handle();
     on_signal(signals, move || handle.stop())?;
     let retirement = incumbent.serve(daemon.clone())?;
-    retire(&daemon, &retirement)
+    retire(&retirement, || daemon.shutdown())
 }
 
 fn start(
@@ -87,7 +87,7 @@ fn take_over(
     };
     daemon.set_generation(begun.generation());
     let incumbent = begun
-        .announce(readiness(&daemon))?
+        .announce(readiness(daemon.revision()))?
         .with_times(args.faults.incumbent_times());
     daemon.serve_on(listener)?;
     Ok((incumbent, daemon))

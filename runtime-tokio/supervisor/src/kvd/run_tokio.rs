@@ -41,7 +41,7 @@ pub(super) fn run(args: &KvdArgs) -> anyhow::Result<()> {
     // Without waiting for a hook that hangs.
     runtime.shutdown_background();
     let (daemon, retirement) = ended?;
-    retire(&daemon, &retirement)
+    retire(&retirement, || daemon.shutdown())
 }
 
 async fn live(
@@ -111,7 +111,7 @@ async fn take_over(
     };
     daemon.set_generation(begun.generation());
     let incumbent = begun
-        .announce(readiness(&daemon))
+        .announce(readiness(daemon.revision()))
         .await?
         .with_times(args.faults.incumbent_times());
     daemon.serve_on(listener)?;

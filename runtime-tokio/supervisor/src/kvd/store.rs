@@ -88,7 +88,7 @@ impl Write {
 }
 
 /// For each write of a batch, whether its key was there before.
-type Existed = Result<Vec<bool>, StoreError>;
+pub(crate) type Existed = Result<Vec<bool>, StoreError>;
 
 /// Writes of one caller; they end up in one transaction.
 struct Batch {
@@ -99,7 +99,9 @@ struct Batch {
 /// The durable map. Shared by all connections.
 pub(crate) struct Store {
     shared: Arc<Shared>,
+    /// `None` where callers write themselves, or once it has ended.
     writer: Mutex<Option<JoinHandle<()>>>,
+    has_writer: bool,
 }
 
 struct Shared {
@@ -139,6 +141,25 @@ impl Store {
     /// # Errors
     /// When another process has the database open, or the system refuses.
     pub(crate) fn open(dir: &Path) -> Result<Self, StoreError> {
+        let mut store = Self::open_without_writer(dir)?;
+        let for_writer = Arc::clone(&store.shared);
+        let writer = thread::Builder::new()
+            .name("kvd-writer".into())
+            .spawn(move || for_writer.write_until_closed())
+            .map_err(|error| StoreError::Open {
+                path: store.shared.path.clone(),
+                why: Arc::new(error.into()),
+            })?;
+        store.writer = Mutex::new(Some(writer));
+        store.has_writer = true;
+        Ok(store)
+    }
+
+    /// As [`open`](Self::open), but there is no thread: whoever calls [`write`](Self::write) does it.
+    ///
+    /// # Errors
+    /// When another process has the database open, or the system refuses.
+    pub(crate) fn open_without_writer(dir: &Path) -> Result<Self, StoreError> {
         let path = dir.join(FILE);
         let failed = |why: redb::Error| StoreError::Open {
             path: path.clone(),
@@ -159,14 +180,10 @@ impl Store {
             revision: AtomicU64::new(revision),
             keys: AtomicU64::new(keys),
         });
-        let for_writer = Arc::clone(&shared);
-        let writer = thread::Builder::new()
-            .name("kvd-writer".into())
-            .spawn(move || for_writer.write_until_closed())
-            .map_err(|error| failed(error.into()))?;
         Ok(Self {
             shared,
-            writer: Mutex::new(Some(writer)),
+            writer: Mutex::new(None),
+            has_writer: false,
         })
     }
 
@@ -194,6 +211,10 @@ impl Store {
     /// [`StoreError::Refused`] when none of them was done; otherwise what redb says, and none of
     /// them counts as done.
     pub(crate) fn write(&self, writes: Vec<Write>) -> Existed {
+        if !self.has_writer {
+            let mut existed = self.write_groups(&[writes])?;
+            return Ok(existed.pop().unwrap_or_default());
+        }
         let (answer, answered) = sync_channel(1);
         {
             let mut queue = lock(&self.shared.queue);
@@ -204,6 +225,20 @@ impl Store {
         }
         self.shared.changed.notify_all();
         answered.recv().unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// Does the writes of several callers in one transaction, in this thread. For a store without a
+    /// writer.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub(crate) fn write_groups(&self, groups: &[Vec<Write>]) -> Result<Vec<Vec<bool>>, StoreError> {
+        if lock(&self.shared.queue).mode != Mode::Open {
+            return Err(StoreError::Refused);
+        }
+        self.shared
+            .commit(groups)
+            .inspect_err(|_| self.shared.reopen())
     }
 
     /// How many keys have a value, as of the last commit.

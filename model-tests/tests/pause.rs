@@ -1,0 +1,101 @@
+//! The work inside the pause, counted and not timed: system calls and frames from the moment at which the
+//! incumbent has drained, and so acknowledged its last write, to the successor's Ready.
+//!
+//! What clients and the thread that serves them do is not counted; what the daemon does in seal and open is: it
+//! flushes and closes one file, and opens and reads it, in seven calls.
+
+use std::path::PathBuf;
+
+use handoff_model_tests::pause::{Calls, Contender, Series, has_strace};
+
+/// Calls that come and go with the scheduler, the allocator and the profile of the build, and are not held
+/// against anybody.
+const WHIMS: &[&str] = &[
+    "fcntl",
+    "futex",
+    "sched_yield",
+    "mmap",
+    "munmap",
+    "mremap",
+    "mprotect",
+    "madvise",
+    "brk",
+    "prctl",
+];
+
+/// What has no place in the pause: processes, threads, sockets and names of files that come and go.
+const LOUD: &[&str] = &[
+    "clone",
+    "clone3",
+    "fork",
+    "vfork",
+    "execve",
+    "socket",
+    "socketpair",
+    "bind",
+    "listen",
+    "connect",
+    "mkdir",
+    "unlink",
+    "unlinkat",
+    "fsync",
+    "fdatasync",
+    "ftruncate",
+    "nanosleep",
+    "clock_nanosleep",
+];
+
+/// Drained, `SealRequest`, `SealComplete`, Begin, Ready.
+const FRAMES: [u8; 5] = [3, 4, 6, 8, 9];
+
+fn traced(on: Contender) -> Option<Calls> {
+    if !has_strace() {
+        eprintln!("skipped: strace is not installed, or may not trace here");
+        return None;
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    let series = Series {
+        program: PathBuf::from(env!("CARGO_BIN_EXE_pause-bench")),
+        dir: dir.path().to_path_buf(),
+    };
+    Some(series.trace(on).expect("a handoff").1)
+}
+
+/// Holds the pause of a handoff against a bound of calls, and of threads that are started.
+fn assert_quiet(on: Contender, bound: u64, threads: u64) {
+    let Some(calls) = traced(on) else {
+        return;
+    };
+    let messages: Vec<u8> = calls.frames.iter().map(|frame| frame.message).collect();
+    assert_eq!(messages, FRAMES);
+    assert_eq!(calls.flushes, 0, "{calls:#?}");
+    assert!(calls.of(&["clone3"]) <= threads, "{calls:#?}");
+    // The flush of the daemon's own seal.
+    let loud = calls.of(LOUD) - calls.of(&["clone3"]);
+    assert_eq!(loud, 1, "{calls:#?}");
+    let counted = calls.total() - calls.of(WHIMS);
+    println!("{counted} calls: {:?}", calls.by_name);
+    assert!(counted <= bound, "{counted} calls, not {bound}: {calls:#?}");
+}
+
+#[test]
+fn the_pause_on_threads_holds_more_than_it_did() {
+    // Counted: 46, each time.
+    assert_quiet(Contender::Std, 50, 0);
+}
+
+#[test]
+fn the_pause_on_tokio_holds_more_than_it_did() {
+    // Counted: 60 to 64, since the runtime looks at its sockets once more or once less. It may start a thread for
+    // the daemon's own opening, when the one that took the lock has not come back to it yet.
+    assert_quiet(Contender::Tokio, 75, 1);
+}
+
+/// The counting sees what there is to be seen.
+#[test]
+fn the_pause_of_the_published_crate_is_quiet() {
+    if let Some(calls) = traced(Contender::V1) {
+        assert!(calls.flushes >= 6, "{calls:#?}");
+        assert!(calls.of(&["clone", "clone3"]) >= 1, "{calls:#?}");
+    }
+}
