@@ -63,6 +63,11 @@ impl Peer {
         self.slow = true;
     }
 
+    /// Write all at once again.
+    pub fn at_once(&mut self) {
+        self.slow = false;
+    }
+
     /// Say something.
     ///
     /// # Errors

@@ -199,6 +199,7 @@ fn split_frames(stage: &mut Stage) -> Script {
     supervisor.says(&SEAL)?;
     stage.hook(Well)?;
     supervisor.hears()?;
+    supervisor.at_once();
     supervisor.say(&[BEAT, COMMIT])?;
     supervisor.closes()?;
     stage.leaves()
