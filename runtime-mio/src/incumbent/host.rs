@@ -129,7 +129,8 @@ impl Host<handoff_core::Incumbent, SESSIONS> for IncumbentHost {
     }
 
     fn accept(&mut self, links: &mut Links) -> Accepted {
-        self.seat.accept(&self.allowed, links)
+        self.seat
+            .accept(&self.allowed, |socket| links.adopt(socket))
     }
 }
 
