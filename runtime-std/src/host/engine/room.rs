@@ -14,12 +14,13 @@ use memmap2::MmapMut;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServerRoom {}
 
-/// One way of a link.
+/// Memory of one way of a link.
 #[derive(Debug)]
 pub struct Pages(MmapMut);
 
 impl Pages {
-    fn of(length: usize) -> Self {
+    /// So many bytes of it, all zero.
+    pub(super) fn of(length: usize) -> Self {
         match (MmapMut::map_anon(length), Layout::array::<u8>(length)) {
             (Ok(pages), _) => Self(pages),
             // As any other allocation that fails.
