@@ -15,7 +15,7 @@ use super::desk::Desk;
 use super::service::LISTENER;
 
 /// How long all services together may take to be there, and again to end.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// A supervisor that runs, and its services.
 pub(super) struct Household {
@@ -160,9 +160,13 @@ impl Drop for Household {
     }
 }
 
+#[expect(
+    clippy::unnecessary_debug_formatting,
+    reason = "it quotes a path as TOML does"
+)]
 fn configuration(dir: &Path, program: &Path, names: &[String]) -> String {
     let mut text = String::new();
-    // Writing to a string does not fail. Debug quotes as TOML does.
+    // Writing to a string does not fail.
     let _ = writeln!(text, "[supervisor]\nstate_dir = {:?}", dir.join("state"));
     for name in names {
         let home = dir.join(name);
