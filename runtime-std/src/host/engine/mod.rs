@@ -28,7 +28,7 @@ pub use ended::{Ended, drained, failed, listed, opened, sealed, snapped, tried_l
 pub use host::{Accepted, Host, Socket};
 pub use links::Links;
 pub use log::{incumbent_saw, successor_heard, successor_saw};
-pub use room::ServerRoom;
+pub use room::{Room, ServerRoom};
 
 use super::Clock;
 use super::descriptors::Received;

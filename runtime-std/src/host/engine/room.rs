@@ -2,23 +2,80 @@
 
 use handoff_core::Storage;
 use handoff_core::wire::{HEADER_LEN, MAX_FRAME_LEN};
+use memmap2::MmapMut;
 
-/// Link memory on the heap, 1 MiB each way. The pages are not touched before they are needed, so an
-/// idle link costs next to nothing.
+/// Link memory beside the heap, 1 MiB each way. The pages are not there before they are touched, so an
+/// idle link costs next to nothing; and all of it is given back with the link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServerRoom {}
 
 impl Storage for ServerRoom {
     const RX: usize = MAX_FRAME_LEN + HEADER_LEN;
     const TX: usize = MAX_FRAME_LEN + HEADER_LEN;
-    type Rx = Box<[u8]>;
-    type Tx = Box<[u8]>;
+    type Rx = Room;
+    type Tx = Room;
 
-    fn rx() -> Box<[u8]> {
-        vec![0; Self::RX].into_boxed_slice()
+    fn rx() -> Room {
+        Room::new(Self::RX)
     }
 
-    fn tx() -> Box<[u8]> {
-        vec![0; Self::TX].into_boxed_slice()
+    fn tx() -> Room {
+        Room::new(Self::TX)
+    }
+}
+
+/// Zeroes, until something else is written.
+#[derive(Debug)]
+pub struct Room(Pages);
+
+#[derive(Debug)]
+enum Pages {
+    /// From the system. An allocator would take pages that were freed before, and touch all of them to
+    /// clear them: that is what glibc does from the second time on.
+    Mapped(MmapMut),
+    /// If the system has no mapping left.
+    Heap(Box<[u8]>),
+}
+
+impl Room {
+    fn new(len: usize) -> Self {
+        Self(match MmapMut::map_anon(len) {
+            Ok(map) => Pages::Mapped(map),
+            Err(_) => Pages::Heap(vec![0; len].into_boxed_slice()),
+        })
+    }
+}
+
+impl AsRef<[u8]> for Room {
+    fn as_ref(&self) -> &[u8] {
+        match &self.0 {
+            Pages::Mapped(map) => map,
+            Pages::Heap(bytes) => bytes,
+        }
+    }
+}
+
+impl AsMut<[u8]> for Room {
+    fn as_mut(&mut self) -> &mut [u8] {
+        match &mut self.0 {
+            Pages::Mapped(map) => map,
+            Pages::Heap(bytes) => bytes,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_of_it_can_be_used() {
+        let mut room = ServerRoom::rx();
+        assert_eq!(room.as_ref().len(), ServerRoom::RX);
+        assert!(room.as_ref().iter().all(|byte| *byte == 0));
+        if let Some(last) = room.as_mut().last_mut() {
+            *last = 1;
+        }
+        assert_eq!(room.as_ref().last(), Some(&1));
     }
 }

@@ -220,6 +220,7 @@ impl Attendant {
             trouble: down.or_else(|| self.missing.refusal()),
             last: None,
             daemon: None,
+            answers: None,
         }
     }
 }
