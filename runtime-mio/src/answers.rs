@@ -31,8 +31,13 @@ impl Answers {
 
     /// An operation has ended.
     pub(crate) fn end(&self, ended: Ended) {
-        self.lock().ended.push(ended);
+        self.put(ended);
         self.wake();
+    }
+
+    /// The same, in the loop itself, which will take it in this turn.
+    pub(crate) fn put(&self, ended: Ended) {
+        self.lock().ended.push(ended);
     }
 
     /// A hook has come this far.

@@ -2,29 +2,25 @@
 //! of the user's poll, which hands out [`Warming`], then [`Begun`], then [`Serving`], each by a turn.
 //! What must not happen before a step takes a value that is not there before it.
 
-use std::collections::VecDeque;
+mod host;
+
 use std::net::TcpListener;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use handoff_core::op::{self, OpId, Operation, Ticket};
-use handoff_core::successor::Phase;
-use handoff_core::wire::Message;
-use handoff_core::{Observation, SuccessorConfig, SuccessorOp, SuccessorOutcome};
-use handoff_std::host::engine::{
-    Host, Links, failed, opened, successor_heard, successor_saw, tried_lock, value,
-};
+use handoff_core::op;
+use handoff_core::{SuccessorConfig, SuccessorOutcome};
+use handoff_std::host::engine::{failed, opened, value};
 use handoff_std::host::{InheritError, InheritedListeners, LockKeeper, Recordings, Seat, identity};
 use handoff_std::{Readiness, SuccessorError, SuccessorSetup};
-use mio::Registry;
 
-use crate::answers::Answers;
+pub(crate) use self::host::Probation;
+use self::host::SuccessorHost;
 use crate::driver::{Driver, Lane};
-use crate::hub::{Hub, Wake, source};
-use crate::incumbent::{Incumbent, watch_door};
-use crate::request::{Hook, NO_ANSWER, Scene};
+use crate::hub::{Hub, source};
+use crate::incumbent::Incumbent;
+use crate::request::{Hook, NO_ANSWER};
 
 /// A process that was started to take over, before it has said anything.
 #[derive(Debug)]
@@ -71,18 +67,8 @@ impl Successor {
         self.channel.set_nonblocking(true)?;
         // The first link that an engine adopts is the machine's one link.
         driver.engine.links().adopt(self.channel);
-        let host = SuccessorHost {
-            seat: Seat::new(setup.control, LockKeeper::new(&setup.data_dir)),
-            registry: Arc::clone(hub.registry()),
-            steps: VecDeque::new(),
-            serves: false,
-            asked: false,
-            warm: Arc::default(),
-            begun: None,
-            listeners: self.listeners,
-            answers: driver.answers.clone(),
-            cancelled: Arc::default(),
-        };
+        let seat = Seat::new(setup.control, LockKeeper::new(&setup.data_dir));
+        let host = SuccessorHost::new(seat, self.listeners, &hub, &driver);
         Ok(Succession {
             hub,
             probation: Probation { driver, host },
@@ -278,127 +264,3 @@ impl Begun {
 #[derive(Debug)]
 #[must_use = "the daemon is the incumbent: see `Succession::into_incumbent`"]
 pub struct Serving(());
-
-/// The successor's machine, which goes on beside the incumbent's until the probation has ended.
-pub(crate) struct Probation {
-    driver: Driver<handoff_core::Successor, 1>,
-    host: SuccessorHost,
-}
-
-impl Probation {
-    pub(crate) fn timeout(&mut self) -> Option<Duration> {
-        self.driver.timeout()
-    }
-
-    pub(crate) fn turn(&mut self, hub: &Hub, wakes: &[Wake]) {
-        self.driver.turn(&mut self.host, hub, wakes);
-    }
-
-    pub(crate) fn outcome(&self) -> Option<SuccessorOutcome> {
-        self.driver.engine.outcome()
-    }
-}
-
-struct SuccessorHost {
-    seat: Seat,
-    /// Where the control socket is registered.
-    registry: Arc<Registry>,
-    steps: VecDeque<Step>,
-    /// It is the incumbent, whatever becomes of its session.
-    serves: bool,
-    /// The daemon was asked to warm up.
-    asked: bool,
-    /// How the warm-up went, once it has ended.
-    warm: Arc<OnceLock<Result<(), String>>>,
-    /// The lock was taken, before the daemon was warm: its supervisor did not wait, or is lost.
-    begun: Option<Ticket<op::Open>>,
-    /// Until it has begun.
-    listeners: InheritedListeners,
-    answers: Answers,
-    cancelled: Arc<AtomicBool>,
-}
-
-impl SuccessorHost {
-    fn hook<K: Operation>(&self, ticket: Option<Ticket<K>>) -> Hook<K> {
-        let scene = Scene {
-            cancelled: Arc::clone(&self.cancelled),
-            ..Scene::default()
-        };
-        Hook::new(ticket, scene, self.answers.clone())
-    }
-
-    fn warm_up(&mut self, ticket: Option<Ticket<op::WarmUp>>) {
-        self.steps.push_back(Step::WarmUp(Warming {
-            hook: self.hook(ticket),
-            warm: Arc::clone(&self.warm),
-        }));
-    }
-
-    /// Lets the daemon open its data, once it has the lock and is warm.
-    fn open_when_warm(&mut self) {
-        let Some(warm) = self.warm.get() else { return };
-        let Some(ticket) = self.begun.take() else {
-            return;
-        };
-        match warm {
-            Ok(()) => self.steps.push_back(Step::Open(Begun {
-                hook: self.hook(Some(ticket)),
-                generation: self.seat.lock.generation(),
-                listeners: std::mem::take(&mut self.listeners),
-            })),
-            Err(why) => self.answers.end(failed(ticket, why)),
-        }
-    }
-
-    fn publish(&mut self) -> Result<(), String> {
-        self.seat.publish()?;
-        watch_door(&self.seat, &self.registry)
-            .map_err(|e| format!("the control socket cannot be watched: {e}"))
-    }
-}
-
-impl Host<handoff_core::Successor, 1> for SuccessorHost {
-    fn start(&mut self, op: SuccessorOp, links: &mut Links) {
-        match op {
-            SuccessorOp::StagePath(ticket) => {
-                let staged = self.seat.stage();
-                links.end(value(ticket, staged));
-            }
-            SuccessorOp::WarmUp(ticket) => {
-                self.asked = true;
-                self.warm_up(Some(ticket));
-            }
-            SuccessorOp::TryLock(ticket) => {
-                links.end(tried_lock(ticket, self.seat.lock.try_lock()));
-            }
-            SuccessorOp::Open(ticket) => {
-                self.begun = Some(ticket);
-                if !self.asked {
-                    // The session was lost before HelloAck, and nobody else was left (`C3`).
-                    self.warm_up(None);
-                }
-            }
-            SuccessorOp::PublishPath(ticket) => {
-                let published = self.publish();
-                links.end(value(ticket, published));
-            }
-            SuccessorOp::Serve { ticket, .. } => {
-                self.serves = true;
-                self.steps.push_back(Step::Serve(Serving(())));
-                links.end(value(ticket, Ok(())));
-            }
-        }
-    }
-
-    fn cancel(&mut self, _: OpId) {
-        self.cancelled.store(true, Ordering::Release);
-    }
-
-    fn message(&mut self, message: &Message<'_>) {
-        successor_heard(message);
-    }
-
-    fn observe(&mut self, seen: Observation<Phase>) {
-        successor_saw(&seen);
-    }
-}
