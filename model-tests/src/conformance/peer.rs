@@ -1,6 +1,7 @@
 //! One end of a session in the hands of the kit.
 
 use std::io::{ErrorKind, Write};
+use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
@@ -229,6 +230,18 @@ impl Peer {
     pub fn goes(self) {
         self.log
             .line(format_args!("{} -> {}  (closed)", self.us, self.them));
+    }
+
+    /// Leave without a word, and wait until that is noticed: the session is closed at the other end, too.
+    ///
+    /// # Errors
+    /// It is not noticed.
+    pub fn is_missed(mut self) -> Result<(), Stopped> {
+        self.log
+            .line(format_args!("{} -> {}  (closed)", self.us, self.them));
+        self.socket.shutdown(Shutdown::Write)?;
+        while self.hear(false)? {}
+        Ok(())
     }
 
     /// Greet, and ask how the daemon is.

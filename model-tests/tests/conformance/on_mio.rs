@@ -1,5 +1,6 @@
 //! handoff-mio behind the kit's trait: the daemon's loop is one thread, and the kit's hooks, which block, each have one.
 
+use std::io::ErrorKind;
 use std::thread;
 use std::time::Duration;
 
@@ -41,9 +42,12 @@ impl Loop {
 
     /// Waits for what happens.
     fn wait(&mut self, timeout: Option<Duration>) -> &Events {
-        self.poll
-            .poll(&mut self.events, timeout)
-            .expect("no signals here");
+        match self.poll.poll(&mut self.events, timeout) {
+            Ok(()) => {}
+            // By whoever froze it; what is there is told of by the next wait.
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => panic!("{error}"),
+        }
         &self.events
     }
 }
@@ -60,10 +64,14 @@ fn answer(daemon: &Daemon, request: Request) -> Option<Retirement> {
             Ok(report) => drain.done(report),
             Err(why) => drain.failed(why),
         }),
-        Request::Seal(seal) => hook(move || match daemon.seal() {
-            Ok(report) => seal.done(report),
-            Err(why) => seal.failed(why),
-        }),
+        Request::Seal(seal) => {
+            hook(
+                move || match daemon.seal(|progress| seal.progress(progress)) {
+                    Ok(report) => seal.done(report),
+                    Err(why) => seal.failed(why),
+                },
+            )
+        }
         Request::Resume(resume) => hook(move || match daemon.resume(resume.generation()) {
             Ok(()) => resume.done(),
             Err(why) => resume.failed(why),

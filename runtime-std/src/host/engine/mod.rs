@@ -54,7 +54,7 @@ pub struct Engine<R: Role<L>, const L: usize, S: Socket = UnixStream> {
     listen_after: Option<Instant>,
     recorder: Option<Recorder>,
     /// What is read is put here first; none before something is.
-    scratch: Option<Pages>,
+    scratch: Option<Room>,
 }
 
 impl<R: Role<L>, const L: usize, S: Socket> Engine<R, L, S> {
@@ -209,7 +209,7 @@ impl<R: Role<L>, const L: usize, S: Socket> Engine<R, L, S> {
     /// Reads a link at most `times` times. Returns whether something may be left.
     pub fn read(&mut self, host: &mut impl Host<R, L, S>, link: LinkId, times: usize) -> bool {
         let scratch = self.scratch.take();
-        let mut scratch = scratch.unwrap_or_else(|| Pages::of(SCRATCH));
+        let mut scratch = scratch.unwrap_or_else(|| Room::new(SCRATCH));
         let mut more = true;
         for _ in 0..times {
             let Some(read) = self

@@ -38,7 +38,7 @@ enum Pages {
 }
 
 impl Room {
-    fn new(len: usize) -> Self {
+    pub(super) fn new(len: usize) -> Self {
         Self(match MmapMut::map_anon(len) {
             Ok(map) => Pages::Mapped(map),
             Err(_) => Pages::Heap(vec![0; len].into_boxed_slice()),
