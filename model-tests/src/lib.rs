@@ -11,10 +11,13 @@
 //!
 //! [`conformance`] plays scripts with an adapter, also with one from another repository;
 //! [`ports`] are two small ones.
+//!
+//! [`fleet`] measures one supervisor with many services.
 
 pub mod conformance;
 pub mod diagram;
 pub mod explore;
+pub mod fleet;
 pub mod matrix;
 pub mod pause;
 pub mod ports;

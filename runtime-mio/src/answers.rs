@@ -31,8 +31,13 @@ impl Answers {
 
     /// An operation has ended.
     pub(crate) fn end(&self, ended: Ended) {
-        self.lock().ended.push(ended);
+        self.put(ended);
         self.wake();
+    }
+
+    /// The same, in the loop itself, which will take it in this turn.
+    pub(crate) fn put(&self, ended: Ended) {
+        self.lock().ended.push(ended);
     }
 
     /// A hook has come this far.
@@ -48,7 +53,8 @@ impl Answers {
         std::mem::take(&mut *self.lock())
     }
 
-    fn wake(&self) {
+    /// Have the loop look around.
+    pub(crate) fn wake(&self) {
         // The answer is found at the next turn, whatever brings it about.
         if let Err(error) = self.waker.wake() {
             tracing::warn!(%error, "a loop cannot be woken for an answer");

@@ -1,21 +1,25 @@
 //! What an [`Engine`] does in one turn of the user's loop; the same for all three roles.
 //!
 //! Readiness comes once (edge-triggered), so it is remembered until a read or an accept finds nothing
-//! more. Each turn reads every ready link once and accepts a few connections: no peer can hold the
+//! more. Each turn reads every ready link a little and accepts a few connections: no peer can hold the
 //! loop. What is left is said by [`Driver::timeout`], which is zero then.
 
-use std::collections::BTreeSet;
-use std::os::fd::AsFd;
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 
 use handoff_core::{Input, LinkId, Role};
 use handoff_std::Progress;
 use handoff_std::host::Clock;
 use handoff_std::host::engine::{Engine, Host};
+use mio::unix::SourceFd;
 use mio::{Interest, Token};
 
 use crate::answers::Answers;
 use crate::hub::{DOOR, Hub, Wake, watch};
+
+/// How often a link is read in one turn: mostly the second time finds nothing, which saves a turn.
+const READS: usize = 2;
 
 /// The most connections that are accepted in one turn.
 const ACCEPTS: usize = 8;
@@ -42,8 +46,8 @@ pub(crate) struct Driver<R: Role<L>, const L: usize> {
     pub(crate) answers: Answers,
     lane: Lane,
     started: bool,
-    /// Links that are registered.
-    watched: BTreeSet<LinkId>,
+    /// Links that are registered; whether it is waited for until they take bytes.
+    watched: BTreeMap<LinkId, bool>,
     /// Links that may have more to be read.
     readable: BTreeSet<LinkId>,
     /// Somebody may wait to be accepted.
@@ -57,9 +61,10 @@ impl<R: Role<L>, const L: usize> Driver<R, L> {
             answers: Answers::new(hub.waker()),
             lane,
             started: false,
-            watched: BTreeSet::new(),
+            watched: BTreeMap::new(),
             readable: BTreeSet::new(),
-            door: false,
+            // They may have come before there was somebody to accept them.
+            door: true,
         }
     }
 
@@ -92,7 +97,7 @@ impl<R: Role<L>, const L: usize> Driver<R, L> {
         }
         self.note(host, wakes);
         for link in std::mem::take(&mut self.readable) {
-            if self.engine.read(host, link, 1) {
+            if self.engine.read(host, link, READS) {
                 self.readable.insert(link);
             }
         }
@@ -118,7 +123,7 @@ impl<R: Role<L>, const L: usize> Driver<R, L> {
                 self.door = true;
                 continue;
             }
-            let links = self.watched.iter().copied();
+            let links = self.watched.keys().copied();
             let mut named = links.filter(|link| self.lane.token(*link) == wake.token);
             let Some(link) = named.next() else { continue };
             if wake.readable {
@@ -150,20 +155,29 @@ impl<R: Role<L>, const L: usize> Driver<R, L> {
         }
     }
 
-    /// Registers the links that are new. What has come on them already is an event at once.
+    /// Registers the links that are new, or that take no bytes for now: a peer that only reads what it
+    /// was sent is not to wake the loop. What has happened to them already is an event at once.
     fn watch(&mut self, host: &mut impl Host<R, L>, hub: &Hub) {
         let links = self.engine.links();
-        self.watched.retain(|link| links.socket(*link).is_some());
+        self.watched.retain(|link, _| links.socket(*link).is_some());
         let mut lost = Vec::new();
-        for (link, socket, _) in links.iter() {
-            if !self.watched.insert(link) {
+        for (link, socket, blocked) in links.iter() {
+            let before = self.watched.insert(link, blocked);
+            if before == Some(blocked) {
                 continue;
             }
-            let (token, interest) = (
-                self.lane.token(link),
-                Interest::READABLE | Interest::WRITABLE,
-            );
-            if let Err(error) = watch(hub.registry(), socket.as_fd(), token, interest) {
+            let (registry, token) = (hub.registry(), self.lane.token(link));
+            let interest = if blocked {
+                Interest::READABLE | Interest::WRITABLE
+            } else {
+                Interest::READABLE
+            };
+            let watched = if before.is_none() {
+                watch(registry, socket.as_fd(), token, interest)
+            } else {
+                registry.reregister(&mut SourceFd(&socket.as_raw_fd()), token, interest)
+            };
+            if let Err(error) = watched {
                 tracing::warn!(%error, "a session cannot be watched, and is closed");
                 lost.push(link);
             }

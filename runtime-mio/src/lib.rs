@@ -21,7 +21,7 @@
 //! turns, and the loop goes on with heartbeats, aborts and status questions meanwhile. Its answer goes
 //! in by a method of its own, from any thread, and wakes the poll.
 //!
-//! `examples/kv.rs` is a whole daemon to copy: a key-value store with kept connections. Here is one
+//! `examples/kv` is a whole daemon to copy: a key-value store with kept connections. Here is one
 //! without a service:
 //!
 //! ```
@@ -30,9 +30,17 @@
 //!     Snapshot, Step, Successor, SuccessorSetup, detect_role,
 //! };
 //! use mio::{Events, Interest, Poll, Token};
-//! use std::{error::Error, path::Path};
+//! use std::io::{self, ErrorKind};
+//! use std::{error::Error, path::Path, time::Duration};
 //!
 //! const HANDOFF: Token = Token(0);
+//!
+//! fn wait(poll: &mut Poll, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+//!     match poll.poll(events, timeout) {
+//!         Err(error) if error.kind() != ErrorKind::Interrupted => Err(error),
+//!         _ => Ok(()), // a signal was caught, and nothing was found
+//!     }
+//! }
 //!
 //! fn start(poll: &Poll, control: &Path, data: &Path) -> Result<Incumbent, Box<dyn Error>> {
 //!     let mut incumbent = Incumbent::bind(control, DataDirLock::acquire(data)?)?;
@@ -56,7 +64,7 @@
 //!                 Step::Serve(serving) => return Ok(succession.into_incumbent(serving)),
 //!             }
 //!         }
-//!         poll.poll(&mut events, succession.timeout())?;
+//!         wait(poll, &mut events, succession.timeout())?;
 //!         for event in &events {
 //!             succession.ready(event);
 //!         }
@@ -89,7 +97,7 @@
 //!             }
 //!         }
 //!         # incumbent.stop();
-//!         poll.poll(&mut events, incumbent.timeout())?;
+//!         wait(&mut poll, &mut events, incumbent.timeout())?;
 //!         for event in &events {
 //!             if !incumbent.ready(event) {
 //!                 // one of your own
@@ -115,7 +123,11 @@
 //! - **Edge-triggered.** Readiness is remembered until there is nothing more to be read or accepted, a
 //!   false alarm costs one system call, and a turn does a bounded piece of work. If something is left,
 //!   `timeout` is zero, so a loop that asks for it in each turn forgets nothing. So call `turn` in every
-//!   turn of your loop, not only after an event: without anything to do it makes no system call.
+//!   turn of your loop, not only after an event: without anything to do it makes no system call. Hand
+//!   every event to `ready`: one that is thrown away is not seen before the next, or the next deadline.
+//! - **No wake-up for nothing.** While nothing is under way `timeout` is `None`. During a handoff the
+//!   loop is woken for what the supervisor says, for heartbeats (every 2 seconds each way) and for
+//!   deadlines.
 //! - **Interrupted.** `Poll::poll` fails with `Interrupted` when a signal is caught; go on then, as after
 //!   a poll that found nothing.
 //!

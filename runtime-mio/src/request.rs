@@ -47,6 +47,9 @@ pub type Resume = Hook<op::Resume>;
 /// [`Request::Committed`].
 pub type Committed = Hook<op::Confirm>;
 
+/// Why a request has failed that was dropped.
+pub(crate) const NO_ANSWER: &str = "the daemon gave no answer";
+
 /// One request, to be answered once. Dropping it says that it has failed.
 #[must_use = "a request that is dropped has failed"]
 pub struct Hook<K: Operation + 'static> {
@@ -64,9 +67,10 @@ pub(crate) struct Scene {
 }
 
 impl<K: Operation + 'static> Hook<K> {
-    pub(crate) const fn new(ticket: Ticket<K>, scene: Scene, answers: Answers) -> Self {
+    /// Without a ticket nobody but the loop waits for it.
+    pub(crate) const fn new(ticket: Option<Ticket<K>>, scene: Scene, answers: Answers) -> Self {
         Self {
-            ticket: Some(ticket),
+            ticket,
             scene,
             answers,
         }
@@ -74,7 +78,7 @@ impl<K: Operation + 'static> Hook<K> {
 
     /// It did not work. The text goes into the log and, as far as it fits, over the wire.
     pub fn failed(mut self, why: impl Display) {
-        self.fail(&why.to_string());
+        self.end(|ticket| failed(ticket, why.to_string()));
     }
 
     /// Whether it is not wanted any more: the handoff was given up. Always `false` for what cannot be
@@ -83,16 +87,11 @@ impl<K: Operation + 'static> Hook<K> {
         self.scene.cancelled.load(Ordering::Acquire)
     }
 
-    fn fail(&mut self, why: &str) {
-        if let Some(ticket) = self.ticket.take() {
-            self.answers.end(failed(ticket, why));
-        }
-    }
-
     /// Ends it with what `end` makes of its ticket.
-    pub(crate) fn end(mut self, end: impl FnOnce(Ticket<K>) -> Ended) {
-        if let Some(ticket) = self.ticket.take() {
-            self.answers.end(end(ticket));
+    pub(crate) fn end(&mut self, end: impl FnOnce(Ticket<K>) -> Ended) {
+        match self.ticket.take() {
+            Some(ticket) => self.answers.end(end(ticket)),
+            None => self.answers.wake(),
         }
     }
 
@@ -105,7 +104,9 @@ impl<K: Operation + 'static> Hook<K> {
 
 impl<K: Operation + 'static> Drop for Hook<K> {
     fn drop(&mut self) {
-        self.fail("the daemon gave no answer");
+        if self.ticket.is_some() {
+            self.end(|ticket| failed(ticket, NO_ANSWER));
+        }
     }
 }
 
@@ -128,7 +129,7 @@ impl Hook<op::Drain> {
     }
 
     /// The daemon has drained.
-    pub fn done(self, report: DrainReport) {
+    pub fn done(mut self, report: DrainReport) {
         self.end(|ticket| drained(ticket, Ok(report)));
     }
 }
@@ -150,7 +151,7 @@ impl Hook<op::Seal> {
     }
 
     /// The data is sealed.
-    pub fn done(self, report: SealReport) {
+    pub fn done(mut self, report: SealReport) {
         self.end(|ticket| sealed(ticket, Ok(report)));
     }
 }
@@ -163,21 +164,21 @@ impl Hook<op::Resume> {
     }
 
     /// The daemon serves again.
-    pub fn done(self) {
+    pub fn done(mut self) {
         self.end(|ticket| value(ticket, Ok(())));
     }
 }
 
 impl Hook<op::Confirm> {
     /// The daemon has taken it in.
-    pub fn done(self) {
+    pub fn done(mut self) {
         self.end(|ticket| value(ticket, Ok(())));
     }
 }
 
 impl Hook<op::Snapshot> {
     /// This is how it is.
-    pub fn done(self, snapshot: Snapshot) {
+    pub fn done(mut self, snapshot: Snapshot) {
         self.end(|ticket| snapped(ticket, Ok(snapshot)));
     }
 }

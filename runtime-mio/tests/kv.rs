@@ -59,10 +59,15 @@ impl Client {
 }
 
 /// Nothing here needs a second one.
-fn assert_one_thread(daemon: &Guard) {
-    if let Ok(threads) = std::fs::read_dir(format!("/proc/{}/task", daemon.0.id())) {
+fn assert_one_thread(daemon: u32) {
+    if let Ok(threads) = std::fs::read_dir(format!("/proc/{daemon}/task")) {
         assert_eq!(threads.count(), 1);
     }
+}
+
+/// How many descriptors a process has, where that is to be seen.
+fn descriptors(pid: u32) -> usize {
+    std::fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
 }
 
 fn run(poll: &mut Poll, supervisor: &mut Supervisor) -> Report {
@@ -130,14 +135,19 @@ fn the_example_is_replaced_under_load() {
     while std::fs::metadata(dir.path().join("control")).is_err() {
         std::thread::sleep(Duration::from_millis(1));
     }
-    for _ in 0..3 {
+    let mut replace = || {
         let spec = HandoffSpec::new(spec(dir.path()));
         supervisor.handoff(&spec).unwrap();
         let mut report = run(&mut poll, &mut supervisor);
         assert!(report.committed(), "{}", report.outcome);
         let old = std::mem::replace(&mut daemon, report.child.take().map(Guard));
         assert!(old.unwrap().0.wait().unwrap().success());
-        assert_one_thread(daemon.as_ref().unwrap());
+        let pid = daemon.as_ref().unwrap().0.id();
+        assert_one_thread(pid);
+        pid
+    };
+    for _ in 0..3 {
+        replace();
     }
     stop.store(true, Ordering::Release);
     for joined in clients {
@@ -145,6 +155,23 @@ fn the_example_is_replaced_under_load() {
         assert_eq!(client.ask(&format!("get c{number}")), count.to_string());
     }
     assert_eq!(client.ask("get k2999"), "value of 2999");
+    // With no client left that comes and goes.
+    drop((client, half));
+    let count = |pid| (descriptors(std::process::id()), descriptors(pid));
+    let (before, mut patience) = (count(replace()), 10_000);
+    for _ in 0..3 {
+        let pid = replace();
+        // It may still have the session in which it was told that it stays.
+        while count(pid).1 > before.1 && patience > 0 {
+            patience -= 1;
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let now = count(pid);
+        assert!(
+            now.0 <= before.0 && now.1 <= before.1,
+            "descriptors are left: {now:?}, before {before:?}"
+        );
+    }
     assert!(
         sealed.load(Ordering::Acquire),
         "the seal took several turns"

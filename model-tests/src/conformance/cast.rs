@@ -50,6 +50,18 @@ impl Called {
         Ok(())
     }
 
+    /// Have it say that it has come half of the way; for `seal`.
+    ///
+    /// # Errors
+    /// It has left.
+    pub fn progresses(&mut self) -> Result<(), Stopped> {
+        self.log.line(format_args!(
+            "hook      {} has come half of the way",
+            self.what
+        ));
+        Ok(self.socket.write_all(b"progress\n")?)
+    }
+
     /// Wait until it is asked to stop early.
     ///
     /// # Errors

@@ -5,10 +5,17 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use handoff_std::{DrainReport, Readiness, SealReport, Snapshot};
+use handoff_std::{DrainReport, Progress, Readiness, SealReport, Snapshot};
 
 /// How often a hook looks whether it is to stop.
 const LOOK: Duration = Duration::from_millis(5);
+
+/// How far a seal has come when the kit wants it to say so.
+const HALF_WAY: Progress = Progress {
+    sealed: 1,
+    total: 2,
+    revision: 7,
+};
 
 /// The hooks of a daemon under test. An adapter calls each when its machine asks for it; a call blocks until the kit
 /// has answered, and panics if the kit says so.
@@ -57,12 +64,12 @@ impl Daemon {
         })
     }
 
-    /// Close the writer.
+    /// Close the writer. `progress` is told how far that has come.
     ///
     /// # Errors
     /// What the kit wants to have gone wrong.
-    pub fn seal(&self) -> Result<SealReport, String> {
-        self.call("seal", &|| false)?;
+    pub fn seal(&self, progress: impl Fn(Progress)) -> Result<SealReport, String> {
+        self.call_with("seal", &|| false, &progress)?;
         Ok(SealReport {
             revisions: vec![7],
             fingerprint: [1; 32],
@@ -95,6 +102,15 @@ impl Daemon {
     }
 
     fn call(&self, what: &str, stop: &dyn Fn() -> bool) -> Result<String, String> {
+        self.call_with(what, stop, &|_| {})
+    }
+
+    fn call_with(
+        &self,
+        what: &str,
+        stop: &dyn Fn() -> bool,
+        progress: &dyn Fn(Progress),
+    ) -> Result<String, String> {
         let mut stage = UnixStream::connect(&self.stage).map_err(|e| e.to_string())?;
         stage
             .write_all(format!("call {what}\n").as_bytes())
@@ -107,6 +123,10 @@ impl Daemon {
         let mut answer = String::new();
         loop {
             match reader.read_line(&mut answer) {
+                Ok(_) if answer == "progress\n" => {
+                    progress(HALF_WAY);
+                    answer.clear();
+                }
                 Ok(_) if answer.ends_with('\n') => break,
                 Ok(_) => return Err("the kit has gone".into()),
                 Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}

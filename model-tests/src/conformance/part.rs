@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use handoff_core::{IncumbentOutcome, SupervisorOutcome, Task};
+use handoff_std::host::control::connect;
 use handoff_std::host::supervise::Household;
 use handoff_std::host::{ControlListener, Inherited, JournalFile, descriptors};
 use handoff_std::{Recordings, SpawnSpec};
@@ -26,6 +27,11 @@ pub(super) const SUBJECT: &str = "subject";
 /// A daemon that has the control path; a successor, or one that was started afresh.
 pub(super) const INCUMBENT: &str = "incumbent";
 pub(super) const STARTED: &str = "started";
+/// A process that connects to the control path.
+pub(super) const CLIENT: &str = "client";
+
+/// How long a recording may get. One that is kept stands in the repository.
+const LONGEST: u64 = 16 << 10;
 
 /// This binary, to be started in a part.
 pub(super) fn spec(part: &str, dir: &Path, more: &[(&str, &str)]) -> SpawnSpec {
@@ -71,7 +77,7 @@ fn subject(adapter: &dyn Adapter, scenario: &Scenario, place: &Place) -> String 
     let mut times = Times::default();
     (scenario.times)(&mut times);
     let wanted = env::var_os("HANDOFF_BLESS").is_some();
-    let recordings = wanted.then(|| Recordings::new(place.recordings()));
+    let recordings = wanted.then(|| Recordings::new(place.recordings()).with_limit(LONGEST));
     let post = Post {
         control: place.control(),
         data_dir: place.data(),
@@ -134,11 +140,13 @@ fn stand_in(part: &str, place: &Place) {
     let pid = std::process::id();
     let channel = inherited.successor_channel;
     let listener = (part == INCUMBENT).then(|| ControlListener::bind(&place.control()));
-    let (what, fd) = match (&channel, &listener) {
-        (Some(channel), _) => ("successor", Some(channel.as_fd())),
-        (None, Some(Ok(listener))) => ("incumbent", Some(listener.as_fd())),
-        (None, Some(Err(_))) => return,
-        (None, None) => ("daemon", None),
+    let client = (part == CLIENT).then(|| connect(&place.control()));
+    let (what, fd) = match (&channel, &listener, &client) {
+        (Some(channel), ..) => ("successor", Some(channel.as_fd())),
+        (_, Some(Ok(listener)), _) => ("incumbent", Some(listener.as_fd())),
+        (_, _, Some(Ok((socket, _)))) => (CLIENT, Some(socket.as_fd())),
+        (None, None, None) => ("daemon", None),
+        _ => return,
     };
     let line = format!("here {what} {pid}\n");
     let fds: Vec<_> = fd.into_iter().collect();

@@ -1,6 +1,7 @@
 //! One end of a session in the hands of the kit.
 
 use std::io::{ErrorKind, Write};
+use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
@@ -30,7 +31,7 @@ pub struct Peer {
     /// Bytes that were read and not taken yet.
     rest: Vec<u8>,
     descriptors: Vec<OwnedFd>,
-    log: Log,
+    pub(super) log: Log,
 }
 
 impl Peer {
@@ -63,6 +64,11 @@ impl Peer {
         self.slow = true;
     }
 
+    /// Write all at once again.
+    pub fn at_once(&mut self) {
+        self.slow = false;
+    }
+
     /// Say something.
     ///
     /// # Errors
@@ -90,6 +96,55 @@ impl Peer {
                 .line(format_args!("{} -> {}  {words}", self.us, self.them));
         }
         self.write(&bytes)
+    }
+
+    /// Say this with a descriptor that nobody asked for, and see the session closed, and the descriptor as well.
+    ///
+    /// # Errors
+    /// The subject takes it, or keeps it open.
+    pub fn smuggles(&mut self, message: &Message<'_>) -> Result<(), Stopped> {
+        let (ours, theirs) = UnixStream::pair()?;
+        let mut room = vec![0; 4096];
+        let len = encode(self.version, message, &mut room).map_err(|e| e.to_string())?;
+        let bytes = room.get(..len).unwrap_or_default();
+        descriptors::send(&self.socket, bytes, &[theirs.as_fd()])?;
+        drop(theirs);
+        let words = words(message, self.log.id(), self.pid);
+        self.log.line(format_args!(
+            "{} -> {}  {words}, and a descriptor",
+            self.us, self.them
+        ));
+        self.closes()?;
+        let closed = readable(ours.as_fd(), Instant::now() + PATIENCE);
+        let how = if closed { "closed" } else { "kept open" };
+        self.log
+            .line(format_args!("{} has     its descriptor {how}", self.them));
+        Ok(())
+    }
+
+    /// Say this so many times, before any of the answers is read; and hear the same answer as often.
+    ///
+    /// # Errors
+    /// The subject does not take them, or does not answer each in the same way.
+    pub fn floods(&mut self, message: &Message<'_>, count: usize) -> Result<(), Stopped> {
+        let mut room = [0; 256];
+        let len = encode(self.version, message, &mut room).map_err(|e| e.to_string())?;
+        let said = words(message, self.log.id(), self.pid);
+        let (us, them) = (self.us, self.them);
+        self.log
+            .line(format_args!("{us} -> {them}  {said}, {count} times"));
+        self.write(&room.get(..len).unwrap_or_default().repeat(count))?;
+        let (log, answers) = (self.log.clone(), Log::default());
+        self.log = answers.clone();
+        let heard = (0..count).try_for_each(|_| self.hears());
+        self.log = log;
+        heard?;
+        let mut lines = answers.take();
+        lines.dedup();
+        for line in lines {
+            self.log.line(format_args!("{line}, {count} times"));
+        }
+        Ok(())
     }
 
     /// Write bytes that are no message.
@@ -175,6 +230,18 @@ impl Peer {
     pub fn goes(self) {
         self.log
             .line(format_args!("{} -> {}  (closed)", self.us, self.them));
+    }
+
+    /// Leave without a word, and wait until that is noticed: the session is closed at the other end, too.
+    ///
+    /// # Errors
+    /// It is not noticed.
+    pub fn is_missed(mut self) -> Result<(), Stopped> {
+        self.log
+            .line(format_args!("{} -> {}  (closed)", self.us, self.them));
+        self.socket.shutdown(Shutdown::Write)?;
+        while self.hear(false)? {}
+        Ok(())
     }
 
     /// Greet, and ask how the daemon is.

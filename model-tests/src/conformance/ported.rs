@@ -39,8 +39,8 @@ impl Drainable for Hooks {
         Ok(self.daemon.drain(|| cx.is_cancelled())?)
     }
 
-    fn seal(&self, _: &HookContext) -> Result<SealReport, HookError> {
-        Ok(self.daemon.seal()?)
+    fn seal(&self, cx: &HookContext) -> Result<SealReport, HookError> {
+        Ok(self.daemon.seal(|progress| cx.progress(progress))?)
     }
 
     fn generation(&self, generation: u64) {

@@ -14,7 +14,6 @@ use super::{Adapter, Scenario, part, scenarios, trace};
 const AT_A_TIME: usize = 4;
 
 type Play<'a> = (&'a dyn Adapter, &'static Scenario);
-type Failure = (String, &'static Scenario, String);
 
 /// The `main` of a test target without a harness: plays the scenarios that the arguments choose. The process is
 /// started again as what the kit needs, so there must be nothing else in `main`.
@@ -41,22 +40,20 @@ pub fn main(adapters: &[&dyn Adapter]) -> ExitCode {
     }
     let (count, started) = (plays.len(), Instant::now());
     let failures = play_all(plays, bless);
-    for (adapter, scenario, difference) in &failures {
-        println!(
-            "FAILED {adapter}/{}\n    {}\n{difference}\n",
-            scenario.name, scenario.about
-        );
-    }
     let names: Vec<_> = adapters.iter().map(|adapter| adapter.name()).collect();
     let (names, took) = (names.join(", "), started.elapsed().as_secs_f32());
     println!(
         "conformance of {names}: {count} plays in {took:.1} s, {} failed",
         failures.len()
     );
-    ExitCode::from(u8::from(!failures.is_empty()))
+    for name in &failures {
+        println!("    {name}");
+    }
+    ExitCode::from(u8::from(!failures.is_empty() || count == 0))
 }
 
-fn play_all(plays: VecDeque<Play<'_>>, bless: bool) -> Vec<Failure> {
+/// Says at once what has failed, and gives the names.
+fn play_all(plays: VecDeque<Play<'_>>, bless: bool) -> Vec<String> {
     let (plays, failures) = (Mutex::new(plays), Mutex::new(Vec::new()));
     thread::scope(|scope| {
         for _ in 0..AT_A_TIME {
@@ -66,8 +63,11 @@ fn play_all(plays: VecDeque<Play<'_>>, bless: bool) -> Vec<Failure> {
                     let Some((adapter, scenario)) = next else {
                         return;
                     };
-                    if let Err(why) = play((adapter, scenario), bless) {
-                        lock(&failures).push((adapter.name().to_owned(), scenario, why));
+                    if let Err(difference) = play((adapter, scenario), bless) {
+                        let name = format!("{}/{}", adapter.name(), scenario.name);
+                        let mut failures = lock(&failures);
+                        println!("FAILED {name}\n    {}\n{difference}\n", scenario.about);
+                        failures.push(name);
                     }
                 }
             });

@@ -16,11 +16,12 @@ use handoff_std::host::control::{connect, knock};
 use handoff_std::host::process::kill_and_reap;
 use handoff_std::host::{ControlListener, JournalFile, Process, boot_id};
 use handoff_std::{DataDirLock, LockError, Spawned};
+use rustix::process::{Signal, WaitOptions};
 use tempfile::TempDir;
 
 use super::cast::{Answer, Called, StandIn};
 use super::log::{Log, PATIENCE, Place, Stopped, read_line, readable};
-use super::part::{ADAPTER, INCUMBENT, SCENARIO, SUBJECT, spec};
+use super::part::{ADAPTER, CLIENT, INCUMBENT, SCENARIO, SUBJECT, spec};
 use super::{Peer, Scenario, recordings};
 
 /// Between two looks at what cannot be waited for.
@@ -119,13 +120,74 @@ impl Stage {
     /// # Errors
     /// Nobody does.
     pub fn connect(&mut self, us: &'static str, them: &'static str) -> Result<Peer, Stopped> {
+        let log = self.log.clone();
+        self.connect_with(us, them, log)
+    }
+
+    /// Connect, hear Hello, and freeze the subject, all within this time.
+    ///
+    /// # Errors
+    /// The subject does not say Hello.
+    pub fn connect_and_freeze(
+        &mut self,
+        us: &'static str,
+        them: &'static str,
+        within: Duration,
+    ) -> Result<Peer, Stopped> {
+        loop {
+            let (log, started) = (Log::default(), Instant::now());
+            let mut peer = self.connect_with(us, them, log.clone())?;
+            peer.hears()?;
+            self.signal(Signal::STOP)?;
+            self.wait_stopped()?;
+            if started.elapsed() < within {
+                peer.log = self.log.clone();
+                for line in log.take() {
+                    self.log.line(format_args!("{line}"));
+                }
+                self.log.line(format_args!("{them}         freezes"));
+                return Ok(peer);
+            }
+            self.signal(Signal::CONT)?;
+        }
+    }
+
+    /// Let a subject go on that was frozen, after this time.
+    ///
+    /// # Errors
+    /// It has gone.
+    pub fn thaws(&mut self, who: &str, after: Duration) -> Result<(), Stopped> {
+        std::thread::sleep(after);
+        self.log.line(format_args!("{who}         thaws"));
+        self.signal(Signal::CONT)
+    }
+
+    fn signal(&self, signal: Signal) -> Result<(), Stopped> {
+        let child = self.subject.as_ref().ok_or("there is no subject")?;
+        rustix::process::kill_process(rustix::process::Pid::from_child(child), signal)
+            .map_err(|e| io::Error::from(e).into())
+    }
+
+    fn wait_stopped(&self) -> Result<(), Stopped> {
+        let child = self.subject.as_ref().ok_or("there is no subject")?;
+        let pid = Some(rustix::process::Pid::from_child(child));
+        rustix::process::waitpid(pid, WaitOptions::UNTRACED).map_err(io::Error::from)?;
+        Ok(())
+    }
+
+    fn connect_with(
+        &mut self,
+        us: &'static str,
+        them: &'static str,
+        log: Log,
+    ) -> Result<Peer, Stopped> {
         let until = Instant::now() + PATIENCE;
         loop {
             match connect(&self.place.control()) {
                 Ok((socket, _)) => {
-                    self.log.line(format_args!("{us} -> {them}  (connects)"));
+                    log.line(format_args!("{us} -> {them}  (connects)"));
                     let pids = (std::process::id(), self.pid());
-                    return Peer::new(us, them, pids, socket, self.log.clone());
+                    return Peer::new(us, them, pids, socket, log);
                 }
                 Err(e) if Instant::now() > until => {
                     return Err(format!("{us} cannot connect: {e}").into());
@@ -183,6 +245,26 @@ impl Stage {
         let mut stand_in = self.arrives("incumbent", "O")?;
         stand_in.child = Some(started.child);
         Ok(stand_in)
+    }
+
+    /// Connect to the control path, which somebody has, from a process other than the kit's. That goes at once; its
+    /// session is the kit's.
+    ///
+    /// # Errors
+    /// It cannot be started, or cannot connect.
+    pub fn connect_from_elsewhere(
+        &mut self,
+        us: &'static str,
+        them: &'static str,
+    ) -> Result<Peer, Stopped> {
+        let spec = spec(CLIENT, self.place.dir(), &[]);
+        let started = spec.cold_start(&[]).map_err(|e| e.to_string())?;
+        let mut client = self.arrives(CLIENT, us)?;
+        client.child = Some(started.child);
+        let fd = client.fd.take().ok_or("no session came")?;
+        self.log.line(format_args!("{us} -> {them}  (connects)"));
+        let pids = (client.pid(), self.pid());
+        Peer::new(us, them, pids, fd.into(), self.log.clone())
     }
 
     /// Wait for the process that the subject starts as its successor.
@@ -328,6 +410,14 @@ impl Stage {
             PathOwner::Ours | PathOwner::Theirs => "leads to somebody",
         };
         self.log.line(format_args!("path      {who}"));
+        // A socket that is staged is beside the path.
+        for file in fs::read_dir(self.place.dir())? {
+            let name = file?.file_name();
+            if name != "control" && name.to_string_lossy().contains("control") {
+                self.log
+                    .line(format_args!("path      something is left beside it"));
+            }
+        }
         Ok(())
     }
 

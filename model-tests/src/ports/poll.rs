@@ -1,7 +1,7 @@
 //! A port to bare poll(2). The numbers are those of the steps in `core/PORTING.md`.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::os::unix::net::UnixStream;
 use std::thread;
 
@@ -55,7 +55,7 @@ impl Drive for Poll {
         host: impl Carries<R, L>,
         channel: Option<UnixStream>,
         calls: &Calls<Call>,
-    ) -> R::Outcome {
+    ) -> io::Result<R::Outcome> {
         let mut this = Loop {
             machine: Machine::new(config),
             host,
@@ -69,7 +69,7 @@ impl Drive for Poll {
         loop {
             this.hand_in(); // 4
             if let Some(outcome) = this.outcome {
-                return outcome; // 9
+                return Ok(outcome); // 9
             }
             this.wait(); // 5
             let was_due = this.is_due();

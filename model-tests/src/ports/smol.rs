@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::{Future, poll_fn};
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::pin::Pin;
@@ -68,7 +68,7 @@ impl Drive for Smol {
         host: impl Carries<R, L>,
         channel: Option<UnixStream>,
         calls: &Calls<Call>,
-    ) -> R::Outcome {
+    ) -> io::Result<R::Outcome> {
         let mut this = Loop {
             machine: Machine::new(config),
             host,
@@ -82,7 +82,7 @@ impl Drive for Smol {
         loop {
             this.hand_in(); // 4
             if let Some(outcome) = this.outcome {
-                return outcome; // 9
+                return Ok(outcome); // 9
             }
             this.wait(); // 5
             let was_due = this.is_due();

@@ -22,9 +22,9 @@ impl Drainable for Hooks {
         blocking(move || Ok(daemon.drain(|| cx.is_cancelled())?)).await
     }
 
-    async fn seal(&self, _: &HookContext) -> Result<SealReport, HookError> {
-        let daemon = self.0.clone();
-        blocking(move || Ok(daemon.seal()?)).await
+    async fn seal(&self, cx: &HookContext) -> Result<SealReport, HookError> {
+        let (daemon, cx) = (self.0.clone(), cx.clone());
+        blocking(move || Ok(daemon.seal(|progress| cx.progress(progress))?)).await
     }
 
     fn generation(&self, generation: u64) {

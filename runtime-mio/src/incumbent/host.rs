@@ -48,7 +48,7 @@ impl IncumbentHost {
             generation: self.seat.lock.generation(),
             ..Scene::default()
         };
-        let hook = Hook::new(ticket, scene, self.answers.clone());
+        let hook = Hook::new(Some(ticket), scene, self.answers.clone());
         self.requests.push_back(wrap(hook));
     }
 
@@ -63,7 +63,7 @@ impl IncumbentHost {
             ..Scene::default()
         };
         self.running = Some((ticket.id(), Arc::clone(&scene.cancelled)));
-        let hook = Hook::new(ticket, scene, self.answers.clone());
+        let hook = Hook::new(Some(ticket), scene, self.answers.clone());
         self.requests.push_back(wrap(hook));
     }
 
@@ -129,7 +129,8 @@ impl Host<handoff_core::Incumbent, SESSIONS> for IncumbentHost {
     }
 
     fn accept(&mut self, links: &mut Links) -> Accepted {
-        self.seat.accept(&self.allowed, links)
+        self.seat
+            .accept(&self.allowed, |socket| links.adopt(socket))
     }
 }
 

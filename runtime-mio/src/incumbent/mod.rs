@@ -182,7 +182,7 @@ impl Incumbent {
             Ended::Stopped => return Some(Duration::ZERO),
             Ended::No => {}
         }
-        if self.hub.is_ready() {
+        if self.hub.is_ready() || !self.host.requests.is_empty() {
             return Some(Duration::ZERO);
         }
         let probation = self.probation.as_mut().and_then(Probation::timeout);

@@ -9,7 +9,7 @@ use handoff_core::op::{self, LinkReport, OpId, Ticket};
 use handoff_core::supervisor::Phase;
 use handoff_core::wire::Message;
 use handoff_core::{LinkId, Observation, SupervisorConfig, SupervisorOp, SupervisorOutcome};
-use handoff_std::host::engine::{Ended, Host, Links, failed, value};
+use handoff_std::host::engine::{Host, Links, failed, value};
 use handoff_std::host::process::Dying;
 use handoff_std::host::supervise::{Household, Transcript, Vigil, Works};
 use handoff_std::host::{Clock, Observer, Process, Recordings};
@@ -140,22 +140,19 @@ impl Task {
         self.blind = blind;
     }
 
-    /// Hands in what has ended.
+    /// Looks what has ended. It is handed in after what sessions have to say: a process that dies closes
+    /// them first.
     fn look(&mut self) {
         let now = Instant::now();
-        let host = &mut self.host;
-        let mut ended: Vec<Ended> = Vec::new();
+        let (host, answers) = (&mut self.host, &self.driver.answers);
         if let Some((_, vigil)) = &mut host.vigil
             && let Some(result) = vigil.look(now)
             && let Some((ticket, _)) = host.vigil.take()
         {
-            ended.push(value(ticket, result));
+            answers.put(value(ticket, result));
         }
         for (ticket, dying) in host.dying.extract_if(.., |(_, dying)| dying.is_over(now)) {
-            ended.push(value(ticket, host.works.bury(dying)));
-        }
-        for ended in ended {
-            self.driver.engine.end(&mut self.host, ended);
+            answers.put(value(ticket, host.works.bury(dying)));
         }
     }
 }

@@ -1,16 +1,13 @@
-//! How other threads reach the loop: a channel for what they have to say, and a bell that wakes it.
+//! What other threads have to say to the loop.
 
-use std::io::{self, Write};
-use std::os::unix::net::UnixStream;
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use handoff_core::op::{Completion, Verdict};
+use handoff_core::op::Verdict;
 
 use crate::hooks::Progress;
-
-/// The end of an operation: owns what the completion borrows, and shows it when asked.
-pub(crate) type Ended = Box<dyn FnOnce(&mut dyn FnMut(Completion<'_>)) + Send>;
+use crate::host::calls::{self, Calls};
+use crate::host::engine::Ended;
 
 /// What reaches the loop from other threads.
 pub(crate) enum Call {
@@ -25,32 +22,24 @@ pub(crate) enum Call {
 /// Calls the loop from another thread.
 #[derive(Clone)]
 pub(crate) struct Caller {
-    calls: Sender<Call>,
-    bell: Arc<UnixStream>,
+    calls: calls::Caller<Call>,
     /// Progress that the loop has not looked at yet.
     latest: Arc<Mutex<Option<Progress>>>,
 }
 
 impl Caller {
-    /// A caller, and the loop's side of it: what is called, and the bell to poll.
-    pub(super) fn new() -> io::Result<(Self, Receiver<Call>, UnixStream)> {
-        let (bell, ring) = UnixStream::pair()?;
-        bell.set_nonblocking(true)?;
-        ring.set_nonblocking(true)?;
-        let (sender, calls) = mpsc::channel();
+    /// A caller, and the loop's side of it.
+    pub(super) fn new() -> io::Result<(Self, Calls<Call>)> {
+        let calls = Calls::new()?;
         let caller = Self {
-            calls: sender,
-            bell: Arc::new(ring),
+            calls: calls.caller(),
             latest: Arc::default(),
         };
-        Ok((caller, calls, bell))
+        Ok((caller, calls))
     }
 
     pub(crate) fn call(&self, call: Call) {
-        // A loop that has ended wants to hear nothing more; a full bell rings already.
-        if self.calls.send(call).is_ok() {
-            let _ = (&*self.bell).write(&[1]);
-        }
+        self.calls.call(call);
     }
 
     /// Reports progress. However often a hook does, one call at most is under way, and the last

@@ -2,10 +2,8 @@
 
 mod caller;
 
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
-use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use handoff_core::{Input, LinkId, Role};
@@ -14,8 +12,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 pub(crate) use caller::{Call, Caller};
 
 use crate::hooks::Progress;
-use crate::host::Clock;
 pub(crate) use crate::host::engine::{Ended, Engine, Host, Links};
+use crate::host::{Calls, Clock};
 
 /// Whether the driver is done.
 pub(crate) enum Flow<O> {
@@ -26,20 +24,18 @@ pub(crate) enum Flow<O> {
 /// An engine and the loop around it.
 pub(crate) struct Driver<R: Role<L>, const L: usize> {
     pub(crate) engine: Engine<R, L>,
-    calls: Receiver<Call>,
+    calls: Calls<Call>,
     caller: Caller,
-    bell: UnixStream,
     stopped: bool,
 }
 
 impl<R: Role<L>, const L: usize> Driver<R, L> {
     pub(crate) fn new(config: R::Config) -> io::Result<Self> {
-        let (caller, calls, bell) = Caller::new()?;
+        let (caller, calls) = Caller::new()?;
         Ok(Self {
             engine: Engine::new(config, Clock::new()),
             calls,
             caller,
-            bell,
             stopped: false,
         })
     }
@@ -65,9 +61,7 @@ impl<R: Role<L>, const L: usize> Driver<R, L> {
             if ready.listener {
                 self.engine.accept(host);
             }
-            if ready.bell {
-                // What rang is in the channel; a byte that stays behind only rings once more.
-                let _ = self.bell.read(&mut [0; 64]);
+            if ready.calls {
                 self.answer_calls(host);
             }
             if self.engine.is_due() {
@@ -103,7 +97,7 @@ impl<R: Role<L>, const L: usize> Driver<R, L> {
                 PollFlags::IN | writable,
             ));
         }
-        fds.push(PollFd::from_borrowed_fd(self.bell.as_fd(), PollFlags::IN));
+        fds.push(PollFd::from_borrowed_fd(self.calls.as_fd(), PollFlags::IN));
         if let Some(listener) = listener {
             fds.push(PollFd::from_borrowed_fd(listener, PollFlags::IN));
         }
@@ -116,7 +110,7 @@ impl<R: Role<L>, const L: usize> Driver<R, L> {
         let mut ready = Ready {
             readable: Vec::new(),
             writable: Vec::new(),
-            bell: !happened(names.len()).is_empty(),
+            calls: !happened(names.len()).is_empty(),
             listener: !happened(names.len() + 1).is_empty(),
         };
         for (at, link) in names.into_iter().enumerate() {
@@ -132,9 +126,7 @@ impl<R: Role<L>, const L: usize> Driver<R, L> {
     }
 
     fn answer_calls(&mut self, host: &mut impl Host<R, L>) {
-        // What comes while these are answered rings anew, so a busy caller cannot hold the loop here.
-        let calls: Vec<Call> = self.calls.try_iter().collect();
-        for call in calls {
+        for call in self.calls.take() {
             match call {
                 Call::Ended(ended) => self.engine.end(host, ended),
                 Call::Progress => {
@@ -162,7 +154,7 @@ impl<R: Role<L>, const L: usize> Driver<R, L> {
 struct Ready {
     readable: Vec<LinkId>,
     writable: Vec<LinkId>,
-    bell: bool,
+    calls: bool,
     listener: bool,
 }
 
@@ -191,7 +183,7 @@ mod tests {
                 ..Progress::default()
             });
         }
-        assert_eq!(driver.calls.try_iter().count(), 1);
+        assert_eq!(driver.calls.take().len(), 1);
         assert_eq!(caller.take_progress().map(|last| last.sealed), Some(999));
     }
 }

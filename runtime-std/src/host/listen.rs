@@ -213,6 +213,18 @@ impl ListenSpec {
             address,
         })
     }
+
+    /// Removes the file of its Unix socket, if it has one and nobody listens on it any more. Somebody who
+    /// does sees a connection come and go.
+    ///
+    /// # Errors
+    /// [`ListenError`]: the file cannot be removed.
+    pub fn tidy(&self) -> Result<(), ListenError> {
+        match &self.address {
+            ListenAddress::Tcp(_) => Ok(()),
+            ListenAddress::Unix(path) => bind::tidy(path),
+        }
+    }
 }
 
 /// Where a listening socket listens, as text: `127.0.0.1:8080`, `[::1]:8080` or `unix:/path`. Two
@@ -377,9 +389,15 @@ mod tests {
         assert_eq!(bound.address, format!("unix:{}", path.display()));
         assert!(matches!(spec.bind(), Err(ListenError::InUse { .. })));
         drop(bound);
-        drop(spec.bind().unwrap());
-        fs::remove_file(&path).unwrap();
+        let again = spec.bind().unwrap();
+        spec.tidy().unwrap();
+        assert!(path.exists());
+        drop(again);
+        spec.tidy().unwrap();
+        assert!(!path.exists());
+        spec.tidy().unwrap();
         fs::write(&path, "precious").unwrap();
+        spec.tidy().unwrap();
         assert!(matches!(spec.bind(), Err(ListenError::NotASocket { .. })));
         assert_eq!(fs::read(&path).unwrap(), b"precious");
     }

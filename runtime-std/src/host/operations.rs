@@ -9,8 +9,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use handoff_core::op::{self, OpId, Operation, Ticket};
@@ -18,15 +18,19 @@ use handoff_core::{
     Incumbent, IncumbentConfig, IncumbentOp, Input, Instant, LinkId, Role, SuccessorOp,
 };
 
-use super::control::knock;
-use super::engine::{Ended, drained, failed, listed, opened, sealed, snapped, tried_lock, value};
-use super::{
-    Accept, Clock, ControlListener, DataDirLock, LockKeeper, StagedControl, identity,
-    kept_listeners, panic_text,
+use super::calls::Caller;
+use super::engine::{
+    Accepted, drained, failed, listed, opened, sealed, snapped, tried_lock, value,
 };
-use crate::hooks::{Drainable, HookContext, HookError};
+use super::roles::Call;
+use super::{
+    Clock, ControlListener, DataDirLock, LockKeeper, Seat, identity, kept_listeners, panic_text,
+};
+use crate::hooks::{Drainable, HookContext, HookError, Progress};
 use crate::incumbent::SESSIONS;
 use crate::successor::Readiness;
+
+pub use super::engine::Ended;
 
 /// The hooks of a daemon that may begin as a successor.
 pub trait Startable: Drainable {
@@ -101,11 +105,10 @@ pub type Work = Box<dyn FnOnce() -> Ended + Send>;
 /// A daemon's place: its hooks, the writer lock and the control path.
 pub struct Post<D> {
     daemon: Arc<D>,
-    control: PathBuf,
     pub(super) clock: Clock,
-    lock: LockKeeper,
-    staged: Option<StagedControl>,
-    listener: Option<ControlListener>,
+    seat: Seat,
+    /// Reports how far a seal has come.
+    reporter: Option<Arc<Reporter>>,
     rests: Option<Instant>,
     /// Tells how the warm-up has ended, once it was begun.
     warm: Option<Receiver<Result<(), String>>>,
@@ -118,11 +121,9 @@ impl<D: Drainable> Post<D> {
     pub fn new(daemon: Arc<D>, control: PathBuf, lock: LockKeeper, clock: Clock) -> Self {
         Self {
             daemon,
-            control,
             clock,
-            lock,
-            staged: None,
-            listener: None,
+            seat: Seat::new(control, lock),
+            reporter: None,
             rests: None,
             warm: None,
             running: None,
@@ -141,10 +142,11 @@ impl<D: Drainable> Post<D> {
     ) -> Result<Self, HookError> {
         let lock = LockKeeper::new(data_dir);
         let taken = DataDirLock::acquire(data_dir)?;
+        let listener = ControlListener::bind(&control)?;
         let mut post = Self::new(daemon, control, lock, clock);
-        post.listener = Some(ControlListener::bind(&post.control)?);
+        post.seat.put(listener);
         // Last, since it is not given back from here on.
-        post.lock.keep(taken);
+        post.seat.lock.keep(taken);
         Ok(post)
     }
 
@@ -153,18 +155,31 @@ impl<D: Drainable> Post<D> {
     pub fn configure(&self, times: &IncumbentConfig) -> IncumbentConfig {
         IncumbentConfig {
             identity: identity::this_process(&[]),
-            bound: self.listener.is_some(),
-            generation: self.lock.generation(),
+            bound: self.seat.listener().is_some(),
+            generation: self.seat.lock.generation(),
             ..times.clone()
         }
     }
 
     /// The same daemon's post, for the incumbent that a successor has become.
     pub(super) fn hand_over(&mut self) -> Self {
-        let (daemon, control) = (Arc::clone(&self.daemon), self.control.clone());
-        let mut post = Self::new(daemon, control, self.lock.clone(), self.clock);
-        post.listener = self.listener.take();
-        post
+        Self {
+            daemon: Arc::clone(&self.daemon),
+            clock: self.clock,
+            seat: self.seat.hand_over(),
+            reporter: None,
+            rests: None,
+            warm: None,
+            running: None,
+        }
+    }
+
+    /// How far a seal has come is reported to this loop.
+    pub(super) fn report_to(&mut self, caller: Caller<Call>) {
+        self.reporter = Some(Arc::new(Reporter {
+            caller,
+            last: Mutex::default(),
+        }));
     }
 
     fn incumbent(&mut self, op: IncumbentOp) -> Carried {
@@ -178,7 +193,7 @@ impl<D: Drainable> Post<D> {
                 return self.hook(ticket, Some(deadline), run, sealed);
             }
             IncumbentOp::Resume(ticket) => {
-                let generation = self.lock.generation();
+                let generation = self.seat.lock.generation();
                 let run = move |daemon: &D, _: &HookContext| {
                     daemon.generation(generation);
                     daemon.resume()
@@ -194,43 +209,17 @@ impl<D: Drainable> Post<D> {
                 return self.hook(ticket, None, run, snapped);
             }
             IncumbentOp::ReleaseLock(ticket) => {
-                self.lock.release();
+                self.seat.lock.release();
                 value(ticket, Ok(()))
             }
-            IncumbentOp::TryLock(ticket) => tried_lock(ticket, self.lock.try_lock()),
-            IncumbentOp::InspectPath(ticket) => {
-                let owner = match &self.listener {
-                    Some(listener) => listener.file().owner(),
-                    None => knock(&self.control),
-                };
-                match owner {
-                    Ok(owner) => Box::new(move |feed| feed(ticket.done(owner))),
-                    Err(error) => failed(ticket, error.to_string()),
-                }
-            }
-            IncumbentOp::BindPath(ticket) => {
-                let bound = self.bind();
-                value(ticket, bound)
-            }
+            IncumbentOp::TryLock(ticket) => tried_lock(ticket, self.seat.lock.try_lock()),
+            IncumbentOp::InspectPath(ticket) => match self.seat.inspect() {
+                Ok(owner) => Box::new(move |feed| feed(ticket.done(owner))),
+                Err(why) => failed(ticket, why),
+            },
+            IncumbentOp::BindPath(ticket) => value(ticket, self.seat.bind()),
             IncumbentOp::ListListeners(ticket) => listed(ticket, kept_listeners()),
         })
-    }
-
-    /// A bind that comes too late must not take the path from whoever holds the lock by now.
-    fn bind(&mut self) -> Result<(), String> {
-        let bound = self
-            .lock
-            .while_held(|| ControlListener::bind(&self.control))
-            .ok_or(NOT_OURS)?;
-        self.listener = Some(bound.map_err(|e| e.to_string())?);
-        Ok(())
-    }
-
-    fn publish(&mut self) -> Result<(), String> {
-        let staged = self.staged.take().ok_or("no control socket was staged")?;
-        let published = self.lock.while_held(|| staged.publish()).ok_or(NOT_OURS)?;
-        self.listener = Some(published.map_err(|failed| failed.1.to_string())?);
-        Ok(())
     }
 
     fn hook<K: Operation + 'static, T: 'static>(
@@ -241,7 +230,11 @@ impl<D: Drainable> Post<D> {
         end: impl FnOnce(Ticket<K>, Result<T, String>) -> Ended + Send + 'static,
     ) -> Carried {
         let deadline = deadline.and_then(|at| self.clock.instant(at.as_nanos()));
-        let (cx, daemon) = (HookContext::new(deadline), Arc::clone(&self.daemon));
+        let (mut cx, daemon) = (HookContext::new(deadline), Arc::clone(&self.daemon));
+        if let Some(reporter) = &self.reporter {
+            let reporter = Arc::clone(reporter);
+            cx = cx.with_progress(move |progress| reporter.report(progress));
+        }
         // A snapshot runs beside the hook that matters.
         if K::NAME != op::Snapshot::NAME {
             self.running = Some((ticket.id(), cx.clone()));
@@ -258,18 +251,35 @@ impl<D: Drainable> Post<D> {
 /// How long a listener is left alone that could not be accepted from.
 const REST: Duration = Duration::from_millis(100);
 
-const NOT_OURS: &str = "the writer lock is not ours any more";
+/// Between two reports of how far a seal has come, so that a busy hook does not fill the memory of a slow loop.
+const BETWEEN_REPORTS: Duration = Duration::from_millis(100);
+
+/// Tells the loop how far a seal has come.
+struct Reporter {
+    caller: Caller<Call>,
+    last: Mutex<Option<std::time::Instant>>,
+}
+
+impl Reporter {
+    /// One that comes too soon after another is left out: what is reported at last is that the seal has ended.
+    fn report(&self, progress: Progress) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_some_and(|at| at.elapsed() < BETWEEN_REPORTS) {
+            return;
+        }
+        *last = Some(std::time::Instant::now());
+        self.caller.call(Call::Input(Input::Progress {
+            sealed: progress.sealed,
+            total: progress.total,
+            revision: progress.revision,
+        }));
+    }
+}
 
 impl<D: Startable> Post<D> {
     pub(super) fn successor(&mut self, op: SuccessorOp) -> Carried {
         Carried::Ended(match op {
-            SuccessorOp::StagePath(ticket) => match ControlListener::stage(&self.control) {
-                Ok(staged) => {
-                    self.staged = Some(staged);
-                    value(ticket, Ok(()))
-                }
-                Err(error) => failed(ticket, error.to_string()),
-            },
+            SuccessorOp::StagePath(ticket) => value(ticket, self.seat.stage()),
             SuccessorOp::WarmUp(ticket) => {
                 let (tell, warm) = mpsc::channel();
                 self.warm = Some(warm);
@@ -281,7 +291,7 @@ impl<D: Startable> Post<D> {
                 };
                 return self.hook(ticket, None, run, value);
             }
-            SuccessorOp::TryLock(ticket) => tried_lock(ticket, self.lock.try_lock()),
+            SuccessorOp::TryLock(ticket) => tried_lock(ticket, self.seat.lock.try_lock()),
             SuccessorOp::Open(ticket) => {
                 // It may still run, or may not even have begun, if nobody waited for it.
                 let warm = self.warm.take();
@@ -297,10 +307,7 @@ impl<D: Startable> Post<D> {
                     Err(why) => failed(ticket, why),
                 });
             }
-            SuccessorOp::PublishPath(ticket) => {
-                let published = self.publish();
-                value(ticket, published)
-            }
+            SuccessorOp::PublishPath(ticket) => value(ticket, self.seat.publish()),
             SuccessorOp::Serve { ticket, .. } => value(ticket, Ok(())),
         })
     }
@@ -322,7 +329,7 @@ impl<D: Drainable> Carries<Incumbent, SESSIONS> for Post<D> {
     }
 
     fn listener(&self) -> Option<BorrowedFd<'_>> {
-        let listener = self.listener.as_ref().map(AsFd::as_fd);
+        let listener = self.seat.listener();
         listener.filter(|_| self.rests().is_none())
     }
 
@@ -334,26 +341,16 @@ impl<D: Drainable> Carries<Incumbent, SESSIONS> for Post<D> {
         if self.rests().is_some() {
             return None;
         }
-        match self.listener.as_mut()?.accept(&[]) {
-            Accept::Accepted(socket, peer) => {
-                let (link, peer) = (adopt(socket), peer.pid.unwrap_or_default());
-                Some(Input::Opened { link, peer })
-            }
-            Accept::WouldBlock | Accept::Retry => None,
-            Accept::Refused { uid } => {
-                tracing::warn!(uid, "a peer of a foreign user was turned away");
-                None
-            }
-            Accept::BackOff(error) => {
-                tracing::warn!(%error, "cannot accept for now");
+        match self.seat.accept(&[], adopt) {
+            Accepted::Link(link, peer) => Some(Input::Opened { link, peer }),
+            Accepted::Nothing | Accepted::Again => None,
+            Accepted::BackOff => {
                 self.rests = Some(self.now().after(REST));
                 None
             }
-            Accept::Broken(error) => {
-                tracing::error!(%error, "the control socket is broken; binding it again");
+            Accepted::Unbound => {
                 // A new listener may be no better.
                 self.rests = Some(self.now().after(REST));
-                self.listener = None;
                 Some(Input::Unbound)
             }
         }

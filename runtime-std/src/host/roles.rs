@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{self, Sender};
 use std::thread;
 
@@ -15,7 +16,7 @@ use handoff_core::{
 use super::engine::{Ended, failed, value};
 use super::operations::{Carried, Carries, Post, Startable};
 use super::supervise::{Household, Works};
-use super::{Calls, Clock, Process, SpawnSpec, identity};
+use super::{Calls, Clock, Process, SpawnSpec, identity, panic_text};
 use crate::hooks::Drainable;
 
 /// What reaches a loop from other threads.
@@ -31,27 +32,42 @@ pub trait Drive {
     /// Run a machine that is set up like this to its end: give it [`Input::Start`], and then all that happens, on
     /// the sockets, to the operations that `host` carries out, and in `calls`.
     ///
-    /// `channel` is a link that is there from the start; its name is [`Successor::CHANNEL`].
+    /// `channel` is a link that is there from the start; its name is [`Successor::CHANNEL`]. All sockets are
+    /// non-blocking, this one as well as those that `host` gives.
+    ///
+    /// # Errors
+    /// The loop cannot go on, such as when it cannot be made for lack of descriptors. Nothing that happens to a link
+    /// is a reason.
     fn drive<R: Role<L>, const L: usize>(
         &self,
         config: R::Config,
         host: impl Carries<R, L>,
         channel: Option<UnixStream>,
         calls: &Calls<Call>,
-    ) -> R::Outcome;
+    ) -> io::Result<R::Outcome>;
 }
 
 /// Serve on this post until the daemon is to leave.
 ///
 /// # Errors
-/// There are no descriptors left.
+/// There are no descriptors left, or the loop failed. The lock is kept until the process ends.
 pub fn incumbent<D: Drainable>(
     drive: &impl Drive,
     post: Post<D>,
     times: &IncumbentConfig,
 ) -> io::Result<IncumbentOutcome> {
     let config = post.configure(times);
-    Ok(drive.drive(config, post, None, &Calls::new()?))
+    serve(drive, post, config, &Calls::new()?)
+}
+
+fn serve<D: Drainable>(
+    drive: &impl Drive,
+    mut post: Post<D>,
+    config: IncumbentConfig,
+    calls: &Calls<Call>,
+) -> io::Result<IncumbentOutcome> {
+    post.report_to(calls.caller());
+    drive.drive(config, post, None, calls)
 }
 
 /// How a process ends that began as a successor; `Err` if it did not take over.
@@ -61,7 +77,7 @@ pub type Succeeded = Result<IncumbentOutcome, Box<Cause>>;
 /// the incumbent's, on a thread of its own, until the probation has ended.
 ///
 /// # Errors
-/// There are no descriptors or threads left.
+/// There are no descriptors or threads left, or the loop failed. The lock is kept until the process ends.
 pub fn successor<D: Startable>(
     drive: &(impl Drive + Clone + Send + 'static),
     channel: UnixStream,
@@ -80,10 +96,13 @@ pub fn successor<D: Startable>(
         ..times.clone()
     };
     let control = thread::Builder::new().spawn(move || {
-        let outcome = control.drive(config, newcomer, Some(link), &control_calls);
+        let driven = || control.drive(config, newcomer, Some(link), &control_calls);
+        // A loop that panics has failed: an incumbent must not be left on probation for ever.
+        let outcome = catch_unwind(AssertUnwindSafe(driven))
+            .unwrap_or_else(|panic| Err(io::Error::other(panic_text(&*panic))));
         caller.call(Call::Input(Input::Probation(match outcome {
-            SuccessorOutcome::Serving { verdict, .. } => verdict,
-            SuccessorOutcome::Failed(_) => Verdict::Dismissed,
+            Ok(SuccessorOutcome::Serving { verdict, .. }) => verdict,
+            Ok(SuccessorOutcome::Failed(_)) | Err(_) => Verdict::Dismissed,
         })));
         // Last: a supervisor that sees it closed may begin the next handoff, which must not find a daemon that
         // is still on probation.
@@ -95,18 +114,21 @@ pub fn successor<D: Startable>(
             on_probation: true,
             ..post.configure(later)
         };
-        return Ok(Ok(drive.drive(config, post, None, &calls)));
+        return serve(drive, post, config, &calls).map(Ok);
     }
     Ok(Err(Box::new(match control.join() {
-        Ok(SuccessorOutcome::Failed(cause)) => cause,
-        Ok(SuccessorOutcome::Serving { .. }) | Err(_) => Reason::SessionLost.into(),
+        Ok(outcome) => match outcome? {
+            SuccessorOutcome::Failed(cause) => cause,
+            SuccessorOutcome::Serving { .. } => Reason::SessionLost.into(),
+        },
+        Err(_) => Reason::SessionLost.into(),
     })))
 }
 
 /// Carry out one task of a supervisor: a handoff to `successor`, or a recovery, which goes by the journal.
 ///
 /// # Errors
-/// There are no descriptors left.
+/// There are no descriptors left, or the loop failed; then as well, whoever was started is killed and reaped.
 pub fn supervisor(
     drive: &impl Drive,
     home: Household,
@@ -117,7 +139,8 @@ pub fn supervisor(
         *entry = home.journaled();
     }
     let works = Works::new(home, successor);
-    let outcome = drive.drive(config, (&works, Clock::new()), None, &Calls::new()?);
+    let driven = drive.drive(config, (&works, Clock::new()), None, &Calls::new()?);
+    let outcome = driven.inspect_err(|_| works.abandon())?;
     // Whoever is left and does not serve is killed and reaped; the new incumbent is watched by nobody here.
     let _ = works.finish(outcome);
     Ok(outcome)

@@ -2,12 +2,14 @@
 //! incumbent's and a successor's operations do with the two, for a loop that touches files itself.
 
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
+use handoff_core::LinkId;
 use handoff_core::op::PathOwner;
 
 use super::control::knock;
-use super::engine::{Accepted, Links};
+use super::engine::Accepted;
 use super::{Accept, ControlListener, LockKeeper, StagedControl};
 
 /// The seat. Leaving it takes [`leave`](Self::leave): dropping it leaves the socket file where it is.
@@ -103,14 +105,19 @@ impl Seat {
         self.staged = None;
     }
 
-    /// Accept one connection, without waiting; `allowed` as in [`ControlListener::accept`].
-    pub fn accept(&mut self, allowed: &[u32], links: &mut Links) -> Accepted {
+    /// Accept one connection, without waiting; `allowed` as in [`ControlListener::accept`], and `adopt` names the
+    /// link.
+    pub fn accept(
+        &mut self,
+        allowed: &[u32],
+        adopt: impl FnOnce(UnixStream) -> LinkId,
+    ) -> Accepted {
         let Some(listener) = &mut self.listener else {
             return Accepted::Nothing;
         };
         match listener.accept(allowed) {
             Accept::Accepted(stream, peer) => {
-                Accepted::Link(links.adopt(stream), peer.pid.unwrap_or_default())
+                Accepted::Link(adopt(stream), peer.pid.unwrap_or_default())
             }
             Accept::WouldBlock => Accepted::Nothing,
             Accept::Retry => Accepted::Again,

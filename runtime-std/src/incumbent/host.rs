@@ -156,6 +156,7 @@ impl<D: Drainable> Host<handoff_core::Incumbent, SESSIONS> for IncumbentHost<D> 
     }
 
     fn accept(&mut self, links: &mut Links) -> Accepted {
-        self.seat.accept(&self.allowed, links)
+        self.seat
+            .accept(&self.allowed, |socket| links.adopt(socket))
     }
 }

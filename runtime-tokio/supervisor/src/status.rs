@@ -33,7 +33,8 @@ pub(crate) const EXITS: Exits = Exits(&[
     (USAGE, "the command line is wrong"),
     (
         NOT_SERVING,
-        "there is an answer, and it does not serve at the moment, or one of several does not",
+        "there is an answer, and it does not serve at the moment, or one of several does not;\n\
+         or the supervisor answers, and a daemon that can say how it is does not",
     ),
 ]);
 
@@ -63,7 +64,9 @@ JSON with --config or --socket, an array of objects on one line, in the order of
   trouble           text or null: what is wrong
   last              the end of the last handoff, as in `handoff history --json`, or null
   daemon            what the daemon says of itself, or null: pid, build_id, phase, generation,
-                    uptime_ms, open_connections";
+                    uptime_ms, open_connections
+  answers           true or false: whether it says so when it is asked; null if it cannot be asked,
+                    since there is none or it speaks version 1";
 
 /// Ask a supervisor how its services are, or a daemon how it is. The answer comes at once, also in the
 /// middle of a handoff.

@@ -1,6 +1,8 @@
 //! The adapter is the incumbent; the kit is its supervisor, its successor and strangers.
 
-use handoff_core::wire::Message;
+use std::time::Duration;
+
+use handoff_core::wire::{Message, StatusPhase};
 
 use super::super::Peer;
 use super::super::cast::Answer::{Fails, Panics, Well};
@@ -35,6 +37,11 @@ scenarios! { Subject::Incumbent;
     "incumbent-heartbeats" "5: Heartbeat while a hook runs, and in answer to one between hooks" |times| times.incumbent.heartbeat = SHORT => heartbeats;
     "incumbent-silent-supervisor" "C11: a supervisor of version 2 that is silent is frozen" |times| times.incumbent.dead_peer = SHORT => silent_supervisor;
     "incumbent-deadline-v1" "C11: with version 1 the announced deadline and the wire slack have passed" |times| times.incumbent.wire_slack = SHORT => deadline_v1;
+    "incumbent-frozen" "7: bytes come before timeouts: what has arrived in time counts, however late it is read" |times| times.incumbent.hello = FROZEN => frozen;
+    "incumbent-progress" "5: SealProgress while the seal hook runs" usual => progress;
+    "incumbent-flooded" "5: a peer that reads late is owed all of it, and gets it in order" usual => flooded;
+    "incumbent-crowd-of-one" "5: one process does not crowd out another with its connections" usual => crowd_of_one;
+    "incumbent-hostile-descriptor" "4: a descriptor where none belongs ends the session, and is closed" usual => hostile_descriptor;
     "incumbent-asked" "8: status and listeners, also while a hook runs for another session" usual => asked;
 }
 
@@ -192,6 +199,7 @@ fn split_frames(stage: &mut Stage) -> Script {
     supervisor.says(&SEAL)?;
     stage.hook(Well)?;
     supervisor.hears()?;
+    supervisor.at_once();
     supervisor.say(&[BEAT, COMMIT])?;
     supervisor.closes()?;
     stage.leaves()
@@ -319,6 +327,74 @@ fn deadline_v1(stage: &mut Stage) -> Script {
     drain.answer(Well)?;
     stage.hook(Well)?;
     stage.lock()
+}
+
+/// How long a subject is frozen; it is caught in half of that.
+const FROZEN: Duration = Duration::from_millis(400);
+
+fn frozen(stage: &mut Stage) -> Script {
+    stage.incumbent()?;
+    let mut supervisor = stage.connect_and_freeze("S", "O", FROZEN / 2)?;
+    supervisor.says(&Message::HelloAck { version: 2, id: ID })?;
+    stage.thaws("O", FROZEN)?;
+    sealed(stage, &mut supervisor)?;
+    supervisor.says(&COMMIT)?;
+    supervisor.closes()?;
+    stage.leaves()
+}
+
+fn progress(stage: &mut Stage) -> Script {
+    let mut supervisor = meet(stage, 2)?;
+    drained(stage, &mut supervisor)?;
+    supervisor.says(&SEAL)?;
+    let mut seal = stage.called()?;
+    seal.progresses()?;
+    supervisor.hears()?;
+    seal.answer(Well)?;
+    supervisor.hears()?;
+    supervisor.says(&COMMIT)?;
+    supervisor.closes()?;
+    stage.leaves()
+}
+
+fn flooded(stage: &mut Stage) -> Script {
+    let mut supervisor = meet(stage, 2)?;
+    drained(stage, &mut supervisor)?;
+    // More than a socket takes at once, and less than a link may owe.
+    known(stage, "T", 2)?.floods(&PREPARE, 6000)?;
+    supervisor.says(&SEAL)?;
+    stage.hook(Well)?;
+    supervisor.hears()?;
+    supervisor.says(&COMMIT)?;
+    supervisor.closes()?;
+    stage.leaves()
+}
+
+fn crowd_of_one(stage: &mut Stage) -> Script {
+    stage.incumbent()?;
+    // There is an incumbent to connect to.
+    stage.is(StatusPhase::Serving)?;
+    let mut supervisor = stage.connect_from_elsewhere("S", "O")?;
+    let mut crowd = Vec::new();
+    for _ in 0..8 {
+        let mut one = stage.connect("X", "O")?;
+        one.hears()?;
+        crowd.push(one);
+    }
+    crowd.remove(0).closes()?;
+    supervisor.greets(2, ID)?;
+    sealed(stage, &mut supervisor)?;
+    supervisor.says(&COMMIT)?;
+    supervisor.closes()?;
+    stage.leaves()
+}
+
+fn hostile_descriptor(stage: &mut Stage) -> Script {
+    stage.incumbent()?;
+    let mut hostile = stage.connect("X", "O")?;
+    hostile.hears()?;
+    hostile.smuggles(&Message::HelloAck { version: 2, id: ID })?;
+    handed_over(stage)
 }
 
 fn asked(stage: &mut Stage) -> Script {

@@ -8,6 +8,7 @@ macro_rules! scenarios {
             subject: $subject,
             times: $times,
             play: $play,
+            expected: include_str!(concat!("../../../conformance/", $name, ".txt")),
         },)*];
     };
 }
@@ -52,6 +53,8 @@ pub struct Scenario {
     pub times: fn(&mut Times),
     /// The script.
     pub play: Play,
+    /// What is to be seen; part of the binary, so that a port of another repository has it.
+    pub expected: &'static str,
 }
 
 /// All of them.

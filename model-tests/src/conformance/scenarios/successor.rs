@@ -221,6 +221,7 @@ fn split_frames(stage: &mut Stage) -> Script {
     supervisor.say(&[BEAT, BEGIN, BEAT])?;
     stage.hook(Well)?;
     supervisor.hears()?;
+    supervisor.at_once();
     supervisor.say(&[BEAT, COMMIT])?;
     stage.hook(Well)?;
     stage.is(Serving)

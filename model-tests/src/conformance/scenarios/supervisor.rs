@@ -188,8 +188,9 @@ fn commits_v1(stage: &mut Stage) -> Script {
 fn probation_lost(stage: &mut Stage) -> Script {
     let mut cast = begun(stage)?;
     cast.n.says(&ready(stage, true))?;
-    cast.new.dies();
+    // In the kernel's order: a process is not dead before its sockets are closed. Its watch would see the death first.
     cast.n.goes();
+    cast.new.dies();
     cast.o.closes()?;
     stage.leaves()
 }
@@ -273,7 +274,8 @@ fn successor_ill(stage: &mut Stage) -> Script {
 fn both_lost(stage: &mut Stage) -> Script {
     let Cast { old, new, o, n } = begun(stage)?;
     old.dies();
-    o.goes();
+    // A supervisor that hears of both at once may take the other one first, and then it is a rollback.
+    o.is_missed()?;
     new.dies();
     n.goes();
     stage.started_afresh()?;

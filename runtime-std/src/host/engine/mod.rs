@@ -28,7 +28,7 @@ pub use ended::{Ended, drained, failed, listed, opened, sealed, snapped, tried_l
 pub use host::{Accepted, Host, Socket};
 pub use links::Links;
 pub use log::{incumbent_saw, successor_heard, successor_saw};
-pub use room::ServerRoom;
+pub use room::{Room, ServerRoom};
 
 use super::Clock;
 use super::descriptors::Received;
@@ -37,6 +37,9 @@ use super::recording::{Recorder, Recordings};
 /// How often a link is read before a deadline is declared: one that always has more cannot hold it
 /// up, and this is what the largest frame takes.
 const READS: usize = 17;
+
+/// How much is read at once, in bytes.
+const SCRATCH: usize = 64 * 1024;
 
 /// How long a listener is left alone that could not be accepted from.
 const REST: Duration = Duration::from_millis(100);
@@ -50,7 +53,8 @@ pub struct Engine<R: Role<L>, const L: usize, S: Socket = UnixStream> {
     outcome: Option<R::Outcome>,
     listen_after: Option<Instant>,
     recorder: Option<Recorder>,
-    scratch: Vec<u8>,
+    /// What is read is put here first; none before something is.
+    scratch: Option<Room>,
 }
 
 impl<R: Role<L>, const L: usize, S: Socket> Engine<R, L, S> {
@@ -64,7 +68,7 @@ impl<R: Role<L>, const L: usize, S: Socket> Engine<R, L, S> {
             outcome: None,
             listen_after: None,
             recorder: None,
-            scratch: vec![0; 64 * 1024],
+            scratch: None,
         }
     }
 
@@ -204,13 +208,14 @@ impl<R: Role<L>, const L: usize, S: Socket> Engine<R, L, S> {
 
     /// Reads a link at most `times` times. Returns whether something may be left.
     pub fn read(&mut self, host: &mut impl Host<R, L, S>, link: LinkId, times: usize) -> bool {
-        let mut scratch = std::mem::take(&mut self.scratch);
+        let scratch = self.scratch.take();
+        let mut scratch = scratch.unwrap_or_else(|| Room::new(SCRATCH));
         let mut more = true;
         for _ in 0..times {
             let Some(read) = self
                 .links
                 .socket(link)
-                .map(|socket| receive(host, socket, &mut scratch))
+                .map(|socket| receive(host, socket, scratch.as_mut()))
             else {
                 more = false;
                 break;
@@ -230,7 +235,7 @@ impl<R: Role<L>, const L: usize, S: Socket> Engine<R, L, S> {
                     } else {
                         self.links.name(descriptors.len())
                     };
-                    let bytes = scratch.get(..count).unwrap_or_default();
+                    let bytes = scratch.as_ref().get(..count).unwrap_or_default();
                     self.take(host, link, bytes, handles, descriptors);
                 }
                 Err(e) if e.kind() == ErrorKind::WouldBlock => more = false,
@@ -245,7 +250,7 @@ impl<R: Role<L>, const L: usize, S: Socket> Engine<R, L, S> {
                 break;
             }
         }
-        self.scratch = scratch;
+        self.scratch = Some(scratch);
         more
     }
 

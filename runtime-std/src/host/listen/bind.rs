@@ -94,6 +94,17 @@ fn remove_stale(path: &Path) -> Result<(), ListenError> {
     }
 }
 
+/// Removes the file of a socket that nobody listens on. Anything else stays as it is.
+pub(super) fn tidy(path: &Path) -> Result<(), ListenError> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.file_type().is_socket() => match remove_stale(path) {
+            Err(ListenError::InUse { .. }) => Ok(()),
+            removed => removed,
+        },
+        _ => Ok(()),
+    }
+}
+
 /// As the system call takes it.
 fn backlog(options: &ListenOptions) -> i32 {
     i32::try_from(options.backlog).unwrap_or(i32::MAX)

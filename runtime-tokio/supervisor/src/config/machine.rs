@@ -7,6 +7,7 @@ use std::path::Path;
 
 use handoff_std::SpawnSpec;
 use handoff_std::host::User;
+use rustix::process::{Resource, getrlimit};
 
 /// What has to be known of a machine.
 pub trait Machine {
@@ -24,6 +25,9 @@ pub trait Machine {
     /// # Errors
     /// Why not, in words.
     fn program(&self, path: &Path) -> Result<(), String>;
+
+    /// How many descriptors a process may have at most; `None` if that is not limited.
+    fn descriptors(&self) -> Option<u64>;
 
     /// Whether something is there, and whether it is a directory.
     fn directory(&self, path: &Path) -> Option<bool>;
@@ -48,6 +52,10 @@ impl Machine for ThisMachine {
             ..SpawnSpec::default()
         };
         spec.check().map_err(|error| error.to_string())
+    }
+
+    fn descriptors(&self) -> Option<u64> {
+        getrlimit(Resource::Nofile).maximum
     }
 
     fn directory(&self, path: &Path) -> Option<bool> {

@@ -8,6 +8,7 @@
 //! | `section`, `value` | a table read key by key, and what a key can hold |
 //! | `supervisor`, `service`, `listener`, `health`, `restart` | the tables, one file each |
 //! | `claims` | what only one can have |
+//! | `descriptors` | how many descriptors it takes |
 //! | [`machine`](Machine) | the machine that the file is for, looked at and never changed |
 //! | `check` | `handoff check` |
 //!
@@ -21,6 +22,7 @@
 
 pub(crate) mod check;
 mod claims;
+pub(crate) mod descriptors;
 mod health;
 mod listener;
 mod machine;
@@ -163,8 +165,12 @@ fn read_services(
         .into_iter()
         .map(|(name, section)| service::read(&name, section, &state_dir, report))
         .collect();
+    let services = services.into_iter().collect::<Option<Vec<_>>>();
+    if let Some(services) = &services {
+        descriptors::check(&root, services, report);
+    }
     root.end("", report);
-    let services: Vec<_> = services.into_iter().collect::<Option<_>>()?;
+    let services = services?;
     (!services.is_empty()).then_some((settings, services))
 }
 

@@ -351,6 +351,21 @@ fn read_probation(
             "`probation`, such as probation = \"30s\": that is when it is run",
         );
     }
+    if let Some(Health {
+        interval, failures, ..
+    }) = &health
+        && !probation.is_zero()
+        && probation <= interval.saturating_mul(*failures)
+    {
+        let text = format!(
+            "{failures} checks, one every {}, hardly fail in a row within the probation of {}: a \
+             successor that turns bad is committed; give a longer `probation`, or a smaller \
+             `interval` or `failures`",
+            found(interval),
+            found(&probation)
+        );
+        report.note(&mark, text);
+    }
     (probation, health)
 }
 

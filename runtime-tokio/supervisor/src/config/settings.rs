@@ -36,6 +36,8 @@ pub struct SupervisorSettings {
     pub recordings: Option<PathBuf>,
     /// Where its numbers are to be had, in Prometheus' text.
     pub metrics: Option<SocketAddr>,
+    /// How many services are handed over at the same time; two for each processor if `None`.
+    pub handoffs_at_once: Option<u32>,
 }
 
 /// How a log is written.

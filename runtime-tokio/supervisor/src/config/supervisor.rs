@@ -32,6 +32,8 @@ pub(super) fn read(
     let metrics = section
         .value("metrics", report)
         .and_then(|at| read_metrics(&at, report));
+    let handoffs_at_once = section.value("handoffs_at_once", report);
+    let handoffs_at_once = handoffs_at_once.and_then(|at| read_at_once(&at, report));
     section.end("", report);
     let settings = SupervisorSettings {
         state_dir: state_dir.clone().unwrap_or_default(),
@@ -40,6 +42,7 @@ pub(super) fn read(
         log_format: log_format.unwrap_or_default(),
         recordings,
         metrics,
+        handoffs_at_once,
     };
     (state_dir, settings)
 }
@@ -111,6 +114,14 @@ fn read_log_format(at: &At<String>, report: &mut Report<'_>) -> Option<LogFormat
             None
         }
     }
+}
+
+fn read_at_once(at: &At<u32>, report: &mut Report<'_>) -> Option<u32> {
+    if at.value == 0 {
+        report.wrong(&at.mark, "no handoff at all", "at least 1");
+        return None;
+    }
+    Some(at.value)
 }
 
 fn read_metrics(at: &At<String>, report: &mut Report<'_>) -> Option<SocketAddr> {

@@ -54,6 +54,10 @@ impl Machine for MadeUp {
         Ok(())
     }
 
+    fn descriptors(&self) -> Option<u64> {
+        Some(256)
+    }
+
     fn directory(&self, path: &Path) -> Option<bool> {
         match path.to_string_lossy() {
             path if path.contains("missing") => None,
@@ -318,4 +322,38 @@ fn the_summary_names_what_matters() {
     ] {
         assert!(text.contains(part), "{text}");
     }
+}
+
+#[test]
+fn a_probation_that_no_check_can_end_is_a_note() {
+    for (probation, failures, noted) in [("3s", 3, true), ("4s", 3, false), ("3s", 2, false)] {
+        let text = format!(
+            "[supervisor]\nstate_dir = \"s\"\n[service.a]\nbinary = \"/bin/sh\"\ndata_dir = \"d\"\n\
+             control_socket = \"c\"\nprobation = \"{probation}\"\n\
+             [service.a.health]\ncommand = \"true\"\nfailures = {failures}\n"
+        );
+        let config = Config::read(&text, &std::env::temp_dir(), &ThisMachine).unwrap();
+        let notes = notes(&config);
+        let found = notes.iter().any(|note| note.contains("service.a.health"));
+        assert_eq!(found, noted, "{notes:?}");
+    }
+}
+
+#[test]
+fn a_limit_of_descriptors_that_is_too_low_is_a_note() {
+    let services = |count: u32| {
+        let one = |at| {
+            with("")
+                .replace("a\"", &format!("{at}\""))
+                .replace(".a]", &format!(".s{at}]"))
+        };
+        (0..count).map(one).collect::<String>()
+    };
+    assert_eq!(read(&services(12)).unwrap().notes, []);
+    let notes = read(&services(13)).unwrap().notes;
+    let [note] = &notes[..] else {
+        panic!("{notes:?}");
+    };
+    assert!(note.text.contains("256 open files"), "{note}");
+    assert!(note.text.contains("up to 259"), "{note}");
 }

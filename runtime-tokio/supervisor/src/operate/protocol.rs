@@ -125,6 +125,9 @@ pub(crate) struct ServiceStatus {
     pub(crate) last: Option<Event>,
     /// What the daemon says of itself.
     pub(crate) daemon: Option<Daemon>,
+    /// Whether it says so when it is asked; `None` if it cannot be asked: there is none, or it speaks
+    /// version 1.
+    pub(crate) answers: Option<bool>,
 }
 
 /// What the supervisor is at with a service.

@@ -45,12 +45,14 @@ pub(crate) fn run(
     })
 }
 
-/// Whether its daemon says that it serves; a daemon of version 1, which says nothing, only has to live.
+/// Whether its daemon says that it serves; a daemon of version 1, which cannot say it, only has to
+/// live.
 fn serves(service: &ServiceStatus) -> bool {
-    match &service.daemon {
-        Some(daemon) => matches!(daemon.phase.as_str(), "serving" | "on probation"),
-        None => service.state == State::Running && service.pid.is_some(),
+    if let Some(daemon) = &service.daemon {
+        return matches!(daemon.phase.as_str(), "serving" | "on probation");
     }
+    let lives = service.state == State::Running && service.pid.is_some();
+    lives && service.answers != Some(false)
 }
 
 /// One service in a few lines.

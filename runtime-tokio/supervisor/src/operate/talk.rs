@@ -20,9 +20,11 @@ impl Talk {
     /// Asks the supervisor behind this socket.
     ///
     /// # Errors
-    /// Nobody is there.
+    /// Nobody is there, or a path of the request is no UTF-8.
     pub(super) fn begin(socket: &Path, request: &Request) -> anyhow::Result<Self> {
-        let mut line = serde_json::to_string(request)?;
+        // The one part that may be no text is the path of a binary.
+        let line = serde_json::to_string(request);
+        let mut line = line.context("the supervisor cannot be asked for this binary")?;
         line.push('\n');
         let ask = || {
             let mut stream = UnixStream::connect(socket)?;

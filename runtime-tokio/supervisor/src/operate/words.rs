@@ -63,15 +63,12 @@ pub(super) fn what(what: &What) -> String {
 /// A handoff that has ended, in some lines, the first without an indent.
 pub(super) fn handoff(end: &HandoffEnded) -> String {
     let from = end.from.as_ref().map(side).unwrap_or_default();
+    // A successor that does not serve has left nothing but its binary.
     let to = match &end.to {
-        Some(to) => side(to),
-        None => String::from("another one"),
+        Some(to) => format!("{}, {}", side(to), end.binary),
+        None => end.binary.clone(),
     };
-    let mut lines = vec![format!(
-        "{}: {from} -> {to}, {}",
-        outcome(end.ended.outcome),
-        end.binary
-    )];
+    let mut lines = vec![format!("{}: {from} -> {to}", outcome(end.ended.outcome))];
     if let Some(reason) = &end.ended.reason {
         lines.push(reason.clone());
     }
@@ -209,6 +206,12 @@ mod tests {
             ended(&end.ended),
             "a: committed, pid 8 serves, without standby (handoff 1-2, 215 ms)"
         );
+        let rolled_back = HandoffEnded {
+            to: None,
+            ..end.clone()
+        };
+        let text = handoff(&rolled_back);
+        assert!(text.contains("pid 7 (build v 1) -> /bin/b\n"), "{text}");
         let line = what(&What::HandoffEnded(Box::new(end)));
         assert_eq!(
             line,

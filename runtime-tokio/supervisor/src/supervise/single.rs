@@ -60,6 +60,7 @@ impl SuperviseArgs {
                 log_format: LogFormat::default(),
                 recordings: self.recordings,
                 metrics: None,
+                handoffs_at_once: None,
             },
             services: vec![service],
             notes: Vec::new(),

@@ -118,3 +118,28 @@ fn what_is_logged_in_a_handoff_says_which_service_and_which_handoff() {
     });
     assert!(of_the_handoff, "{spans:?} and {ended}");
 }
+
+#[test]
+fn the_numbers_follow_the_services_of_the_file() {
+    let fleet = fleet("metrics = \"127.0.0.1:0\"\n");
+    let supervisor = fleet.start(&[]);
+    let at = address(&supervisor);
+    fleet.port("b");
+    fleet.reload(&supervisor, |text| {
+        text.replace("[service.b]", "[service.c]")
+            .replace("service.b.", "service.c.")
+    });
+    fleet.port("c");
+    let text = wait_for("the numbers of the service that is new", || {
+        let text = ask(&at, "GET /metrics");
+        text.contains("handoff_daemon_up{service=\"c\"} 1")
+            .then_some(text)
+    });
+    for line in [
+        "handoff_handoffs_total{service=\"c\"} 0",
+        "handoff_handoffs_total{service=\"a\"} 0",
+    ] {
+        assert!(text.lines().any(|one| one == line), "{line} in\n{text}");
+    }
+    assert!(!text.contains("service=\"b\""), "{text}");
+}

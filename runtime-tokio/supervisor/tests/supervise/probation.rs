@@ -184,7 +184,10 @@ fn a_supervisor_that_is_told_to_end_ends_the_probation_first() {
         assert_set(port, "k1");
         supervisor.wait_log("phase=Probation");
         supervisor.signal(Signal::TERM);
-        assert_rolled_back(&asked.join().unwrap(), "the supervisor was told to end");
+        assert_rolled_back(
+            &asked.join().unwrap(),
+            "the supervision of the service is ending",
+        );
     });
     assert!(supervisor.wait().success());
     assert_eq!(info(port).pid, before.pid);
@@ -199,7 +202,10 @@ fn a_supervisor_that_is_told_to_end_ends_the_probation_first() {
         supervisor.signal(Signal::TERM);
         supervisor.wait_log("told to end");
         fs::write(world.path("go"), "").unwrap();
-        assert_rolled_back(&asked.join().unwrap(), "the supervisor was told to end");
+        assert_rolled_back(
+            &asked.join().unwrap(),
+            "the supervision of the service is ending",
+        );
     });
     assert!(supervisor.wait().success());
     assert_eq!(world.processes(), []);

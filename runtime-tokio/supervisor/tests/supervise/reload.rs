@@ -17,7 +17,7 @@ impl Fleet {
     }
 
     /// Changes the file and has it read again, to the end.
-    fn reload(&self, supervisor: &Supervised, change: impl FnOnce(String) -> String) {
+    pub(crate) fn reload(&self, supervisor: &Supervised, change: impl FnOnce(String) -> String) {
         let text = change(fs::read_to_string(self.file()).unwrap());
         fs::write(self.file(), text).unwrap();
         let read = "the configuration has been read again";
@@ -304,4 +304,32 @@ fn without_a_file_there_is_nothing_to_read_again() {
     supervisor.signal(Signal::HUP);
     supervisor.wait_log("there is no file to be read again");
     assert_eq!(info(supervisor.port()), before);
+}
+
+#[test]
+fn no_file_of_a_unix_listener_is_left_behind() {
+    let fleet = Fleet::new("", "");
+    let listener = |name: &str| {
+        let path = fleet.world.path(name);
+        let path = path.display();
+        format!("[[service.b.listeners]]\nname = \"{name}\"\naddress = \"unix:{path}\"\n")
+    };
+    let text = fs::read_to_string(fleet.file()).unwrap();
+    let (first, second) = (listener("first"), listener("second"));
+    fs::write(fleet.file(), format!("{text}{first}")).unwrap();
+    let mut supervisor = fleet.start(&[]);
+    let b = fleet.info("b");
+    let is_there = |name: &str| fleet.world.path(name).exists();
+    assert!(is_there("first"));
+    // The daemon has it until it is replaced.
+    fleet.reload(&supervisor, |text| text.replace(&first, &second));
+    supervisor.wait_log("the listener is not asked for any more");
+    assert!(is_there("first"));
+    assert_eq!(fleet.answer(&["restart", "b"]).0, 0);
+    info_of_another(fleet.port("b"), b.pid);
+    wait_for("the end of the file", || (!is_there("first")).then_some(()));
+    assert!(is_there("second"));
+    supervisor.signal(Signal::TERM);
+    assert!(supervisor.wait().success());
+    assert!(!is_there("second"));
 }

@@ -8,6 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::thread;
 
+use handoff_std::host::Signal;
 use serde_json::Value;
 
 use super::fleet::Fleet;
@@ -177,4 +178,21 @@ fn a_listener_that_cannot_be_had_keeps_one_service_waiting() {
     assert!(trouble.contains(&address), "{status}");
     drop(other);
     assert_eq!(fleet.info("a").version, "a1");
+}
+
+#[test]
+fn a_frozen_daemon_does_not_serve() {
+    let fleet = Fleet::new("", "");
+    let _supervisor = fleet.start(&[]);
+    let a = fleet.info("a");
+    assert_eq!(fleet.status("a")["answers"], true);
+    assert!(a.process().kill(Signal::STOP).unwrap());
+    let output = fleet.command(&["status"]);
+    assert_eq!(output.status.code(), Some(3));
+    let status: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let said = |at: usize| (&status[at]["state"], &status[at]["answers"]);
+    assert_eq!(said(0), (&"running".into(), &false.into()), "{status}");
+    assert_eq!(said(1), (&"running".into(), &true.into()), "{status}");
+    assert!(a.process().kill(Signal::CONT).unwrap());
+    assert_eq!(fleet.status("a")["answers"], true);
 }

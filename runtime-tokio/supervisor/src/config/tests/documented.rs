@@ -110,3 +110,17 @@ fn every_example_of_the_reference_can_be_written_there() {
         read(&text).unwrap_or_else(|problems| panic!("{text}\n{problems:#?}"));
     }
 }
+
+#[test]
+fn the_file_of_the_readme_is_right() {
+    let readme = include_str!("../../../../../README.md");
+    let file = readme.split("```toml\n").nth(1).unwrap();
+    let (file, _) = file.split_once("```").unwrap();
+    let config = Config::read(file, Path::new("/etc/handoff"), &ROOT).unwrap();
+    assert_eq!(config.services.len(), 2);
+    let notes: Vec<_> = config.notes.iter().map(ToString::to_string).collect();
+    assert!(
+        notes.iter().all(|note| note.contains("allowed_binaries")),
+        "{notes:?}"
+    );
+}

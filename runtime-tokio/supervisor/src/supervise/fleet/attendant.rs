@@ -6,6 +6,7 @@ mod daemons;
 mod ending;
 mod renewal;
 mod requests;
+mod tidying;
 mod work;
 
 use std::collections::VecDeque;
@@ -30,10 +31,12 @@ use super::events::Teller;
 use super::notify::Board;
 use super::orders::{HandoffOrder, Order, Verdict};
 use super::restarts::Restarts;
+use super::turns::Turns;
 use super::watched::{LOOK_EVERY, Watched};
 use crate::config::Service;
 use crate::operate::event::What;
 use ending::Stop;
+use tidying::Sockets;
 use work::{Came, Desk, Ended, Task, Work, work};
 
 /// All that the task knows.
@@ -63,6 +66,7 @@ pub(super) struct Attendant {
     missing: Missing,
     /// The name and the address of every listener that is there.
     held: Vec<(String, String)>,
+    sockets: Sockets,
     /// Whether there was a daemon before.
     had_one: bool,
     restarted: u32,
@@ -107,6 +111,7 @@ pub(super) struct Beginning {
     pub(super) alone: bool,
     pub(super) board: Board,
     pub(super) teller: Teller,
+    pub(super) turns: Turns,
     pub(super) recordings: Option<Recordings>,
 }
 
@@ -127,17 +132,20 @@ impl Attendant {
             alone,
             board,
             teller,
+            turns,
             recordings,
         } = beginning;
         let record = BinaryRecord::new(record, service.binary.clone());
         let daemon = daemon_to_start(&service, &record);
         let control = service.control_socket.clone();
         let candidate = Candidate::new(record.clone());
+        let sockets = Sockets::new(&adopted);
         let desk = Arc::new(Desk {
             control: control.clone(),
             journal: JournalFile::new(&service.journal),
             candidate: candidate.clone(),
             record,
+            turns,
         });
         let kept = work::ask(&desk).await;
         let mut listeners = Listeners::open(&service.listeners, adopted, kept);
@@ -185,6 +193,7 @@ impl Attendant {
             start_at: Ok(now),
             missing: Missing::after(listeners, now),
             held,
+            sockets,
             had_one: false,
             restarted: 0,
             waiting: VecDeque::new(),
@@ -207,6 +216,7 @@ impl Attendant {
             self.start(now);
             self.serve_waiting();
             if self.stop(now)? {
+                self.close().await;
                 return Ok(());
             }
             self.report();

@@ -5,7 +5,7 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use handoff_std::ask::{DaemonStatus, status_with};
+use handoff_std::ask::{AskError, DaemonStatus, status_with};
 use handoff_std::core::{SupervisorConfig, Task};
 use handoff_std::host::uid_allowed;
 use tokio::sync::{Semaphore, oneshot, watch};
@@ -24,6 +24,8 @@ use crate::operate::protocol::{Daemon, Reply, Request, ServiceStatus, State};
 
 /// How long a daemon may take to say how it is.
 const STATUS: Duration = Duration::from_secs(2);
+/// How many daemons are asked at once for one answer; each question has a thread to itself.
+const ASKED: usize = 32;
 /// How many clients may follow what happens, at once.
 const WATCHERS: usize = 32;
 /// The most events that an answer holds.
@@ -134,10 +136,8 @@ impl Control {
             Ok(service) => service,
             Err(why) => return refused(why),
         };
-        let name = &service.service.name;
-        let wanted = |event: &Event| event.service == *name;
-        let events = events.then(|| self.visitors.follow()).flatten();
-        let mut following = events.map(|events| Following::new(events, wanted));
+        let events = events.then(|| service.visitors.follow()).flatten();
+        let mut following = events.map(|events| Following::new(events, |_: &Event| true));
         let meanwhile = async {
             if let Some(following) = &mut following {
                 following.go_on(&client).await;
@@ -171,10 +171,13 @@ impl Control {
         let Some(events) = self.visitors.follow() else {
             return Reply::Over;
         };
+        let all_are_open = uid_allowed(uid, &self.allowed);
         let wanted = |event: &Event| {
-            let mut all = self.open_to(uid);
-            let is_open = all.any(|one| one.service.name == event.service);
-            is_open && name.as_ref().is_none_or(|name| *name == event.service)
+            name.as_ref().is_none_or(|name| *name == event.service)
+                && (all_are_open
+                    || self
+                        .open_to(uid)
+                        .any(|one| one.service.name == event.service))
         };
         let mut following = Following::new(events, wanted);
         client.say(written(&Reply::Following)).await;
@@ -195,10 +198,10 @@ impl Control {
         let (mut events, mut damage) = (Vec::new(), Vec::new());
         for one in asked {
             let past = self.history.past(&one.service.name, limit).await;
-            events.extend(past.events);
+            events.push(past.events);
             damage.extend(past.damage);
         }
-        events.sort_by_key(|event| event.at);
+        let mut events = in_order(events);
         let events = events.split_off(events.len().saturating_sub(limit));
         Reply::History { events, damage }
     }
@@ -212,20 +215,21 @@ impl Control {
 
     /// The service with this name, or the only one. Otherwise what to do.
     fn one(&self, uid: u32, name: Option<&str>) -> Result<&Served, String> {
-        let known: Vec<_> = self.open_to(uid).collect();
-        let names: Vec<_> = known.iter().map(|one| one.service.name.as_str()).collect();
-        let names = names.join(", ");
-        match (name, &known[..]) {
-            (Some(name), known) => known
-                .iter()
-                .find(|one| one.service.name == name)
-                .copied()
-                .ok_or_else(|| {
-                    format!("no service is called `{name}`, or not for you; there is {names}")
-                }),
-            (None, [only]) => Ok(only),
-            (None, _) => Err(format!("say which service: {names}")),
-        }
+        let mut known = self.open_to(uid);
+        let names = || {
+            let names = self.open_to(uid).map(|one| one.service.name.as_str());
+            names.collect::<Vec<_>>().join(", ")
+        };
+        let Some(name) = name else {
+            return match (known.next(), known.next()) {
+                (Some(only), None) => Ok(only),
+                _ => Err(format!("say which service: {}", names())),
+            };
+        };
+        known.find(|one| one.service.name == name).ok_or_else(|| {
+            let names = names();
+            format!("no service is called `{name}`, or not for you; there is {names}")
+        })
     }
 
     /// The service with this name, or all of them. Otherwise what to do.
@@ -241,10 +245,14 @@ impl Control {
             Ok(asked) => asked,
             Err(why) => return refused(why),
         };
-        // All at once: one that does not answer takes its time.
+        // Many at once: one that does not answer takes its time.
+        let turns = Arc::new(Semaphore::new(ASKED));
         let looks: Vec<_> = asked
             .into_iter()
-            .map(|one| tokio::spawn(look(one.clone(), self.history.clone())))
+            .map(|one| {
+                let look = look(one.clone(), self.history.clone(), Arc::clone(&turns));
+                tokio::spawn(look)
+            })
             .collect();
         let mut services = Vec::new();
         for look in looks {
@@ -258,8 +266,30 @@ impl Control {
     }
 }
 
+/// The events of several services in one order, each service's in its own: if the clock was set back, what
+/// happened before that counts as no later than what came after it.
+fn in_order(services: Vec<Vec<Event>>) -> Vec<Event> {
+    let mut all = Vec::new();
+    for mut events in services {
+        let mut earliest = None;
+        while let Some(event) = events.pop() {
+            let at = earliest.map_or(event.at, |earliest| event.at.min(earliest));
+            earliest = Some(at);
+            all.push((at, event));
+        }
+    }
+    // Each service's events are there from behind, so equal ones keep their order.
+    all.reverse();
+    all.sort_by_key(|(at, _)| *at);
+    all.into_iter().map(|(_, event)| event).collect()
+}
+
 /// How a service is, with what its daemon says of itself.
-async fn look(served: Served, history: History) -> Result<ServiceStatus, String> {
+async fn look(
+    served: Served,
+    history: History,
+    turns: Arc<Semaphore>,
+) -> Result<ServiceStatus, String> {
     let (reply, told) = oneshot::channel();
     let mut status = served.ask(Order::Look(reply), told).await?;
     let last = history.last(&status.name);
@@ -272,8 +302,14 @@ async fn look(served: Served, history: History) -> Result<ServiceStatus, String>
             connect: STATUS,
             ..SupervisorConfig::new(Task::Recover(None))
         };
+        let _turn = turns.acquire().await;
         let asked = spawn_blocking(move || status_with(control, &times));
-        match timeout(STATUS, asked).await {
+        let asked = timeout(STATUS, asked).await;
+        status.answers = match &asked {
+            Ok(Ok(Err(AskError::Version1 { .. }))) => None,
+            asked => Some(matches!(asked, Ok(Ok(Ok(_))))),
+        };
+        match asked {
             Ok(Ok(Ok(daemon))) => status.daemon = Some(said(&daemon)),
             Ok(Ok(Err(error))) => trouble(&mut status, &error),
             Ok(Err(error)) => trouble(&mut status, &error),
@@ -300,4 +336,30 @@ fn said(daemon: &DaemonStatus) -> Daemon {
 
 fn refused(why: String) -> Reply {
     Reply::Refused { why }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use super::*;
+    use crate::operate::event::What;
+
+    #[test]
+    fn a_clock_that_was_set_back_changes_no_order_within_a_service() {
+        let events = |service: &str, at: &[u64]| -> Vec<_> {
+            at.iter()
+                .map(|at| Event {
+                    at: UNIX_EPOCH + Duration::from_secs(*at),
+                    service: service.into(),
+                    handoff_id: None,
+                    what: What::Sealed,
+                })
+                .collect()
+        };
+        let all = in_order(vec![events("a", &[1, 100, 90, 4, 6]), events("b", &[2, 5])]);
+        let since = |at: std::time::SystemTime| at.duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let all: Vec<_> = all.iter().map(|event| since(event.at)).collect();
+        assert_eq!(all, [1, 2, 100, 90, 4, 5, 6]);
+    }
 }

@@ -31,7 +31,10 @@ use tokio::time::{sleep, timeout};
 use super::readiness::Readiness;
 
 /// How many clients may be in that have not asked yet; beyond that the oldest of them goes.
-const SILENT: usize = 16;
+const SILENT: usize = 64;
+/// How long the door stays shut before one of them goes. Commands for hundreds of services may come in at
+/// once, and what they have said already is read meanwhile.
+const TURN: Duration = Duration::from_millis(1);
 /// How long the listener is left alone when the system is short of something.
 const REST: Duration = Duration::from_millis(100);
 /// How long a client may take to write its line, and again to read its answer.
@@ -149,7 +152,7 @@ impl Door {
                 stream = self.accept() => {
                     let asked = Arc::new(AtomicBool::new(false));
                     let client = attend(stream, self.longest, Arc::clone(&asked), answer.clone());
-                    clients.add(asked, client);
+                    clients.add(asked, client).await;
                 }
             }
         }
@@ -204,33 +207,40 @@ impl Drop for Door {
 #[derive(Default)]
 struct Clients {
     tasks: JoinSet<()>,
-    /// The oldest first, each with whether it has asked.
-    known: VecDeque<(AbortHandle, Arc<AtomicBool>)>,
+    /// Those that have not asked yet, the oldest first.
+    silent: VecDeque<(AbortHandle, Arc<AtomicBool>)>,
 }
 
 impl Clients {
-    fn add(&mut self, asked: Arc<AtomicBool>, client: impl Future<Output = ()> + Send + 'static) {
+    async fn add(
+        &mut self,
+        asked: Arc<AtomicBool>,
+        client: impl Future<Output = ()> + Send + 'static,
+    ) {
         while self.tasks.try_join_next().is_some() {}
-        self.known.retain(|(task, _)| !task.is_finished());
-        let all = self.known.iter().enumerate();
-        let silent: Vec<_> = all
-            .filter(|(_, (_, asked))| !asked.load(Ordering::Relaxed))
-            .map(|(at, _)| at)
-            .collect();
-        if silent.len() >= SILENT
-            && let Some((task, _)) = silent.first().and_then(|at| self.known.remove(*at))
+        if self.count_silent() >= SILENT {
+            sleep(TURN).await;
+        }
+        if self.count_silent() >= SILENT
+            && let Some((task, _)) = self.silent.pop_front()
         {
             task.abort();
         }
-        self.known.push_back((self.tasks.spawn(client), asked));
+        self.silent.push_back((self.tasks.spawn(client), asked));
+    }
+
+    fn count_silent(&mut self) -> usize {
+        let is_silent = |asked: &AtomicBool| !asked.load(Ordering::Relaxed);
+        self.silent
+            .retain(|(task, asked)| is_silent(asked) && !task.is_finished());
+        self.silent.len()
     }
 
     /// Lets answers reach their clients that are on their way.
     async fn finish(mut self) {
-        for (task, asked) in &self.known {
-            if !asked.load(Ordering::Relaxed) {
-                task.abort();
-            }
+        self.count_silent();
+        for (task, _) in &self.silent {
+            task.abort();
         }
         let all = async { while self.tasks.join_next().await.is_some() {} };
         // Whoever has not read by then gets nothing.
@@ -413,21 +423,64 @@ mod tests {
         let asked = || Arc::new(AtomicBool::new(true));
         let silent = || Arc::new(AtomicBool::new(false));
         for _ in 0..3 * SILENT {
-            clients.add(asked(), std::future::pending());
+            clients.add(asked(), std::future::pending()).await;
         }
         let (sender, gone) = oneshot::channel::<()>();
-        clients.add(silent(), async move {
+        let oldest = async move {
             let _sender = sender;
             std::future::pending::<()>().await;
-        });
+        };
+        clients.add(silent(), oldest).await;
         for _ in 1..SILENT {
-            clients.add(silent(), std::future::pending());
+            clients.add(silent(), std::future::pending()).await;
         }
-        tokio::task::yield_now().await;
         assert_eq!(clients.tasks.len(), 4 * SILENT);
-        clients.add(silent(), std::future::pending());
+        clients.add(silent(), std::future::pending()).await;
         assert!(gone.await.is_err());
-        assert_eq!(clients.known.len(), 4 * SILENT);
+        assert_eq!(clients.silent.len(), SILENT);
+    }
+
+    #[tokio::test]
+    async fn who_has_asked_when_the_door_is_full_stays() {
+        let mut clients = Clients::default();
+        let (answer, answered) = oneshot::channel();
+        for _ in 0..SILENT {
+            let asked = Arc::new(AtomicBool::new(false));
+            let says = Arc::clone(&asked);
+            let client = async move {
+                // Its line is read after the door has looked at it.
+                sleep(TURN / 2).await;
+                says.store(true, Ordering::Relaxed);
+                std::future::pending::<()>().await;
+            };
+            clients.add(asked, client).await;
+        }
+        let last = async move { answer.send(()).unwrap_or_default() };
+        clients.add(Arc::default(), last).await;
+        answered.await.unwrap();
+        while clients.tasks.try_join_next().is_some() {}
+        assert_eq!(clients.tasks.len(), SILENT);
+    }
+
+    #[tokio::test]
+    async fn many_that_come_at_once_are_all_answered() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let door = Door::bind(&path, Guests::new(&[]), 100).unwrap();
+        // All of them have asked before the first one is let in.
+        let mut clients = Vec::new();
+        for _ in 0..4 * SILENT {
+            let client = UnixStream::connect(&path).await.unwrap();
+            assert_eq!(client.try_write(b"line\n").unwrap(), 5);
+            clients.push(client);
+        }
+        let (close, closed) = oneshot::channel();
+        let task = tokio::spawn(door.serve(closed, |_| async { String::from("answer") }));
+        for client in clients {
+            assert_eq!(read_all(client).await, "answer\n");
+        }
+        drop(close);
+        task.await.unwrap();
     }
 
     #[tokio::test]

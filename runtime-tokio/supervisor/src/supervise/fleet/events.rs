@@ -19,6 +19,8 @@ use crate::operate::event::{Event, What};
 
 /// Events that a listener may be behind before it misses some.
 pub(super) const BACKLOG: usize = 1024;
+/// The same for one that listens to a single service.
+const OWN_BACKLOG: usize = 128;
 
 /// What a listener has. It ends when the last hub and the last teller are gone.
 pub(super) type Events = broadcast::Receiver<Arc<Event>>;
@@ -53,18 +55,19 @@ impl Hub {
     pub(super) fn teller(&self, service: &str) -> Teller {
         Teller {
             hub: self.clone(),
+            own: broadcast::Sender::new(OWN_BACKLOG),
             service: service.into(),
             next: Arc::default(),
         }
     }
 }
 
-/// Where one can begin to follow everything that happens.
+/// Where one can begin to follow everything that happens, or what happens to one service.
 #[derive(Clone)]
 pub(super) struct Visitors(WeakSender<Arc<Event>>);
 
 impl Visitors {
-    /// Everything that happens from now on; `None` if nothing will.
+    /// What happens from now on; `None` if nothing will.
     pub(super) fn follow(&self) -> Option<Events> {
         Some(self.0.upgrade()?.subscribe())
     }
@@ -74,6 +77,8 @@ impl Visitors {
 #[derive(Clone)]
 pub(super) struct Teller {
     hub: Hub,
+    /// For those who follow this service alone: what happens to the others does not wake them.
+    own: broadcast::Sender<Arc<Event>>,
     service: Arc<str>,
     /// The handoff that is started next.
     next: Arc<Mutex<Next>>,
@@ -91,6 +96,21 @@ impl Teller {
         let event = Arc::new(self.event(handoff_id, what));
         // Nobody has to listen.
         let _ = self.hub.milestones.send(Arc::clone(&event));
+        self.tell_followers(event);
+    }
+
+    /// Where one can begin to follow this service.
+    pub(super) fn visitors(&self) -> Visitors {
+        Visitors(self.own.downgrade())
+    }
+
+    fn is_followed(&self) -> bool {
+        self.own.receiver_count() > 0 || self.hub.all.receiver_count() > 0
+    }
+
+    fn tell_followers(&self, event: Arc<Event>) {
+        // Nobody has to listen.
+        let _ = self.own.send(Arc::clone(&event));
         let _ = self.hub.all.send(event);
     }
 
@@ -124,7 +144,7 @@ impl Teller {
                     SupervisorEvent::Phase(phase) => handoff.enter(*phase),
                     _ => true,
                 };
-                if is_new && self.hub.all.receiver_count() > 0 {
+                if is_new && self.is_followed() {
                     self.tell_step(handoff, event);
                 }
             }
@@ -165,7 +185,7 @@ impl Teller {
             _ => return,
         };
         let event = self.event(Some(handoff.id.clone()), what);
-        let _ = self.hub.all.send(Arc::new(event));
+        self.tell_followers(Arc::new(event));
     }
 
     fn event(&self, handoff_id: Option<String>, what: What) -> Event {
@@ -273,6 +293,21 @@ mod tests {
             })
             .collect();
         assert_eq!(phases, ["connecting", "connect_pause", "draining"]);
+    }
+
+    #[test]
+    fn who_follows_one_service_hears_of_no_other() {
+        let hub = Hub::new();
+        let (one, other) = (hub.teller("a"), hub.teller("b"));
+        let mut observe = one.clone().observer();
+        let mut events = one.visitors().follow().unwrap();
+        other.tell(None, What::Sealed);
+        observe(&SupervisorEvent::Started(HandoffId::from_random([0; 16])));
+        observe(&SupervisorEvent::Phase(Phase::Draining));
+        assert_eq!(whats(&mut events).len(), 2);
+        let visitors = one.visitors();
+        drop((one, observe));
+        assert!(visitors.follow().is_none());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! One task keeps it for all services. It hears of what happens outside of any pause, writes it on a
 //! blocking thread, and answers questions in between, so that an answer holds all that came before it.
+//! What has happened meanwhile is written in one go: hundreds of handoffs may end at once.
 
 mod file;
 
@@ -9,7 +10,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, spawn_blocking};
 
@@ -75,10 +76,8 @@ impl Keeper {
                 // What has happened first: it may be what is asked for.
                 biased;
                 event = events.recv() => match event {
-                    Ok(event) => self.take(event).await,
-                    Err(RecvError::Lagged(count)) => {
-                        tracing::error!(count, "events are missing in the history: its files are written too slowly");
-                    }
+                    Ok(event) => self.take(event, &mut events).await,
+                    Err(RecvError::Lagged(count)) => complain(count),
                     Err(RecvError::Closed) => return,
                 },
                 Some(question) = questions.recv() => self.answer(question).await,
@@ -86,19 +85,36 @@ impl Keeper {
         }
     }
 
-    async fn take(&mut self, event: Arc<Event>) {
-        if !is_kept(&event.what) {
+    /// Writes an event, and those that wait behind it.
+    async fn take(&mut self, first: Arc<Event>, events: &mut Events) {
+        let mut lines = Vec::new();
+        let mut next = Ok(first);
+        loop {
+            match next {
+                Ok(event) if is_kept(&event.what) => {
+                    if matches!(event.what, What::HandoffEnded(_)) {
+                        let last = Some(Arc::clone(&event));
+                        self.last.insert(event.service.clone(), last);
+                    }
+                    lines.push((self.file(&event.service), event));
+                }
+                Ok(_) => {}
+                Err(TryRecvError::Lagged(count)) => complain(count),
+                Err(TryRecvError::Empty | TryRecvError::Closed) => break,
+            }
+            next = events.try_recv();
+        }
+        if lines.is_empty() {
             return;
         }
-        if matches!(event.what, What::HandoffEnded(_)) {
-            let last = Some(Arc::clone(&event));
-            self.last.insert(event.service.clone(), last);
-        }
-        let file = self.file(&event.service);
-        let written = spawn_blocking(move || file.append(&event)).await;
-        if let Ok(Err(error)) = written {
-            tracing::error!("an event is missing in the history: {error:#}");
-        }
+        let write = move || {
+            for (file, event) in lines {
+                if let Err(error) = file.append(&event) {
+                    tracing::error!("an event is missing in the history: {error:#}");
+                }
+            }
+        };
+        let _ = spawn_blocking(write).await;
     }
 
     async fn answer(&mut self, question: Question) {
@@ -139,6 +155,13 @@ impl Keeper {
     fn file(&self, service: &str) -> HistoryFile {
         HistoryFile::new(self.state_dir.join(format!("{service}.history")))
     }
+}
+
+fn complain(count: u64) {
+    tracing::error!(
+        count,
+        "events are missing in the history: its files are written too slowly"
+    );
 }
 
 /// Whether an operator will want to know it later. The end of a daemon that is replaced belongs to its

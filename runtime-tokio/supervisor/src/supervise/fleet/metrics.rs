@@ -10,7 +10,9 @@
 
 mod page;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus::{
@@ -29,28 +31,26 @@ const BUCKETS: [f64; 14] = [
 ];
 const SERVICE: &str = "service";
 
-/// Counts what happens to these services from now on, and shows it at this address for as long as the
-/// runtime lasts.
+/// Counts what happens from now on to the services that are [listed](Metrics::list), and shows it at this
+/// address for as long as the runtime lasts.
 ///
 /// # Errors
 /// The address cannot be had.
-pub(super) async fn open<'a>(
-    address: SocketAddr,
-    services: impl IntoIterator<Item = &'a str>,
-    hub: &Hub,
-) -> anyhow::Result<()> {
-    let metrics = Metrics::new(services)?;
+pub(super) async fn open(address: SocketAddr, hub: &Hub) -> anyhow::Result<Metrics> {
+    let metrics = Metrics::new()?;
     let page = Page::bind(address, metrics.clone()).await?;
     let address = page.address()?;
     tracing::info!("metrics on http://{address}{}", page::PATH);
-    tokio::spawn(metrics.follow(hub.milestones()));
+    tokio::spawn(metrics.clone().follow(hub.milestones()));
     tokio::spawn(page.serve());
-    Ok(())
+    Ok(metrics)
 }
 
-/// The numbers of all services.
+/// The numbers of all services. All clones are the same numbers.
 #[derive(Clone)]
-struct Metrics {
+pub(super) struct Metrics {
+    /// The services that have numbers.
+    listed: Arc<Mutex<BTreeSet<String>>>,
     registry: Registry,
     handoffs: IntCounterVec,
     failures: IntCounterVec,
@@ -67,11 +67,11 @@ struct Metrics {
 }
 
 impl Metrics {
-    /// All of them at zero, for these services.
+    /// For no service yet.
     ///
     /// # Errors
     /// A name is not one. They are all written here, so this does not come up.
-    fn new<'a>(services: impl IntoIterator<Item = &'a str>) -> prometheus::Result<Self> {
+    fn new() -> prometheus::Result<Self> {
         let registry = Registry::new();
         let count = |name, help| -> prometheus::Result<IntCounterVec> {
             let count = IntCounterVec::new(Opts::new(name, help), &[SERVICE])?;
@@ -100,7 +100,8 @@ impl Metrics {
             &[SERVICE],
         )?;
         registry.register(Box::new(up.clone()))?;
-        let metrics = Self {
+        Ok(Self {
+            listed: Arc::default(),
             handoffs: count("handoff_handoffs_total", "Handoffs that have ended.")?,
             failures: count(
                 "handoff_failures_total",
@@ -141,36 +142,69 @@ impl Metrics {
             registry: registry.clone(),
             last,
             up,
-        };
-        for service in services {
-            metrics.begin(service);
-        }
-        Ok(metrics)
+        })
     }
 
-    /// The numbers of this service are there from now on: one that comes into being with its first
-    /// event would hide that event from a rate.
-    fn begin(&self, service: &str) {
-        for count in [
+    /// There are these services from now on. The numbers of those that are new are there at once: one
+    /// that comes into being with its first event would hide that event from a rate. Those of the
+    /// services that are gone are gone as well.
+    pub(super) fn list<'a>(&self, services: impl Iterator<Item = &'a str>) {
+        let services: BTreeSet<String> = services.map(Into::into).collect();
+        let mut listed = self.listed();
+        for new in services.difference(&*listed) {
+            self.begin(new);
+        }
+        for gone in listed.difference(&services) {
+            self.remove(gone);
+        }
+        *listed = services;
+    }
+
+    fn listed(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.listed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn counts(&self) -> [&IntCounterVec; 5] {
+        [
             &self.handoffs,
             &self.failures,
             &self.rolled_back,
             &self.seal_failures,
             &self.starts,
-        ] {
-            count.with_label_values(&[service]);
-        }
-        for time in [
+        ]
+    }
+
+    fn times(&self) -> [&HistogramVec; 5] {
+        [
             &self.duration,
             &self.drain,
             &self.seal,
             &self.begin_to_ready,
             &self.pause,
-        ] {
+        ]
+    }
+
+    fn begin(&self, service: &str) {
+        for count in self.counts() {
+            count.with_label_values(&[service]);
+        }
+        for time in self.times() {
             time.with_label_values(&[service]);
         }
         self.last.with_label_values(&[service]);
         self.up.with_label_values(&[service]);
+    }
+
+    /// All of them are there, since they were begun together.
+    fn remove(&self, service: &str) {
+        for count in self.counts() {
+            let _ = count.remove_label_values(&[service]);
+        }
+        for time in self.times() {
+            let _ = time.remove_label_values(&[service]);
+        }
+        let _ = self.last.remove_label_values(&[service]);
+        let _ = self.up.remove_label_values(&[service]);
     }
 
     /// Takes in what happens, until nothing does any more.
@@ -187,6 +221,11 @@ impl Metrics {
     }
 
     fn take_in(&self, event: &Event) {
+        // What happens to a service on its way out would bring its numbers back.
+        let listed = self.listed();
+        if !listed.contains(&event.service) {
+            return;
+        }
         let service = [event.service.as_str()];
         match &event.what {
             What::DaemonStarted { .. } => {
@@ -253,6 +292,12 @@ mod tests {
 
     const REFERENCE: &str = include_str!("../../../CONFIG.md");
 
+    fn metrics(services: &[&str]) -> Metrics {
+        let metrics = Metrics::new().unwrap();
+        metrics.list(services.iter().copied());
+        metrics
+    }
+
     fn event(what: What) -> Event {
         Event {
             at: UNIX_EPOCH + std::time::Duration::from_millis(1500),
@@ -297,7 +342,7 @@ mod tests {
 
     #[test]
     fn every_number_is_there_before_anything_has_happened() {
-        let metrics = Metrics::new(["kv", "web"]).unwrap();
+        let metrics = metrics(&["kv", "web"]);
         for service in ["kv", "web"] {
             assert_says(
                 &metrics,
@@ -312,7 +357,7 @@ mod tests {
 
     #[test]
     fn an_end_counts_by_its_outcome_and_a_time_if_it_was_reached() {
-        let metrics = Metrics::new(["kv"]).unwrap();
+        let metrics = metrics(&["kv"]);
         metrics.take_in(&ended(Outcome::Committed, false, Some(1_500)));
         metrics.take_in(&ended(Outcome::RolledBack, true, None));
         metrics.take_in(&ended(Outcome::Failed, false, None));
@@ -334,7 +379,7 @@ mod tests {
 
     #[test]
     fn a_daemon_is_up_until_it_ends_without_having_been_replaced() {
-        let metrics = Metrics::new(["kv"]).unwrap();
+        let metrics = metrics(&["kv"]);
         let ended = |why| {
             event(What::DaemonEnded {
                 pid: 1,
@@ -356,8 +401,23 @@ mod tests {
     }
 
     #[test]
+    fn a_service_that_is_gone_has_no_numbers_and_gets_none() {
+        let metrics = metrics(&["kv", "web"]);
+        metrics.take_in(&ended(Outcome::Committed, false, Some(1)));
+        metrics.list(["web", "new"].into_iter());
+        metrics.take_in(&ended(Outcome::Committed, false, Some(1)));
+        let text = metrics.text();
+        assert!(!text.contains("\"kv\""), "{text}");
+        assert_says(&metrics, "handoff_handoffs_total{service=\"web\"} 0");
+        assert_says(&metrics, "handoff_handoffs_total{service=\"new\"} 0");
+        // Back again, it begins anew.
+        metrics.list(["kv"].into_iter());
+        assert_says(&metrics, "handoff_handoffs_total{service=\"kv\"} 0");
+    }
+
+    #[test]
     fn the_reference_has_every_number_and_no_other() {
-        let metrics = Metrics::new(["kv"]).unwrap();
+        let metrics = metrics(&["kv"]);
         let mut families: Vec<_> = metrics
             .registry
             .gather()

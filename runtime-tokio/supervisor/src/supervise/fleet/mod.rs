@@ -10,6 +10,8 @@
 //! | [`events`] | what happens to the services, told to whoever listens |
 //! | [`metrics`] | the same in numbers, for Prometheus |
 //! | [`orders`] | what such a task can be told, and what it answers |
+//! | [`limits`] | enough descriptors for all of them |
+//! | [`turns`] | how many handoffs go on at once |
 //! | [`restarts`], [`backoff`] | whether and when a service is started again |
 //! | [`watched`] | a daemon whose end wakes its task |
 //! | [`readiness`] | a descriptor whose readiness wakes a task |
@@ -27,6 +29,7 @@ mod door;
 mod events;
 mod following;
 mod history;
+mod limits;
 mod metrics;
 mod notify;
 mod orders;
@@ -35,6 +38,7 @@ mod reload;
 mod restarts;
 mod roster;
 mod trigger;
+mod turns;
 mod watched;
 
 use std::fs::{self, File};
@@ -51,8 +55,9 @@ use tokio::time::timeout;
 
 use super::take_charge;
 use crate::config::{Config, Service};
-use events::Hub;
+use events::{Hub, Visitors};
 use history::History;
+use metrics::Metrics;
 use notify::Board;
 use orders::Order;
 use roster::Roster;
@@ -60,11 +65,17 @@ use roster::Roster;
 /// How long work that goes on beside the tasks may take when all is over.
 const LAST_WORK: Duration = Duration::from_secs(10);
 
+/// How long a thread for file work is kept that has nothing to do. When hundreds of services start, there
+/// is one for each of them for a moment.
+const IDLE_THREAD: Duration = Duration::from_secs(1);
+
 /// A service, seen from those who give it orders.
 #[derive(Clone)]
 struct Served {
     service: Arc<Service>,
     orders: mpsc::Sender<Order>,
+    /// Where one can follow it.
+    visitors: Visitors,
 }
 
 /// A door that is open: what closes it, and its task.
@@ -85,6 +96,7 @@ pub(crate) fn run(config: Config, file: Option<PathBuf>, keep_daemons: bool) -> 
     for note in &config.notes {
         tracing::warn!("the configuration: {note}");
     }
+    limits::provide(&config.services);
     let file = file.map(std::path::absolute).transpose();
     let file = file.context("the file of the configuration")?;
     let state_dir = &config.supervisor.state_dir;
@@ -97,6 +109,7 @@ pub(crate) fn run(config: Config, file: Option<PathBuf>, keep_daemons: bool) -> 
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .thread_keep_alive(IDLE_THREAD)
         .build()
         .context("cannot start")?;
     let result = runtime.block_on(supervise(config, file, belongings, keep_daemons));
@@ -120,6 +133,25 @@ fn prepare(service: &Service) -> anyhow::Result<Option<File>> {
     take_charge(data_dir).map(Some)
 }
 
+/// Those who are told what happens, and of which services.
+struct Listening {
+    board: Board,
+    hub: Hub,
+    history: History,
+    /// If an address was asked for.
+    metrics: Option<Metrics>,
+}
+
+impl Listening {
+    /// These are the services from now on, in this order.
+    fn list<'a>(&self, names: impl Iterator<Item = &'a str> + Clone) {
+        self.board.list(names.clone());
+        if let Some(metrics) = &self.metrics {
+            metrics.list(names);
+        }
+    }
+}
+
 /// For each service there are the listeners that were inherited for it, and its lock.
 async fn supervise(
     config: Config,
@@ -137,13 +169,18 @@ async fn supervise(
     let hub = Hub::new();
     let state_dir = config.supervisor.state_dir.clone();
     let (history, keeper) = History::keep(state_dir, hub.milestones());
+    let mut metrics = None;
     if let Some(address) = config.supervisor.metrics {
-        let names = config.services.iter().map(|one| one.name.as_str());
-        metrics::open(address, names, &hub)
-            .await
-            .with_context(|| format!("metrics on {address}"))?;
+        let opened = metrics::open(address, &hub).await;
+        metrics = Some(opened.with_context(|| format!("metrics on {address}"))?);
     }
-    let mut roster = Roster::start(config, file, belongings, board.clone(), hub, history)?;
+    let listeners = Listening {
+        board: board.clone(),
+        hub,
+        history,
+        metrics,
+    };
+    let mut roster = Roster::start(config, file, belongings, listeners)?;
     loop {
         tokio::select! {
             () = either(&mut term, &mut int) => break,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use handoff_std::core::{Reason, SupervisorOutcome};
+use handoff_std::core::{Cause, Reason, SupervisorOutcome};
 use handoff_std::{Report, SupervisorError};
 use tokio::sync::oneshot;
 
@@ -81,7 +81,10 @@ impl Verdict {
             SupervisorOutcome::RolledBack { .. } => {
                 (Outcome::RolledBack, None, report.abort_reason())
             }
-            other => (Outcome::Failed, None, Some(other.to_string())),
+            SupervisorOutcome::Failed(cause) => (Outcome::Failed, None, Some(in_words(cause))),
+            other @ SupervisorOutcome::Answered { .. } => {
+                (Outcome::Failed, None, Some(other.to_string()))
+            }
         };
         Self::Ended {
             line: line(result),
@@ -105,10 +108,8 @@ fn line(result: &Result<Report, SupervisorError>) -> String {
         Err(error) => return format!("err: {error}"),
     };
     match (&report.outcome, report.id) {
-        (SupervisorOutcome::Failed(cause), _)
-            if matches!(cause.reason, Reason::NoIncumbent | Reason::IncumbentUnfit) =>
-        {
-            format!("err: {cause}; nothing was begun: look whether the daemon is well")
+        (SupervisorOutcome::Failed(cause), _) if is_not_begun(cause) => {
+            format!("err: {}", in_words(cause))
         }
         (outcome, Some(id)) => {
             let without: Vec<_> = without(outcome).collect();
@@ -123,6 +124,20 @@ fn line(result: &Result<Report, SupervisorError>) -> String {
             )
         }
         (outcome, None) => format!("err: {outcome}"),
+    }
+}
+
+/// Whether no daemon was asked for anything, and none was started.
+fn is_not_begun(cause: &Cause) -> bool {
+    matches!(cause.reason, Reason::NoIncumbent | Reason::IncumbentUnfit)
+}
+
+/// Why a handoff failed, and what to do if that is known.
+fn in_words(cause: &Cause) -> String {
+    if is_not_begun(cause) {
+        format!("{cause}; nothing was begun: look whether the daemon is well")
+    } else {
+        cause.to_string()
     }
 }
 

@@ -166,6 +166,7 @@ pub(super) fn renewed_settings(
         log_format,
         metrics,
         recordings,
+        handoffs_at_once,
     } = new;
     let said = changes(&[
         (AtOnce, "allowed_uids", old.allowed_uids == allowed_uids),
@@ -174,6 +175,11 @@ pub(super) fn renewed_settings(
         (Restart, "log_format", old.log_format == log_format),
         (Restart, "metrics", old.metrics == metrics),
         (Restart, "recordings", old.recordings == recordings),
+        (
+            Restart,
+            "handoffs_at_once",
+            old.handoffs_at_once == handoffs_at_once,
+        ),
     ]);
     let renewed = SupervisorSettings {
         allowed_uids,

@@ -19,12 +19,11 @@ use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
 use super::control::{self, Control};
 use super::door::{Door, Guests};
-use super::events::Hub;
-use super::history::History;
-use super::notify::Board;
+use super::limits;
 use super::orders::Order;
 use super::reload::{self, Change};
-use super::{Open, prepare};
+use super::turns::Turns;
+use super::{Listening, Open, prepare};
 use crate::config::{Config, ConfigError, Service, SupervisorSettings};
 use entry::{Entry, Running};
 
@@ -45,8 +44,8 @@ pub(super) struct Roster {
     reading: Option<JoinHandle<Result<Config, ConfigError>>>,
     control: watch::Sender<Control>,
     socket: Option<(Open, Guests, PathBuf)>,
-    board: Board,
-    hub: Hub,
+    listening: Listening,
+    turns: Turns,
 }
 
 /// What a roster waits for.
@@ -71,21 +70,22 @@ impl Roster {
         config: Config,
         file: Option<PathBuf>,
         belongings: Vec<(Vec<NamedListener>, Option<File>)>,
-        board: Board,
-        hub: Hub,
-        history: History,
+        listening: Listening,
     ) -> anyhow::Result<Self> {
         let settings = config.supervisor;
         let order = config.services.iter().map(|one| one.name.clone());
         let order: Vec<_> = order.collect();
         let mut entries = Vec::new();
         for (service, (adopted, charge)) in config.services.into_iter().zip(belongings) {
-            entries.push((Entry::open(service, charge, &settings)?, adopted));
+            entries.push((
+                Entry::open(service, charge, &settings, &listening.hub)?,
+                adopted,
+            ));
         }
         let served = entries.iter().map(|(entry, _)| entry.served());
         let uids = &settings.allowed_uids;
-        let (control, current) =
-            watch::channel(Control::new(served, uids, hub.visitors(), history));
+        let (visitors, history) = (listening.hub.visitors(), listening.history.clone());
+        let (control, current) = watch::channel(Control::new(served, uids, visitors, history));
         let mut socket = None;
         if let Some(path) = &settings.socket {
             let guests = Guests::new(&control.borrow().allowed());
@@ -94,9 +94,11 @@ impl Roster {
         }
         // If nothing else would be kept from running, whoever starts us is to see what is wrong.
         let alone = entries.len() == 1;
-        board.list(order.iter().map(String::as_str));
-        let begin =
-            |(entry, adopted): (Entry, _)| entry.begin(adopted, alone, &settings, &board, &hub);
+        listening.list(order.iter().map(String::as_str));
+        let turns = Turns::new(settings.handoffs_at_once);
+        let begin = |(entry, adopted): (Entry, _)| {
+            entry.begin(adopted, alone, &settings, &listening, &turns)
+        };
         Ok(Self {
             services: entries.into_iter().map(begin).collect(),
             file,
@@ -107,19 +109,19 @@ impl Roster {
             control,
             socket,
             settings,
-            board,
-            hub,
+            listening,
+            turns,
         })
     }
 
     /// Begins to read the file again. If that goes on already, it begins anew.
     pub(super) fn read_again(&mut self) {
-        self.board.reload_begins();
+        self.listening.board.reload_begins();
         let Some(file) = self.file.clone() else {
             tracing::info!(
                 "there is no file to be read again: the command line says what is supervised"
             );
-            self.board.reload_ends();
+            self.listening.board.reload_ends();
             return;
         };
         tracing::info!(file = %file.display(), "reading the configuration again");
@@ -188,7 +190,7 @@ impl Roster {
             self.welcome().await;
         }
         if self.reading.is_none() && self.coming.is_empty() {
-            self.board.reload_ends();
+            self.listening.board.reload_ends();
         }
         Ok(())
     }
@@ -201,6 +203,7 @@ impl Roster {
         let (settings, said) = reload::renewed_settings(&self.settings, config.supervisor);
         self.settings = settings;
         say("supervisor", &said);
+        limits::provide(&config.services);
         self.order = config.services.iter().map(|one| one.name.clone()).collect();
         let mut new = config.services;
         for mut running in std::mem::take(&mut self.services) {
@@ -236,9 +239,9 @@ impl Roster {
             match entry {
                 Ok(entry) => {
                     tracing::info!("the service {name} is new; starting it");
-                    self.board.list(self.order.iter().map(String::as_str));
-                    let running =
-                        entry.begin(Vec::new(), false, &self.settings, &self.board, &self.hub);
+                    self.listening.list(self.order.iter().map(String::as_str));
+                    let (settings, listening) = (&self.settings, &self.listening);
+                    let running = entry.begin(Vec::new(), false, settings, listening, &self.turns);
                     self.services.push(running);
                 }
                 Err(error) => tracing::error!(
@@ -256,7 +259,7 @@ impl Roster {
             anyhow::Ok((service, charge))
         });
         let (service, charge) = prepared.await.context("preparing it has panicked")??;
-        Entry::open(service, charge, &self.settings)
+        Entry::open(service, charge, &self.settings, &self.listening.hub)
     }
 
     /// Tells everybody who has to know which services there are.
@@ -277,7 +280,7 @@ impl Roster {
             there || self.coming.iter().any(|one| one.name == *name)
         };
         let order = self.order.iter().map(String::as_str);
-        self.board.list(order.filter(known));
+        self.listening.list(order.filter(known));
     }
 
     /// Ends the services one after the other, the last one of the file first.
@@ -302,7 +305,7 @@ impl Roster {
     /// Closes the doors, after the last answers. Whoever follows what happens is told that nothing more
     /// will.
     pub(super) async fn close(self) {
-        drop(self.hub);
+        drop(self.listening);
         let doors = self.services.into_iter().chain(self.leaving);
         let doors = doors.filter_map(Running::into_door);
         for (close, door) in doors.chain(self.socket.map(|(open, ..)| open)) {

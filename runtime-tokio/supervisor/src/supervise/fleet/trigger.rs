@@ -50,7 +50,7 @@ impl Served {
         order: Order,
         told: oneshot::Receiver<T>,
     ) -> Result<T, String> {
-        let gone = || String::from("the supervisor is ending");
+        let gone = || String::from("the supervision of the service is ending");
         self.orders.send(order).await.map_err(|_| gone())?;
         told.await.map_err(|_| gone())
     }

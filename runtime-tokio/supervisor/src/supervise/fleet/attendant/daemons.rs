@@ -15,6 +15,9 @@ impl Attendant {
     pub(super) fn replace(&mut self, daemon: Option<Daemon>) {
         let daemon = daemon.map(Watched::new);
         self.had_one |= daemon.is_some();
+        if daemon.is_some() {
+            self.sockets.daemon_is_replaced();
+        }
         let before = std::mem::replace(&mut self.daemon, daemon);
         self.leaving.extend(before);
         // Somebody else has the address of a listener, and now there is a daemon without it.
@@ -57,6 +60,9 @@ impl Attendant {
             tell_end(&self.teller, daemon.pid(), &end, Why::Replaced);
             false
         });
+        if self.leaving.is_empty() {
+            self.sockets.tidy(&self.service.listeners);
+        }
         let ended = self.daemon.as_mut().and_then(|daemon| {
             let end = daemon.ended()?;
             Some((daemon.pid(), daemon.lived(), end))

@@ -53,7 +53,8 @@ impl Attendant {
         if self.stop.is_going() && matches!(self.doing, Doing::Handoff(..)) {
             // Without effect before there is a probation; it is tried until there is, or the handoff
             // has ended.
-            self.rollback.rollback("the supervisor was told to end");
+            self.rollback
+                .rollback("the supervision of the service is ending");
         }
         if !matches!(self.doing, Doing::Nothing(_)) {
             return Ok(false);

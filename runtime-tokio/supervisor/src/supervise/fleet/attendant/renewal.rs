@@ -85,6 +85,8 @@ impl Attendant {
             }
         }
         for (name, address, _) in released {
+            let spec = before.iter().find(|spec| spec.name == name);
+            self.sockets.let_go(spec.cloned(), self.daemon.is_some());
             tracing::info!(
                 name,
                 address,

@@ -22,10 +22,10 @@ impl Attendant {
             Order::Wind => {
                 self.stop = Stop::Winding;
                 for order in self.waiting.drain(..) {
-                    refuse(order.reply, "the supervisor is ending");
+                    refuse(order.reply, "the supervision of the service is ending");
                 }
                 for client in self.hopeful.drain(..) {
-                    refuse(client, "the supervisor is ending");
+                    refuse(client, "the supervision of the service is ending");
                 }
             }
             Order::Renew(service) => self.renewal = Some(service),
@@ -94,7 +94,7 @@ impl Attendant {
     /// and what to do.
     fn accepts(&self, start: bool) -> Result<(), String> {
         if self.stop.is_going() {
-            return Err("the supervisor is ending".into());
+            return Err("the supervision of the service is ending".into());
         }
         match &self.doing {
             Doing::Nothing(_) => {}
@@ -220,6 +220,7 @@ impl Attendant {
             trouble: down.or_else(|| self.missing.refusal()),
             last: None,
             daemon: None,
+            answers: None,
         }
     }
 }

@@ -18,6 +18,7 @@ use tokio::task::spawn_blocking;
 use crate::operate::event::{HandoffEnded, What};
 use crate::supervise::binary::{BinaryRecord, Candidate};
 use crate::supervise::fleet::events::Teller;
+use crate::supervise::fleet::turns::Turns;
 use crate::supervise::kept::{self, Kept};
 
 /// What is to be done.
@@ -45,6 +46,7 @@ pub(super) struct Desk {
     pub(super) journal: JournalFile,
     pub(super) record: BinaryRecord,
     pub(super) candidate: Candidate,
+    pub(super) turns: Turns,
 }
 
 /// A task that has ended, and the supervisor back from it.
@@ -65,7 +67,8 @@ pub(super) fn work(
             Task::Recover => Came::Report(Box::new(recover(&desk, &teller, &mut supervisor).await)),
             Task::Handoff(spec) => {
                 desk.candidate.stand(&spec.successor.binary);
-                Came::Report(Box::new(supervisor.handoff(&spec).await))
+                let handoff = supervisor.handoff(&spec);
+                Came::Report(Box::new(desk.turns.take(handoff).await))
             }
             Task::AskForListeners => Came::Listeners(ask(&desk).await),
         };

@@ -14,10 +14,10 @@ use tracing::Instrument;
 use crate::config::{Service, SupervisorSettings};
 use crate::supervise::fleet::attendant::{Attendant, Beginning};
 use crate::supervise::fleet::door::{Door, Guests};
-use crate::supervise::fleet::events::Hub;
-use crate::supervise::fleet::notify::Board;
+use crate::supervise::fleet::events::{Hub, Teller};
 use crate::supervise::fleet::orders::Order;
-use crate::supervise::fleet::{Open, Served, trigger};
+use crate::supervise::fleet::turns::Turns;
+use crate::supervise::fleet::{Listening, Open, Served, trigger};
 
 /// Orders that may wait for a task to take them in.
 const ORDERS: usize = 16;
@@ -27,6 +27,7 @@ pub(super) struct Entry {
     served: Served,
     orders: mpsc::Receiver<Order>,
     data_dir: PathBuf,
+    teller: Teller,
     door: Option<(Open, Guests)>,
     charge: Option<File>,
 }
@@ -49,12 +50,15 @@ impl Entry {
         service: Service,
         charge: Option<File>,
         settings: &SupervisorSettings,
+        hub: &Hub,
     ) -> anyhow::Result<Self> {
         let data_dir = data_dir(&service, &settings.state_dir)?;
+        let teller = hub.teller(&service.name);
         let (sender, orders) = mpsc::channel(ORDERS);
         let served = Served {
             service: Arc::new(service),
             orders: sender,
+            visitors: teller.visitors(),
         };
         let mut door = None;
         if let Some(path) = &served.service.trigger_socket {
@@ -67,6 +71,7 @@ impl Entry {
             served,
             orders,
             data_dir,
+            teller,
             door,
             charge,
         })
@@ -83,13 +88,14 @@ impl Entry {
         adopted: Vec<NamedListener>,
         alone: bool,
         settings: &SupervisorSettings,
-        board: &Board,
-        hub: &Hub,
+        listening: &Listening,
+        turns: &Turns,
     ) -> Running {
         let Self {
             served,
             orders,
             data_dir,
+            teller,
             door,
             charge,
         } = self;
@@ -103,8 +109,9 @@ impl Entry {
             orders,
             adopted,
             alone,
-            board: board.clone(),
-            teller: hub.teller(name),
+            board: listening.board.clone(),
+            teller,
+            turns: turns.clone(),
             recordings: recordings.map(|dir| Recordings::new(dir.join(name))),
         };
         let attend = async move { Attendant::new(beginning).await?.run().await };

@@ -2,29 +2,25 @@
 //! of the user's poll, which hands out [`Warming`], then [`Begun`], then [`Serving`], each by a turn.
 //! What must not happen before a step takes a value that is not there before it.
 
-use std::collections::VecDeque;
+mod host;
+
 use std::net::TcpListener;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use handoff_core::op::{self, OpId, Ticket};
-use handoff_core::successor::Phase;
-use handoff_core::wire::Message;
-use handoff_core::{Observation, SuccessorConfig, SuccessorOp, SuccessorOutcome};
-use handoff_std::host::engine::{
-    Host, Links, opened, successor_heard, successor_saw, tried_lock, value,
-};
+use handoff_core::op;
+use handoff_core::{SuccessorConfig, SuccessorOutcome};
+use handoff_std::host::engine::{failed, opened, value};
 use handoff_std::host::{InheritError, InheritedListeners, LockKeeper, Recordings, Seat, identity};
 use handoff_std::{Readiness, SuccessorError, SuccessorSetup};
-use mio::Registry;
 
-use crate::answers::Answers;
+pub(crate) use self::host::Probation;
+use self::host::SuccessorHost;
 use crate::driver::{Driver, Lane};
-use crate::hub::{Hub, Wake, source};
-use crate::incumbent::{Incumbent, watch_door};
-use crate::request::{Hook, Scene};
+use crate::hub::{Hub, source};
+use crate::incumbent::Incumbent;
+use crate::request::{Hook, NO_ANSWER};
 
 /// A process that was started to take over, before it has said anything.
 #[derive(Debug)]
@@ -71,17 +67,11 @@ impl Successor {
         self.channel.set_nonblocking(true)?;
         // The first link that an engine adopts is the machine's one link.
         driver.engine.links().adopt(self.channel);
-        let host = SuccessorHost {
-            seat: Seat::new(setup.control, LockKeeper::new(&setup.data_dir)),
-            registry: Arc::clone(hub.registry()),
-            steps: VecDeque::new(),
-            answers: driver.answers.clone(),
-            cancelled: Arc::default(),
-        };
+        let seat = Seat::new(setup.control, LockKeeper::new(&setup.data_dir));
+        let host = SuccessorHost::new(seat, self.listeners, &hub, &driver);
         Ok(Succession {
             hub,
             probation: Probation { driver, host },
-            listeners: self.listeners,
             build_id: setup.build_id,
             recordings: self.recordings,
         })
@@ -96,7 +86,6 @@ impl Successor {
 pub struct Succession {
     hub: Hub,
     probation: Probation,
-    listeners: InheritedListeners,
     build_id: Vec<u8>,
     recordings: Option<Recordings>,
 }
@@ -106,11 +95,11 @@ source!(Succession);
 /// How far a successor has come: what the daemon is to do next.
 #[derive(Debug)]
 pub enum Step {
-    /// The supervisor knows it. Do what needs neither the lock nor the data: configuration, caches,
-    /// TLS, connections to others. With a supervisor of version 2 the incumbent serves meanwhile,
-    /// undisturbed; one of version 1 may not wait for it.
+    /// Do what needs neither the lock nor the data: configuration, caches, TLS, connections to others.
+    /// With a supervisor of version 2 the incumbent serves meanwhile, undisturbed; one of version 1 may
+    /// not wait for it. Always the first step.
     WarmUp(Warming),
-    /// It holds the writer lock. Open the data, and announce it.
+    /// It is warm, and holds the writer lock. Open the data, and announce it.
     ///
     /// Comes also when the session is lost and the lock is free: then nobody else can serve (`C3`).
     Open(Begun),
@@ -123,12 +112,12 @@ pub enum Step {
 impl Succession {
     /// The names of the inherited listeners, until it has begun.
     pub fn listener_names(&self) -> impl Iterator<Item = &str> {
-        self.listeners.names()
+        self.probation.host.listeners.names()
     }
 
     /// As [`Incumbent::timeout`].
     pub fn timeout(&mut self) -> Option<Duration> {
-        if self.hub.is_ready() {
+        if self.hub.is_ready() || !self.probation.host.steps.is_empty() {
             return Some(Duration::ZERO);
         }
         self.probation.timeout()
@@ -139,36 +128,20 @@ impl Succession {
     /// # Errors
     /// [`SuccessorError`]: the handoff went another way. End the process.
     pub fn turn(&mut self) -> Result<Option<Step>, SuccessorError> {
-        if self.probation.host.steps.is_empty() {
+        let Probation { driver, host } = &mut self.probation;
+        if host.steps.is_empty() {
             let wakes = self.hub.take();
-            self.probation.turn(&self.hub, &wakes);
+            driver.turn(host, &self.hub, &wakes);
+            host.open_when_warm();
         }
-        let host = &mut self.probation.host;
-        let serves = matches!(host.steps.back(), Some(Milestone::Serving));
         if let (Some(SuccessorOutcome::Failed(cause)), false) =
-            (self.probation.driver.engine.outcome(), serves)
+            (driver.engine.outcome(), host.serves)
         {
             host.steps.clear();
             host.seat.unstage();
             return Err(SuccessorError::GaveUp(Box::new(cause)));
         }
-        let generation = host.seat.lock.generation();
-        let scene = Scene {
-            cancelled: Arc::clone(&host.cancelled),
-            generation,
-            ..Scene::default()
-        };
-        Ok(host.steps.pop_front().map(|step| match step {
-            Milestone::Warming(ticket) => {
-                Step::WarmUp(Warming(Hook::new(ticket, scene, host.answers.clone())))
-            }
-            Milestone::Begun(ticket) => Step::Open(Begun {
-                hook: Hook::new(ticket, scene, host.answers.clone()),
-                generation,
-                listeners: std::mem::take(&mut self.listeners),
-            }),
-            Milestone::Serving => Step::Serve(Serving(())),
-        }))
+        Ok(host.steps.pop_front())
     }
 
     /// The daemon serves. What its supervisor says goes on in the incumbent.
@@ -194,23 +167,41 @@ impl Succession {
 /// nothing has happened to the incumbent.
 #[derive(Debug)]
 #[must_use = "a successor that drops this has given up"]
-pub struct Warming(Hook<op::WarmUp>);
+pub struct Warming {
+    hook: Hook<op::WarmUp>,
+    /// Where it is said how it went, for an opening of the data that may wait for it.
+    warm: Arc<OnceLock<Result<(), String>>>,
+}
 
 impl Warming {
     /// Whether the handoff was given up meanwhile.
     pub fn is_cancelled(&self) -> bool {
-        self.0.is_cancelled()
+        self.hook.is_cancelled()
     }
 
     /// The daemon is warm: say Standby, and wait for Begin.
     pub fn stand_by(self) {
-        self.0.end(|ticket| value(ticket, Ok(())));
+        self.end(Ok(()));
     }
 
     /// Give up: the daemon could not get ready. The supervisor is told why; go on until
     /// [`Succession::turn`] fails.
     pub fn give_up(self, why: &str) {
-        self.0.failed(why);
+        self.end(Err(why.to_owned()));
+    }
+
+    fn end(mut self, how: Result<(), String>) {
+        // First, since the loop looks at it when it is woken.
+        let _ = self.warm.set(how.clone());
+        self.hook.end(|ticket| value(ticket, how));
+    }
+}
+
+impl Drop for Warming {
+    fn drop(&mut self) {
+        if self.warm.set(Err(NO_ANSWER.to_owned())).is_ok() {
+            self.hook.end(|ticket| failed(ticket, NO_ANSWER));
+        }
     }
 }
 
@@ -258,7 +249,7 @@ impl Begun {
 
     /// The data is open: say Ready. [`Step::Serve`] follows, or the turn fails: the handoff was given
     /// up, or `readiness` says that the daemon is not healthy.
-    pub fn announce(self, readiness: Readiness) {
+    pub fn announce(mut self, readiness: Readiness) {
         self.hook.end(|ticket| opened(ticket, readiness));
     }
 
@@ -273,83 +264,3 @@ impl Begun {
 #[derive(Debug)]
 #[must_use = "the daemon is the incumbent: see `Succession::into_incumbent`"]
 pub struct Serving(());
-
-/// The successor's machine, which goes on beside the incumbent's until the probation has ended.
-pub(crate) struct Probation {
-    driver: Driver<handoff_core::Successor, 1>,
-    host: SuccessorHost,
-}
-
-impl Probation {
-    pub(crate) fn timeout(&mut self) -> Option<Duration> {
-        self.driver.timeout()
-    }
-
-    pub(crate) fn turn(&mut self, hub: &Hub, wakes: &[Wake]) {
-        self.driver.turn(&mut self.host, hub, wakes);
-    }
-
-    pub(crate) fn outcome(&self) -> Option<SuccessorOutcome> {
-        self.driver.engine.outcome()
-    }
-}
-
-/// What has been reached.
-enum Milestone {
-    Warming(Ticket<op::WarmUp>),
-    Begun(Ticket<op::Open>),
-    Serving,
-}
-
-struct SuccessorHost {
-    seat: Seat,
-    /// Where the control socket is registered.
-    registry: Arc<Registry>,
-    steps: VecDeque<Milestone>,
-    answers: Answers,
-    cancelled: Arc<AtomicBool>,
-}
-
-impl SuccessorHost {
-    fn publish(&mut self) -> Result<(), String> {
-        self.seat.publish()?;
-        watch_door(&self.seat, &self.registry)
-            .map_err(|e| format!("the control socket cannot be watched: {e}"))
-    }
-}
-
-impl Host<handoff_core::Successor, 1> for SuccessorHost {
-    fn start(&mut self, op: SuccessorOp, links: &mut Links) {
-        match op {
-            SuccessorOp::StagePath(ticket) => {
-                let staged = self.seat.stage();
-                links.end(value(ticket, staged));
-            }
-            SuccessorOp::WarmUp(ticket) => self.steps.push_back(Milestone::Warming(ticket)),
-            SuccessorOp::TryLock(ticket) => {
-                links.end(tried_lock(ticket, self.seat.lock.try_lock()));
-            }
-            SuccessorOp::Open(ticket) => self.steps.push_back(Milestone::Begun(ticket)),
-            SuccessorOp::PublishPath(ticket) => {
-                let published = self.publish();
-                links.end(value(ticket, published));
-            }
-            SuccessorOp::Serve { ticket, .. } => {
-                self.steps.push_back(Milestone::Serving);
-                links.end(value(ticket, Ok(())));
-            }
-        }
-    }
-
-    fn cancel(&mut self, _: OpId) {
-        self.cancelled.store(true, Ordering::Release);
-    }
-
-    fn message(&mut self, message: &Message<'_>) {
-        successor_heard(message);
-    }
-
-    fn observe(&mut self, seen: Observation<Phase>) {
-        successor_saw(&seen);
-    }
-}

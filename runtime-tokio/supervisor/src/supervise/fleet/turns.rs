@@ -1,0 +1,89 @@
+//! Turns: how many handoffs go on at once.
+//!
+//! A process that starts keeps a processor busy for milliseconds. When hundreds start at once, the
+//! daemons that have drained meanwhile wait in line with them, and every pause is as long as that line.
+//! In turns all of them together take as long, and no pause is longer than it is alone.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+/// How long a turn lasts at most. What takes longer than this waits for something, such as the end of a
+/// warm-up, and goes on without a turn: one daemon that hangs must not hold up the others.
+const LONGEST: Duration = Duration::from_millis(250);
+
+/// For all services. Clones are the same turns.
+#[derive(Clone)]
+pub(super) struct Turns(Arc<Semaphore>);
+
+impl Turns {
+    /// So many at once; two for each processor if that is not said.
+    pub(super) fn new(at_once: Option<u32>) -> Self {
+        let default = || available_parallelism().map_or(2, |count| count.get().saturating_mul(2));
+        let at_once = at_once.and_then(|count| usize::try_from(count).ok());
+        let at_once = at_once.unwrap_or_else(default);
+        Self(Arc::new(Semaphore::new(
+            at_once.clamp(1, Semaphore::MAX_PERMITS),
+        )))
+    }
+
+    /// Does it once it is its turn. Who asked first comes first.
+    pub(super) async fn take<T>(&self, work: impl Future<Output = T>) -> T {
+        let turn = self.0.acquire().await;
+        let mut work = pin!(work);
+        if let Ok(done) = timeout(LONGEST, &mut work).await {
+            return done;
+        }
+        drop(turn);
+        work.await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_hangs_holds_up_the_others_for_one_turn_at_most() {
+        let turns = Turns::new(Some(2));
+        let (tell, mut begun) = mpsc::unbounded_channel();
+        for number in 0..5 {
+            let (turns, tell) = (turns.clone(), tell.clone());
+            tokio::spawn(async move {
+                let hang = async {
+                    tell.send(number).unwrap();
+                    pending::<()>().await;
+                };
+                turns.take(hang).await;
+            });
+        }
+        let mut all = Vec::new();
+        for count in [2, 4, 5] {
+            tokio::time::sleep(LONGEST / 2).await;
+            while let Ok(number) = begun.try_recv() {
+                all.push(number);
+            }
+            assert_eq!(all, (0..count).collect::<Vec<_>>());
+            tokio::time::sleep(LONGEST / 2 + Duration::from_millis(1)).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_next_one_begins_when_one_has_ended() {
+        let turns = Turns::new(Some(1));
+        let (first, second) = tokio::join!(
+            turns.take(tokio::time::sleep(LONGEST / 2)),
+            turns.take(async { tokio::time::Instant::now() })
+        );
+        let ((), begun) = (first, second);
+        assert_eq!(begun, tokio::time::Instant::now());
+    }
+}
