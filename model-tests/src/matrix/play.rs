@@ -10,7 +10,7 @@ use handoff_supervisor::load::{Acked, Load, LoadConfig};
 
 use super::case::{Case, Place, Runtime};
 use super::remote::{Ended, Remote};
-use super::world::{World, descriptors};
+use super::world::{World, descriptors, wait_until};
 
 /// How long the load runs before a handoff.
 const LEAD: Duration = Duration::from_millis(150);
@@ -111,6 +111,11 @@ impl Play<'_> {
 
     /// Looks around until somebody is found or started.
     pub(super) fn settle(&mut self) -> anyhow::Result<()> {
+        if self.findings.outcome.starts_with("rolled back") {
+            // The incumbent has been told, and comes back in a moment. A supervisor that looks around
+            // before, and has no handoff in flight, starts a daemon: the lock decides which one stays.
+            wait_until(|| self.world.answers());
+        }
         let until = Instant::now() + RECOVERY;
         loop {
             let ended = self.supervisor.perform(&["recover"])?;

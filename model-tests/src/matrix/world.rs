@@ -203,6 +203,11 @@ impl World {
             .is_ok_and(|info| field(&info, "committed") == Some("yes"))
     }
 
+    /// Whether anybody answers clients.
+    pub(super) fn answers(&self) -> bool {
+        self.info().is_ok()
+    }
+
     fn info(&self) -> anyhow::Result<String> {
         let until = Instant::now() + MOMENT;
         let mut client = Client::connect(self.address, MOMENT)?;

@@ -70,7 +70,7 @@ fn answer(daemon: &Daemon, request: Request) -> Option<Retirement> {
                     Ok(report) => seal.done(report),
                     Err(why) => seal.failed(why),
                 },
-            )
+            );
         }
         Request::Resume(resume) => hook(move || match daemon.resume(resume.generation()) {
             Ok(()) => resume.done(),
