@@ -12,12 +12,14 @@
 //! [`conformance`] plays scripts with an adapter, also with one from another repository;
 //! [`ports`] are two small ones.
 //!
-//! [`fleet`] measures one supervisor with many services.
+//! [`pause`] measures what clients notice of a handoff, next to the published version 1; [`fleet`] one
+//! supervisor with many services. [`machine`] says where that was.
 
 pub mod conformance;
 pub mod diagram;
 pub mod explore;
 pub mod fleet;
+pub mod machine;
 pub mod matrix;
 pub mod pause;
 pub mod ports;

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use handoff_model_tests::fleet::{Machine, Place, Plan, Report, measure, serve};
+use handoff_model_tests::fleet::{Place, Plan, Report, measure, serve};
+use handoff_model_tests::machine::Machine;
 
 /// Supervise many small services at once, hand all of them over, and say what each costs.
 #[derive(Parser)]

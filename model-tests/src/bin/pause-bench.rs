@@ -7,9 +7,10 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use handoff_model_tests::machine::Machine;
 use handoff_model_tests::pause::{
-    Conditions, Contender, Figures, Machine, Part, Report, Scenario, Series, be_daemon, draw,
-    has_strace, play,
+    Conditions, Contender, Figures, Part, Report, Scenario, Series, be_daemon, draw, has_strace,
+    play,
 };
 
 /// Hand a small durable daemon over again and again, and measure what its clients notice.

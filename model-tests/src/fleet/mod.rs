@@ -21,6 +21,6 @@ mod report;
 mod run;
 mod service;
 
-pub use report::{Figures, Machine, Report, Way, Whole};
+pub use report::{Figures, Report, Way, Whole};
 pub use run::{Plan, measure};
 pub use service::{Place, serve};

@@ -1,9 +1,10 @@
 //! What a run came to, as JSON and as tables in Markdown.
 
 use std::fmt::{self, Write as _};
-use std::fs;
 
 use serde::Serialize;
+
+use crate::machine::Machine;
 
 /// Times in milliseconds: how they are spread.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
@@ -112,60 +113,6 @@ pub struct Figures {
     pub history_gaps: usize,
     /// Handoffs.
     pub ways: Vec<Way>,
-}
-
-/// Where it was measured.
-#[derive(Debug, Clone, Serialize)]
-pub struct Machine {
-    /// The kernel.
-    pub system: String,
-    /// The processor.
-    pub processor: String,
-    /// How many of it may be used.
-    pub processors: usize,
-    /// Memory.
-    pub memory: String,
-}
-
-impl Machine {
-    /// This one.
-    pub fn here() -> Self {
-        let uname = rustix::system::uname();
-        let line = |file, name| {
-            let text = fs::read_to_string(file).unwrap_or_default();
-            let line = text.lines().find(|line| line.starts_with(name));
-            let value = line.and_then(|line| line.split_once(':'));
-            value.map_or_else(|| "unknown".into(), |(_, value)| value.trim().to_owned())
-        };
-        Self {
-            system: format!(
-                "{} {}",
-                uname.sysname().to_string_lossy(),
-                uname.release().to_string_lossy()
-            ),
-            processor: line("/proc/cpuinfo", "model name"),
-            processors: std::thread::available_parallelism().map_or(1, usize::from),
-            memory: line("/proc/meminfo", "MemTotal"),
-        }
-    }
-}
-
-impl fmt::Display for Machine {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            system,
-            processor,
-            processors,
-            memory,
-        } = self;
-        write!(f, "{system}, {processors} × {processor}, memory {memory}")
-    }
-}
-
-/// The load average of the last minute.
-pub(super) fn load() -> String {
-    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    load.split(' ').next().unwrap_or_default().to_owned()
 }
 
 /// What a run came to.

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use super::client::{Client, micros};
 use super::cost::{Holds, Peaks, Used, sleeps};
 use super::household::Household;
-use super::report::{Figures, Way, Whole, load};
+use super::report::{Figures, Way, Whole};
+use crate::machine::load;
 
 /// How long it is waited for what a handoff leaves behind: the end of the daemon that was replaced.
 const SETTLE: Duration = Duration::from_millis(500);

@@ -34,7 +34,7 @@ use serde::Serialize;
 
 pub use chart::draw;
 pub use load::Trouble;
-pub use report::{Figures, Machine, Report, Scenario, Spread};
+pub use report::{Figures, Report, Scenario, Spread};
 pub use round::{Part, Round, be_daemon, play};
 pub use series::{Conditions, Series, has_strace};
 pub use trace::{Calls, Frame};

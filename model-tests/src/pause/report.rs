@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
-use std::fs;
 
 use serde::Serialize;
 
 use super::trace::Calls;
+use crate::machine::Machine;
+
 use super::{Conditions, Contender, Round, Trouble};
 
 /// A median, and what it lies between.
@@ -124,50 +125,6 @@ pub struct Scenario {
     /// What was measured.
     #[serde(flatten)]
     pub figures: BTreeMap<Contender, Figures>,
-}
-
-/// Where it was measured.
-#[derive(Debug, Clone, Serialize)]
-pub struct Machine {
-    /// The kernel.
-    pub system: String,
-    /// The processor.
-    pub processor: String,
-    /// How many of it may be used.
-    pub processors: usize,
-    /// How busy it was when the run began: the load average of the last minute.
-    pub load: String,
-}
-
-impl Machine {
-    /// This one.
-    pub fn here() -> Self {
-        let uname = rustix::system::uname();
-        let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let model = cpuinfo.lines().find(|line| line.starts_with("model name"));
-        let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-        let text = |text: Option<&str>| text.unwrap_or("unknown").trim().to_owned();
-        Self {
-            system: format!(
-                "{} {}",
-                uname.sysname().to_string_lossy(),
-                uname.release().to_string_lossy()
-            ),
-            processor: text(model.and_then(|line| line.split_once(':')).map(|two| two.1)),
-            processors: std::thread::available_parallelism().map_or(1, usize::from),
-            load: text(load.split(' ').next()),
-        }
-    }
-}
-
-impl fmt::Display for Machine {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}, {} × {}, load average {} at the start",
-            self.system, self.processors, self.processor, self.load
-        )
-    }
 }
 
 /// What a run came to.
