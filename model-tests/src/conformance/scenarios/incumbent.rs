@@ -115,8 +115,7 @@ fn orphaned_in_seal(stage: &mut Stage) -> Script {
     drained(stage, &mut supervisor)?;
     supervisor.says(&SEAL)?;
     let seal = stage.called()?;
-    supervisor.goes();
-    // A session that was opened after its end is answered after it.
+    supervisor.is_missed()?;
     known(stage, "T", 2)?.goes();
     seal.answer(Well)?;
     stage.hook(Well)?;
@@ -128,7 +127,7 @@ fn superseded(stage: &mut Stage) -> Script {
     let mut supervisor = meet(stage, 2)?;
     sealed(stage, &mut supervisor)?;
     stage.takes_lock("N")?;
-    supervisor.goes();
+    supervisor.is_missed()?;
     known(stage, "T", 2)?.goes();
     stage.takes_path("N")?;
     stage.leaves()?;
