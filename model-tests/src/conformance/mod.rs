@@ -12,17 +12,11 @@
 //! ```
 //!
 //! ```no_run
-//! # use handoff_model_tests::conformance::*;
-//! # use handoff_core::{Cause, IncumbentOutcome, SupervisorOutcome};
-//! # struct Mine;
-//! # impl Adapter for Mine {
-//! #     fn name(&self) -> &'static str { "mine" }
-//! #     fn incumbent(&self, _: Post) -> IncumbentOutcome { todo!() }
-//! #     fn successor(&self, _: Post) -> Result<IncumbentOutcome, Box<Cause>> { todo!() }
-//! #     fn supervisor(&self, _: SupervisorPost) -> SupervisorOutcome { todo!() }
-//! # }
+//! use handoff_model_tests::conformance::Ported;
+//! use handoff_model_tests::ports::poll::Poll; // or yours
+//!
 //! fn main() -> std::process::ExitCode {
-//!     handoff_model_tests::conformance::main(&[&Mine])
+//!     handoff_model_tests::conformance::main(&[&Ported("mine", Poll)])
 //! }
 //! ```
 //!
