@@ -16,6 +16,8 @@ pub(crate) struct Store {
     map: BTreeMap<String, String>,
     path: PathBuf,
     log: File,
+    /// What the log holds, in bytes.
+    length: u64,
     /// Changes since the log was begun.
     revision: u64,
 }
@@ -32,6 +34,7 @@ impl Store {
             map: BTreeMap::new(),
             path,
             log,
+            length: whole as u64,
             revision: 0,
         };
         for line in text[..whole].lines() {
@@ -48,7 +51,13 @@ impl Store {
     }
 
     pub(crate) fn set(&mut self, key: &str, value: &str) -> io::Result<()> {
-        self.log.write_all(format!("{key} {value}\n").as_bytes())?;
+        let line = format!("{key} {value}\n");
+        if let Err(error) = self.log.write_all(line.as_bytes()) {
+            // Half a line must not be the beginning of the next one.
+            self.log.set_len(self.length)?;
+            return Err(error);
+        }
+        self.length += line.len() as u64;
         self.map.insert(key.to_owned(), value.to_owned());
         self.revision += 1;
         Ok(())

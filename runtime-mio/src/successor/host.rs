@@ -116,8 +116,18 @@ impl SuccessorHost {
 
     fn publish(&mut self) -> Result<(), String> {
         self.seat.publish()?;
-        watch_door(&self.seat, &self.registry)
-            .map_err(|e| format!("the control socket cannot be watched: {e}"))
+        watch_door(&self.seat, &self.registry).map_err(|e| {
+            // One that nobody hears of is none; the incumbent binds the path anew.
+            self.seat.unbind();
+            format!("the control socket cannot be watched: {e}")
+        })
+    }
+}
+
+/// A daemon that gives up leaves no control path behind that leads to nobody.
+impl Drop for SuccessorHost {
+    fn drop(&mut self) {
+        self.seat.leave();
     }
 }
 

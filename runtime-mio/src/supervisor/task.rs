@@ -119,6 +119,12 @@ impl Task {
         let links = self.driver.engine.links();
         let incumbent = self.host.incumbent;
         let has_incumbent = incumbent.is_some_and(|link| links.socket(link).is_some());
+        // What is killed already, too: an incumbent that is let go before it is dead may leave.
+        for (_, dying) in self.host.dying.drain(..) {
+            dying.wait();
+            // It is said by itself if it lives on.
+            let _ = self.host.works.bury(dying);
+        }
         if !self.host.transcript.successor_stays(has_incumbent) {
             self.host.works.abandon();
         }

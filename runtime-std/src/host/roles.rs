@@ -102,7 +102,9 @@ pub fn successor<D: Startable>(
             .unwrap_or_else(|panic| Err(io::Error::other(panic_text(&*panic))));
         caller.call(Call::Input(Input::Probation(match outcome {
             Ok(SuccessorOutcome::Serving { verdict, .. }) => verdict,
-            Ok(SuccessorOutcome::Failed(_)) | Err(_) => Verdict::Dismissed,
+            Ok(SuccessorOutcome::Failed(_)) => Verdict::Dismissed,
+            // It holds the lock, and its supervisor kills it if it should not (C5, C8).
+            Err(_) => Verdict::Orphaned,
         })));
         // Last: a supervisor that sees it closed may begin the next handoff, which must not find a daemon that
         // is still on probation.

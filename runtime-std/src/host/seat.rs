@@ -38,6 +38,11 @@ impl Seat {
         self.listener = Some(listener);
     }
 
+    /// The listener is of no use. The path still leads to it, until it is bound anew.
+    pub fn unbind(&mut self) {
+        self.listener = None;
+    }
+
     /// The seat of the incumbent that a successor has become; nobody sits here any more.
     #[must_use]
     pub fn hand_over(&mut self) -> Self {

@@ -156,7 +156,7 @@ async fn a_loop_with_nothing_to_do_is_not_polled() {
 /// To give the lock back takes none of the runtime's threads for file work: to start one would be part of the
 /// pause, and the daemon may have taken all of them.
 #[test]
-fn a_release_waits_for_a_blocking_thread() {
+fn a_release_needs_no_blocking_thread() {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.max_blocking_threads(1).enable_all().build();
     runtime.unwrap().block_on(async {
