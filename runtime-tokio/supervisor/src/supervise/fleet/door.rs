@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 use std::fs;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::pin::pin;
@@ -101,7 +101,13 @@ impl Guests {
     /// # Errors
     /// The mode of its file cannot be changed.
     pub(super) fn replace(&self, uids: &[u32], path: &Path) -> anyhow::Result<()> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = uids.into();
+        let before = std::mem::replace(
+            &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner),
+            uids.into(),
+        );
+        if before.is_empty() == uids.is_empty() {
+            return Ok(());
+        }
         self.open(path)
     }
 
@@ -109,9 +115,23 @@ impl Guests {
     /// of the peer.
     fn open(&self, path: &Path) -> anyhow::Result<()> {
         let mode = if self.get().is_empty() { 0o600 } else { 0o666 };
-        fs::set_permissions(path, fs::Permissions::from_mode(mode))
+        set_mode(path, mode)
             .with_context(|| format!("cannot change the mode of {}", path.display()))
     }
+}
+
+/// Changes the mode of a socket, and of nothing else: its directory may be a daemon's, which could put a
+/// link to another file in its place.
+fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
+    use rustix::fs::{FileType, Mode, OFlags, fstat, open};
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = open(path, flags, Mode::empty())?;
+    if FileType::from_raw_mode(fstat(&file)?.st_mode) != FileType::Socket {
+        return Err(io::Error::other("it is no socket any more"));
+    }
+    // The path that leads to this very file, whatever the other one leads to by now.
+    let own = format!("/proc/self/fd/{}", file.as_raw_fd());
+    fs::set_permissions(own, fs::Permissions::from_mode(mode))
 }
 
 /// A socket that is bound.

@@ -134,3 +134,22 @@ async fn who_leaves_or_is_done_talking_is_noticed() {
     assert_eq!(read_all(one).await, "answer\n");
     task.await.unwrap();
 }
+
+#[test]
+fn only_a_socket_is_opened_to_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, link) = (dir.path().join("file"), dir.path().join("link"));
+    fs::write(&file, "").unwrap();
+    let mode = || fs::metadata(&file).unwrap().permissions().mode() & 0o777;
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    for path in [&file, &link] {
+        assert!(set_mode(path, 0o666).is_err());
+        assert_eq!(mode(), 0o600);
+    }
+    let socket = dir.path().join("socket");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    set_mode(&socket, 0o666).unwrap();
+    let mode = fs::metadata(&socket).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o666);
+}
