@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use handoff_core::{SupervisorConfig, Task};
 use handoff_std::host::control::check_path;
-use handoff_std::host::supervise::{Household, Transcript};
+use handoff_std::host::supervise::{BeforeClear, Household, Transcript};
 use handoff_std::host::{
     JournalFile, Observer, Process, Recordings, SpawnError, SpawnSpec, Spawned,
 };
@@ -73,6 +73,7 @@ impl Supervisor {
                 daemon,
                 listeners: Vec::new(),
                 journal: None,
+                before_clear: None,
             },
             observer: Observer::none(),
             times: SupervisorConfig::new(Task::Recover(None)),
@@ -113,6 +114,15 @@ impl Supervisor {
     #[must_use]
     pub fn with_journal(mut self, path: impl Into<PathBuf>) -> Self {
         self.home.journal = Some(JournalFile::new(path));
+        self
+    }
+
+    /// Call this whenever a task has come to its end, before the journal is cleared: what a restarted
+    /// supervisor has to know from then on, such as the binary that was committed, is written here. Called
+    /// on a blocking thread of the runtime.
+    #[must_use]
+    pub fn with_before_clear(mut self, call: impl Fn() + Send + Sync + 'static) -> Self {
+        self.home.before_clear = Some(BeforeClear::new(call));
         self
     }
 

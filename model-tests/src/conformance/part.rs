@@ -99,6 +99,7 @@ fn subject(adapter: &dyn Adapter, scenario: &Scenario, place: &Place) -> String 
                 daemon: spec(STARTED, place.dir(), &[]),
                 listeners: Vec::new(),
                 journal: Some(JournalFile::new(place.journal())),
+                before_clear: None,
             },
             successor: spec(STARTED, place.dir(), &[]),
             config: times.supervisor,

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use handoff_core::{SupervisorConfig, Task as Job};
 use handoff_std::host::control::check_path;
-use handoff_std::host::supervise::Household;
+use handoff_std::host::supervise::{BeforeClear, Household};
 use handoff_std::host::{
     JournalFile, Observer, Process, Recordings, SpawnError, SpawnSpec, Spawned,
 };
@@ -110,6 +110,7 @@ impl Supervisor {
                 daemon,
                 listeners: Vec::new(),
                 journal: None,
+                before_clear: None,
             },
             observer: Observer::none(),
             times: SupervisorConfig::new(Job::Recover(None)),
@@ -143,6 +144,15 @@ impl Supervisor {
     #[must_use]
     pub fn with_journal(mut self, path: impl Into<PathBuf>) -> Self {
         self.home.journal = Some(JournalFile::new(path));
+        self
+    }
+
+    /// Call this whenever a task has come to its end, before the journal is cleared: what a restarted
+    /// supervisor has to know from then on, such as the binary that was committed, is written here. Called
+    /// from the loop, so be quick.
+    #[must_use]
+    pub fn with_before_clear(mut self, call: impl Fn() + Send + Sync + 'static) -> Self {
+        self.home.before_clear = Some(BeforeClear::new(call));
         self
     }
 

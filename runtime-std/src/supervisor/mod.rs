@@ -13,8 +13,8 @@ use self::host::SupervisorHost;
 use crate::driver::{Driver, Flow};
 use crate::host::control::check_path;
 use crate::host::supervise::{
-    HandoffSpec, Household, Report, RollbackHandle, SupervisorError, SupervisorEvent, Transcript,
-    Works,
+    BeforeClear, HandoffSpec, Household, Report, RollbackHandle, SupervisorError, SupervisorEvent,
+    Transcript, Works,
 };
 use crate::host::{JournalFile, Observer, Process, Recordings, SpawnError, SpawnSpec, Spawned};
 
@@ -51,6 +51,7 @@ impl Supervisor {
                 daemon,
                 listeners: Vec::new(),
                 journal: None,
+                before_clear: None,
             },
             observer: Observer::none(),
             times: SupervisorConfig::new(Task::Recover(None)),
@@ -82,6 +83,15 @@ impl Supervisor {
     #[must_use]
     pub fn with_journal(mut self, path: impl Into<PathBuf>) -> Self {
         self.home.journal = Some(JournalFile::new(path));
+        self
+    }
+
+    /// Call this whenever a task has come to its end, before the journal is cleared: what a restarted
+    /// supervisor has to know from then on, such as the binary that was committed, is written here. Called
+    /// on the thread that drives the handoff.
+    #[must_use]
+    pub fn with_before_clear(mut self, call: impl Fn() + Send + Sync + 'static) -> Self {
+        self.home.before_clear = Some(BeforeClear::new(call));
         self
     }
 

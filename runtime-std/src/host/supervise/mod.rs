@@ -21,7 +21,7 @@ pub use report::{HandoffSpec, Report, SupervisorEvent};
 pub use rollback::RollbackHandle;
 pub use transcript::Transcript;
 pub use vigil::Vigil;
-pub use works::{Household, Works};
+pub use works::{BeforeClear, Household, Works};
 
 use super::process::DEATH;
 use super::{ControlError, Process, SpawnError};

@@ -1,6 +1,7 @@
 //! A supervisor's operations, each a call. Those that wait for a death come in two halves as well,
 //! for a loop that waits in its own way.
 
+use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -31,6 +32,25 @@ pub struct Household {
     pub listeners: Vec<(String, Arc<OwnedFd>)>,
     /// Where it is written what is in flight.
     pub journal: Option<JournalFile>,
+    /// Called before the journal is cleared.
+    pub before_clear: Option<BeforeClear>,
+}
+
+/// What is called before the journal is cleared; the same for all clones.
+#[derive(Clone)]
+pub struct BeforeClear(Arc<dyn Fn() + Send + Sync>);
+
+impl BeforeClear {
+    /// This is called.
+    pub fn new(call: impl Fn() + Send + Sync + 'static) -> Self {
+        Self(Arc::new(call))
+    }
+}
+
+impl fmt::Debug for BeforeClear {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BeforeClear")
+    }
 }
 
 impl Household {
@@ -219,11 +239,14 @@ impl Works {
             .map_err(|e| format!("{}: {e}", journal.path().display()))
     }
 
-    /// Remove the journal.
+    /// Remove the journal, after what is to be done before.
     ///
     /// # Errors
     /// The system's, with the path. It is logged.
     pub fn clear_journal(&self) -> Result<(), String> {
+        if let Some(BeforeClear(call)) = &self.home.before_clear {
+            call();
+        }
         let Some(journal) = &self.home.journal else {
             return Ok(());
         };

@@ -9,6 +9,7 @@ use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use atomic_write_file::AtomicWriteFile;
@@ -157,12 +158,12 @@ impl BinaryRecord {
     }
 }
 
-/// The binary of a handoff, remembered in the moment in which the handoff is committed: while the
-/// journal still names it. Later, a supervisor that is killed in between would leave neither.
+/// The binary of a handoff, remembered once the handoff is committed, while the journal still names it. Later, a supervisor that is killed in between would leave neither.
 #[derive(Debug, Clone)]
 pub(super) struct Candidate {
     record: BinaryRecord,
     binary: Arc<Mutex<PathBuf>>,
+    committed: Arc<AtomicBool>,
 }
 
 impl Candidate {
@@ -170,6 +171,7 @@ impl Candidate {
         Self {
             record,
             binary: Arc::default(),
+            committed: Arc::default(),
         }
     }
 
@@ -189,9 +191,17 @@ impl Candidate {
                 Phase::Opening | Phase::Probation | Phase::Committing | Phase::Informing
             );
             if commits && phase == Phase::Done {
-                let binary = self.binary.lock().unwrap_or_else(PoisonError::into_inner);
-                self.record.note(&binary);
+                self.committed.store(true, Ordering::Release);
             }
+        }
+    }
+
+    /// Remembers what was committed, if something was. It waits for the disk.
+    pub(super) fn remember(&self) {
+        if self.committed.swap(false, Ordering::Acquire) {
+            let binary = self.binary.lock().unwrap_or_else(PoisonError::into_inner);
+            let binary = binary.clone();
+            self.record.note(&binary);
         }
     }
 }
@@ -228,6 +238,7 @@ mod tests {
             for phase in way {
                 follow(*phase);
             }
+            candidate.remember();
             let current = record.current();
             assert_eq!(current == Path::new("/bin/b"), kept, "{way:?}");
         }

@@ -20,7 +20,7 @@ use handoff_std::core::{Reason, SupervisorOutcome};
 use handoff_std::host::{JournalFile, NamedListener, lock};
 use handoff_std::{Recordings, RollbackHandle, SpawnSpec};
 use handoff_tokio::Supervisor;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::super::binary::{BinaryRecord, Candidate};
 use super::super::daemon::Daemon;
@@ -146,11 +146,16 @@ impl Attendant {
             candidate: candidate.clone(),
             record,
             turns,
+            ending: Notify::new(),
         });
         let kept = work::ask(&desk).await;
         let mut listeners = Listeners::open(&service.listeners, adopted, kept);
         let mut supervisor = Supervisor::new(&control, &data_dir, daemon)?
             .with_journal(&service.journal)
+            .with_before_clear({
+                let candidate = candidate.clone();
+                move || candidate.remember()
+            })
             .with_observer({
                 let mut log = observer(control.clone(), data_dir.clone(), candidate);
                 let mut tell = teller.clone().observer();
@@ -264,6 +269,13 @@ impl Attendant {
         let doing = std::mem::replace(&mut self.doing, Doing::Nothing(supervisor));
         let result = match came {
             Came::Report(result) => result,
+            Came::CalledOff => {
+                if let Doing::Handoff(_, handoff) = doing {
+                    let why = "the supervision of the service is ending; nothing was begun";
+                    handoff.answer(&Verdict::Refused(why.into()));
+                }
+                return;
+            }
             Came::Listeners(kept) => {
                 return self.missing.take_back(&self.service.listeners, kept);
             }

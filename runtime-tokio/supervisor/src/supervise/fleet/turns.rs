@@ -31,15 +31,23 @@ impl Turns {
         )))
     }
 
-    /// Does it once it is its turn. Who asked first comes first.
-    pub(super) async fn take<T>(&self, work: impl Future<Output = T>) -> T {
-        let turn = self.0.acquire().await;
+    /// Does it once it is its turn; `None` if it is called off before. Who asked first comes first.
+    pub(super) async fn take<T>(
+        &self,
+        work: impl Future<Output = T>,
+        called_off: impl Future<Output = ()>,
+    ) -> Option<T> {
+        let turn = tokio::select! {
+            biased;
+            () = called_off => return None,
+            turn = self.0.acquire() => turn,
+        };
         let mut work = pin!(work);
         if let Ok(done) = timeout(LONGEST, &mut work).await {
-            return done;
+            return Some(done);
         }
         drop(turn);
-        work.await
+        Some(work.await)
     }
 }
 
@@ -62,7 +70,7 @@ mod tests {
                     tell.send(number).unwrap();
                     pending::<()>().await;
                 };
-                turns.take(hang).await;
+                turns.take(hang, pending()).await;
             });
         }
         let mut all = Vec::new();
@@ -80,10 +88,23 @@ mod tests {
     async fn the_next_one_begins_when_one_has_ended() {
         let turns = Turns::new(Some(1));
         let (first, second) = tokio::join!(
-            turns.take(tokio::time::sleep(LONGEST / 2)),
-            turns.take(async { tokio::time::Instant::now() })
+            turns.take(tokio::time::sleep(LONGEST / 2), pending()),
+            turns.take(async { tokio::time::Instant::now() }, pending())
         );
-        let ((), begun) = (first, second);
-        assert_eq!(begun, tokio::time::Instant::now());
+        assert_eq!(
+            (first, second),
+            (Some(()), Some(tokio::time::Instant::now()))
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_called_off_is_not_begun() {
+        let turns = Turns::new(Some(1));
+        let begun = std::cell::Cell::new(false);
+        let (_, second) = tokio::join!(
+            turns.take(tokio::time::sleep(LONGEST / 2), pending()),
+            turns.take(async { begun.set(true) }, tokio::time::sleep(LONGEST / 4))
+        );
+        assert_eq!((second, begun.get()), (None, false));
     }
 }

@@ -51,6 +51,8 @@ impl Attendant {
     /// The daemon does not die.
     pub(super) fn stop(&mut self, now: Instant) -> anyhow::Result<bool> {
         if self.stop.is_going() && matches!(self.doing, Doing::Handoff(..)) {
+            // One that waits for its turn is not begun any more.
+            self.desk.ending.notify_one();
             // Without effect before there is a probation; it is tried until there is, or the handoff
             // has ended.
             self.rollback

@@ -13,6 +13,7 @@ use handoff_std::core::journal::{Entry, Record};
 use handoff_std::host::{JournalFile, boot_id};
 use handoff_std::{HandoffSpec, Report, SpawnSpec, SupervisorError};
 use handoff_tokio::Supervisor;
+use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 
 use crate::operate::event::{HandoffEnded, What};
@@ -36,6 +37,8 @@ pub(super) enum Task {
 pub(super) enum Came {
     /// Of a recovery or a handoff.
     Report(Box<Result<Report, SupervisorError>>),
+    /// The service is ending, and it was not this handoff's turn yet.
+    CalledOff,
     /// Of the question.
     Listeners(Kept),
 }
@@ -47,6 +50,8 @@ pub(super) struct Desk {
     pub(super) record: BinaryRecord,
     pub(super) candidate: Candidate,
     pub(super) turns: Turns,
+    /// Told when nothing is to be begun any more.
+    pub(super) ending: Notify,
 }
 
 /// A task that has ended, and the supervisor back from it.
@@ -68,7 +73,10 @@ pub(super) fn work(
             Task::Handoff(spec) => {
                 desk.candidate.stand(&spec.successor.binary);
                 let handoff = supervisor.handoff(&spec);
-                Came::Report(Box::new(desk.turns.take(handoff).await))
+                match desk.turns.take(handoff, desk.ending.notified()).await {
+                    Some(report) => Came::Report(Box::new(report)),
+                    None => Came::CalledOff,
+                }
             }
             Task::AskForListeners => Came::Listeners(ask(&desk).await),
         };
