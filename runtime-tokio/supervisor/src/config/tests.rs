@@ -160,7 +160,7 @@ fn the_example_says_what_it_says() {
     );
     assert_eq!(web.allowed_uids, [1001]);
     assert_eq!(web.allowed_binaries.as_ref().map(Vec::len), Some(2));
-    assert_eq!(web.journal, Path::new("/run/web/handoff.journal"));
+    assert_eq!(web.journal, Path::new("/run/handoff/web.journal"));
 
     // What is not said has the library's defaults.
     let handoff = queue.handoff(queue.spawn(queue.binary.clone()));
