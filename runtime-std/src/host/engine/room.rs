@@ -7,7 +7,7 @@ use memmap2::MmapMut;
 /// Link memory beside the heap, 1 MiB each way, taken when the link is first used: a machine that is set up or
 /// torn down inside the pause does not ask the system for what most of its links never need. The pages are
 /// not there before they are touched, so an idle link costs next to nothing; and all of it is given back
-/// with the link.
+/// with the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServerRoom {}
 
