@@ -1,23 +1,50 @@
-//! The supervisor's journal as a file: a small record, replaced whole, that survives the supervisor
-//! and need not survive the machine (protocol, section 11).
+//! The supervisor's journal as a file: a small record that survives the supervisor and need not
+//! survive the machine (protocol, section 11).
 //!
-//! Written to a temporary name and renamed, so a reader sees the old record or the new one; never
-//! synced, since after a reboot the record is void anyway, which [`boot_id`] tells. What the record
-//! says is the core's business.
+//! The first record is written to a temporary name and renamed. One of the same length then takes its
+//! place in the file itself, by one write: of a page or less that is not cut short by a kill, and it
+//! neither makes a file nor holds up who renames another one in the directory, such as a successor its
+//! control path, in the pause. So a reader sees the old record or the new one. Nothing is ever synced,
+//! since after a reboot the record is void anyway, which [`boot_id`] tells. What the record says is the
+//! core's business.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The largest record, in bytes, that is written or read.
 pub const MAX_RECORD: usize = 64 * 1024;
 
-/// A journal at a fixed path, best on a tmpfs.
+/// The longest record that takes the place of another in the file itself: a page is not written in
+/// halves.
+const MAX_IN_PLACE: usize = 4096;
+
+/// A journal at a fixed path, best on a tmpfs. Clones are the same journal.
 #[derive(Debug, Clone)]
 pub struct JournalFile {
     path: PathBuf,
     temp: PathBuf,
+    written: Arc<Mutex<Option<Written>>>,
+}
+
+/// The record that was written last.
+#[derive(Debug)]
+struct Written {
+    file: File,
+    length: usize,
+}
+
+impl Written {
+    /// Whether `record` has taken its place: not if it is of another length, or if somebody has removed
+    /// or replaced the file.
+    fn take(&self, record: &[u8]) -> bool {
+        record.len() == self.length
+            && self.length <= MAX_IN_PLACE
+            && self.file.metadata().is_ok_and(|meta| meta.nlink() > 0)
+            && self.file.write_all_at(record, 0).is_ok()
+    }
 }
 
 impl JournalFile {
@@ -29,7 +56,11 @@ impl JournalFile {
         name.push(path.file_name().unwrap_or_default());
         name.push(".tmp");
         let temp = path.with_file_name(name);
-        Self { path, temp }
+        Self {
+            path,
+            temp,
+            written: Arc::default(),
+        }
     }
 
     /// Where the journal is.
@@ -37,8 +68,7 @@ impl JournalFile {
         &self.path
     }
 
-    /// Replace the record. Not synced; the file is readable by its owner only. One writer at a
-    /// time: the supervisor.
+    /// Replace the record. Not synced; the file is readable by its owner only.
     ///
     /// # Errors
     /// The system's, with the path; or `InvalidInput` for a record over [`MAX_RECORD`]. The old
@@ -54,10 +84,23 @@ impl JournalFile {
                 ),
             ));
         }
-        self.replace(record).map_err(|e| self.explain("write", &e))
+        let mut written = self.written();
+        if written.as_ref().is_some_and(|last| last.take(record)) {
+            return Ok(());
+        }
+        // The file of an earlier record has no name any more, or not ours.
+        *written = None;
+        let file = self
+            .replace(record)
+            .map_err(|e| self.explain("write", &e))?;
+        *written = Some(Written {
+            file,
+            length: record.len(),
+        });
+        Ok(())
     }
 
-    fn replace(&self, record: &[u8]) -> io::Result<()> {
+    fn replace(&self, record: &[u8]) -> io::Result<File> {
         let mut file = OpenOptions::new()
             .write(true)
             .create(true)
@@ -65,7 +108,8 @@ impl JournalFile {
             .mode(0o600)
             .open(&self.temp)?;
         file.write_all(record)?;
-        fs::rename(&self.temp, &self.path)
+        fs::rename(&self.temp, &self.path)?;
+        Ok(file)
     }
 
     /// The record, or `None` if there is none.
@@ -100,10 +144,15 @@ impl JournalFile {
     /// # Errors
     /// The system's, with the path.
     pub fn clear(&self) -> io::Result<()> {
+        *self.written() = None;
         match fs::remove_file(&self.path) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(self.explain("remove", &e)),
             _ => Ok(()),
         }
+    }
+
+    fn written(&self) -> MutexGuard<'_, Option<Written>> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn explain(&self, doing: &str, error: &io::Error) -> io::Error {
@@ -173,9 +222,41 @@ mod tests {
         )
         .unwrap();
         assert_eq!(journal.read().unwrap().as_deref(), Some(&b"good"[..]));
-        journal.write(b"next").unwrap();
-        assert_eq!(journal.read().unwrap().as_deref(), Some(&b"next"[..]));
+        journal.write(b"the next").unwrap();
+        assert_eq!(journal.read().unwrap().as_deref(), Some(&b"the next"[..]));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_record_of_the_same_length_takes_the_place_of_the_last_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = JournalFile::new(dir.path().join("journal"));
+        let inode = || fs::metadata(journal.path()).unwrap().ino();
+        journal.write(b"prepared").unwrap();
+        let first = inode();
+        journal.clone().write(b"begun   ").unwrap();
+        assert_eq!(journal.read().unwrap().as_deref(), Some(&b"begun   "[..]));
+        assert_eq!(inode(), first);
+        journal.write(b"longer than that").unwrap();
+        assert_ne!(inode(), first);
+    }
+
+    #[test]
+    fn a_file_that_somebody_took_away_is_made_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = JournalFile::new(dir.path().join("journal"));
+        journal.write(b"first").unwrap();
+        fs::remove_file(journal.path()).unwrap();
+        journal.write(b"other").unwrap();
+        assert_eq!(journal.read().unwrap().as_deref(), Some(&b"other"[..]));
+        let foreign = dir.path().join("foreign");
+        fs::write(&foreign, b"not ours").unwrap();
+        fs::rename(&foreign, journal.path()).unwrap();
+        journal.write(b"again").unwrap();
+        assert_eq!(journal.read().unwrap().as_deref(), Some(&b"again"[..]));
+        journal.clear().unwrap();
+        journal.write(b"later").unwrap();
+        assert_eq!(journal.read().unwrap().as_deref(), Some(&b"later"[..]));
     }
 
     #[test]
