@@ -55,6 +55,7 @@ use tokio::time::timeout;
 
 use super::take_charge;
 use crate::config::{Config, Service};
+use crate::log;
 use events::{Hub, Visitors};
 use history::History;
 use metrics::Metrics;
@@ -92,6 +93,7 @@ pub(crate) fn run(config: Config, file: Option<PathBuf>, keep_daemons: bool) -> 
     if inherited.successor_channel.is_some() {
         bail!("a supervisor cannot be started as the successor of a daemon");
     }
+    log::write_beside().context("cannot start the thread that writes the log")?;
     let shares = activation::share_out(inherited.listeners, &config.services);
     for note in &config.notes {
         tracing::warn!("the configuration: {note}");
