@@ -101,12 +101,22 @@ impl JournalFile {
     }
 
     fn replace(&self, record: &[u8]) -> io::Result<File> {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&self.temp)?;
+        let create = || {
+            // Not one that is there: a link would be followed to a file that is not ours.
+            OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&self.temp)
+        };
+        let mut file = match create() {
+            // What a crash, or somebody else, has left.
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                fs::remove_file(&self.temp)?;
+                create()?
+            }
+            created => created?,
+        };
         file.write_all(record)?;
         fs::rename(&self.temp, &self.path)?;
         Ok(file)
@@ -191,7 +201,7 @@ fn parse_uuid(text: &str) -> Option<[u8; 16]> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
 
@@ -225,6 +235,25 @@ mod tests {
         journal.write(b"the next").unwrap();
         assert_eq!(journal.read().unwrap().as_deref(), Some(&b"the next"[..]));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_link_in_the_way_is_removed_and_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = JournalFile::new(dir.path().join("journal"));
+        let (precious, link) = (dir.path().join("precious"), dir.path().join(".journal.tmp"));
+        fs::write(&precious, "precious").unwrap();
+        for record in ["first", "another"] {
+            if record == "first" {
+                symlink(&precious, &link).unwrap();
+            } else {
+                fs::hard_link(&precious, &link).unwrap();
+            }
+            journal.write(record.as_bytes()).unwrap();
+            assert_eq!(fs::read(&precious).unwrap(), b"precious");
+            assert!(fs::symlink_metadata(journal.path()).unwrap().is_file());
+            assert!(fs::symlink_metadata(&link).is_err());
+        }
     }
 
     #[test]
