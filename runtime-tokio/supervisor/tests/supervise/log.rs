@@ -1,6 +1,7 @@
 //! A supervisor whose log goes into a pipe that is full, or is not read: it does all of its work, and
 //! what was lost is said.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{PipeReader, PipeWriter, Read};
 use std::os::fd::AsRawFd;
@@ -69,11 +70,12 @@ fn a_reader_that_stops_holds_up_nothing_and_hears_how_much_it_has_missed() {
     // A line for each thing that is wrong: more of them than wait for a reader.
     let config = fleet.world.path("handoff.toml");
     let right = fs::read_to_string(&config).unwrap();
-    let nonsense: String = (0..3000)
-        .map(|number| format!("a_key_that_is_not_known_{number} = 1\n"))
-        .collect();
     let table = "[service.b]\n";
-    let wrong = right.replacen(table, &format!("{table}{nonsense}"), 1);
+    let mut wrong = String::from(table);
+    for number in 0..3000 {
+        let _ = writeln!(wrong, "a_key_that_is_not_known_{number} = 1");
+    }
+    let wrong = right.replacen(table, &wrong, 1);
     fs::write(&config, wrong).unwrap();
     signal(&supervisor, Signal::HUP);
     manager.until("RELOADING=1");

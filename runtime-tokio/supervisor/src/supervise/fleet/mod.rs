@@ -128,7 +128,8 @@ fn prepare(service: &Service) -> anyhow::Result<Option<File>> {
         fs::create_dir_all(data_dir)
             .with_context(|| format!("cannot create {}", data_dir.display()))?;
         if let Some(user) = service.user {
-            std::os::unix::fs::chown(data_dir, Some(user.uid), Some(user.gid))
+            // Not what somebody has put in its place meanwhile.
+            std::os::unix::fs::lchown(data_dir, Some(user.uid), Some(user.gid))
                 .with_context(|| format!("cannot give {} to its user", data_dir.display()))?;
         }
     }
