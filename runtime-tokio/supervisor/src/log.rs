@@ -157,7 +157,10 @@ mod tests {
         let name = thread::current().name().unwrap().to_owned();
         let mut inner = Command::new(std::env::current_exe().unwrap());
         inner.args(["--exact", &name, "--nocapture"]).env(INNER, "");
-        let output = inner.env_remove("RUST_BACKTRACE").output().unwrap();
+        for name in ["RUST_BACKTRACE", "RUST_LIB_BACKTRACE"] {
+            inner.env_remove(name);
+        }
+        let output = inner.output().unwrap();
         assert_eq!(output.status.code(), Some(3));
         let said = String::from_utf8(output.stderr).unwrap();
         let lines: Vec<_> = said.lines().collect();
