@@ -202,7 +202,7 @@ impl Incumbent {
             ..config
         });
         driver.engine.record(recordings.as_ref());
-        let mut host = IncumbentHost {
+        let host = IncumbentHost {
             drainable: Arc::new(drainable),
             hooks,
             snapshots: None,
@@ -214,7 +214,8 @@ impl Incumbent {
             allowed,
             observer,
         };
-        let flow = driver.run(&mut host);
+        let running = driver.around(host).share();
+        let flow = running.run();
         drop(probation);
         match flow {
             Flow::Done(IncumbentOutcome::Committed(id)) => Ok(Retirement::Committed(id)),
@@ -223,7 +224,7 @@ impl Incumbent {
                 Err(ServeError::CannotServe(Box::new(cause)))
             }
             Flow::Stopped => {
-                host.seat.leave();
+                running.turn().host.seat.leave();
                 Ok(Retirement::Stopped)
             }
         }
