@@ -151,7 +151,8 @@ impl Incumbent {
         self
     }
 
-    /// Be told of phases, lost sessions and troubles. Called on the control thread: be quick.
+    /// Be told of phases, lost sessions and troubles. Called on the control thread or on that of the hooks,
+    /// never on both at a time: be quick.
     #[must_use]
     pub fn with_observer(mut self, observer: impl FnMut(&IncumbentEvent) + Send + 'static) -> Self {
         self.observer = Observer::new(observer);
