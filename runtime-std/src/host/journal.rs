@@ -14,6 +14,8 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use rustix::fs::OFlags;
+
 /// The largest record, in bytes, that is written or read.
 pub const MAX_RECORD: usize = 64 * 1024;
 
@@ -125,13 +127,29 @@ impl JournalFile {
     /// The record, or `None` if there is none.
     ///
     /// # Errors
-    /// The system's, with the path; or `InvalidData` for a file over [`MAX_RECORD`].
+    /// The system's, with the path; or `InvalidData` for what is no file or is over [`MAX_RECORD`].
     pub fn read(&self) -> io::Result<Option<Vec<u8>>> {
-        let file = match File::open(&self.path) {
+        // A pipe that somebody has put there would be waited for.
+        let flags = OFlags::NONBLOCK.bits().cast_signed();
+        let file = match OpenOptions::new()
+            .read(true)
+            .custom_flags(flags)
+            .open(&self.path)
+        {
             Ok(file) => file,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(self.explain("read", &e)),
         };
+        let metadata = file.metadata().map_err(|e| self.explain("read", &e))?;
+        if !metadata.is_file() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!(
+                    "journal {} is not a file, so it is not one of ours; remove it or choose another path",
+                    self.path.display(),
+                ),
+            ));
+        }
         let mut record = Vec::new();
         file.take(MAX_RECORD as u64 + 1)
             .read_to_end(&mut record)
@@ -299,6 +317,18 @@ mod tests {
         fs::write(journal.path(), vec![1; MAX_RECORD + 1]).unwrap();
         let error = journal.read().unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = JournalFile::new(dir.path().join("journal"));
+        mknodat(CWD, journal.path(), FileType::Fifo, Mode::RWXU, 0).unwrap();
+        let error = journal.read().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{error}");
+        // The first record takes its place.
+        journal.write(b"record").unwrap();
+        assert_eq!(journal.read().unwrap().as_deref(), Some(&b"record"[..]));
     }
 
     #[test]
