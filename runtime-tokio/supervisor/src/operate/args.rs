@@ -76,7 +76,10 @@ pub(crate) const HISTORY_EXITS: Exits = Exits(&[
     (DONE, "told"),
     NO_ANSWER,
     WRONG,
-    (REFUSED, "refused: no such service, or not for this user"),
+    (
+        REFUSED,
+        "refused: no such service, or not for this user, or too much is asked at once",
+    ),
 ]);
 
 /// Of `handoff watch`.

@@ -16,6 +16,7 @@
 //! | [`watched`] | a daemon whose end wakes its task |
 //! | [`readiness`] | a descriptor whose readiness wakes a task |
 //! | [`door`] | a socket with clients that write a line and get one |
+//! | [`crowd`] | how many clients there may be at once |
 //! | [`trigger`] | the lines of a service's trigger socket |
 //! | [`following`] | a client that is told what happens |
 //! | [`history`] | what has happened, kept in files |
@@ -25,6 +26,7 @@ mod activation;
 mod attendant;
 mod backoff;
 mod control;
+mod crowd;
 mod door;
 mod events;
 mod following;

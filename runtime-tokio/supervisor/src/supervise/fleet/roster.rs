@@ -18,7 +18,8 @@ use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
 use super::control::{self, Control};
-use super::door::{Door, Guests};
+use super::crowd::Crowd;
+use super::door::{self, Door, Guests};
 use super::limits;
 use super::orders::Order;
 use super::reload::{self, Change};
@@ -44,6 +45,8 @@ pub(super) struct Roster {
     reading: Option<JoinHandle<Result<Config, ConfigError>>>,
     control: watch::Sender<Control>,
     socket: Option<(Open, Guests, PathBuf)>,
+    /// Those who have asked something and are not answered yet.
+    crowd: Crowd,
     listening: Listening,
     turns: Turns,
 }
@@ -75,10 +78,11 @@ impl Roster {
         let settings = config.supervisor;
         let order = config.services.iter().map(|one| one.name.clone());
         let order: Vec<_> = order.collect();
+        let crowd = door::crowd();
         let mut entries = Vec::new();
         for (service, (adopted, charge)) in config.services.into_iter().zip(belongings) {
             entries.push((
-                Entry::open(service, charge, &settings, &listening.hub)?,
+                Entry::open(service, charge, &settings, &listening.hub, crowd.clone())?,
                 adopted,
             ));
         }
@@ -89,7 +93,8 @@ impl Roster {
         let mut socket = None;
         if let Some(path) = &settings.socket {
             let guests = Guests::new(&control.borrow().allowed());
-            let door = Door::bind(path, guests.clone(), control::LINE).context("socket")?;
+            let door = Door::bind(path, guests.clone(), crowd.clone(), control::LINE);
+            let door = door.context("socket")?;
             socket = Some((Control::open(current, door), guests, path.clone()));
         }
         // If nothing else would be kept from running, whoever starts us is to see what is wrong.
@@ -108,6 +113,7 @@ impl Roster {
             reading: None,
             control,
             socket,
+            crowd,
             settings,
             listening,
             turns,
@@ -259,7 +265,8 @@ impl Roster {
             anyhow::Ok((service, charge))
         });
         let (service, charge) = prepared.await.context("preparing it has panicked")??;
-        Entry::open(service, charge, &self.settings, &self.listening.hub)
+        let (hub, crowd) = (&self.listening.hub, self.crowd.clone());
+        Entry::open(service, charge, &self.settings, hub, crowd)
     }
 
     /// Tells everybody who has to know which services there are.

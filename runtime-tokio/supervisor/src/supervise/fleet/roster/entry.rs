@@ -13,6 +13,7 @@ use tracing::Instrument;
 
 use crate::config::{Service, SupervisorSettings};
 use crate::supervise::fleet::attendant::{Attendant, Beginning};
+use crate::supervise::fleet::crowd::Crowd;
 use crate::supervise::fleet::door::{Door, Guests};
 use crate::supervise::fleet::events::{Hub, Teller};
 use crate::supervise::fleet::orders::Order;
@@ -42,7 +43,7 @@ pub(super) struct Running {
 }
 
 impl Entry {
-    /// Opens its door. `charge` is its lock.
+    /// Opens its door, to those who fit into the crowd. `charge` is its lock.
     ///
     /// # Errors
     /// In words for the operator.
@@ -51,6 +52,7 @@ impl Entry {
         charge: Option<File>,
         settings: &SupervisorSettings,
         hub: &Hub,
+        crowd: Crowd,
     ) -> anyhow::Result<Self> {
         let data_dir = data_dir(&service, &settings.state_dir)?;
         let teller = hub.teller(&service.name);
@@ -63,7 +65,7 @@ impl Entry {
         let mut door = None;
         if let Some(path) = &served.service.trigger_socket {
             let guests = Guests::new(&allowed(&served.service, settings));
-            let bound = Door::bind(path, guests.clone(), trigger::LINE)
+            let bound = Door::bind(path, guests.clone(), crowd, trigger::LINE)
                 .with_context(|| format!("trigger socket of {}", served.service.name))?;
             door = Some((trigger::open(bound, served.clone()), guests));
         }
