@@ -6,6 +6,8 @@ mod daemons;
 mod ending;
 mod renewal;
 mod requests;
+#[cfg(test)]
+mod tests;
 mod tidying;
 mod work;
 
@@ -20,7 +22,7 @@ use handoff_std::core::{Reason, SupervisorOutcome};
 use handoff_std::host::{JournalFile, NamedListener, lock};
 use handoff_std::{Recordings, RollbackHandle, SpawnSpec};
 use handoff_tokio::Supervisor;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 use super::super::binary::{BinaryRecord, Candidate};
 use super::super::daemon::Daemon;
@@ -95,6 +97,8 @@ struct Handoff {
     client: oneshot::Sender<Verdict>,
     /// Clients that asked for a rollback.
     regretful: Vec<oneshot::Sender<Verdict>>,
+    /// Calls it off, as long as it waits for its turn.
+    call_off: Option<oneshot::Sender<()>>,
 }
 
 /// What such a task begins with.
@@ -146,7 +150,6 @@ impl Attendant {
             candidate: candidate.clone(),
             record,
             turns,
-            ending: Notify::new(),
         });
         let kept = work::ask(&desk).await;
         let mut listeners = Listeners::open(&service.listeners, adopted, kept);
@@ -271,8 +274,9 @@ impl Attendant {
             Came::Report(result) => result,
             Came::CalledOff => {
                 if let Doing::Handoff(_, handoff) = doing {
-                    let why = "the supervision of the service is ending; nothing was begun";
-                    handoff.answer(&Verdict::Refused(why.into()));
+                    let why = self.accepts(false).err();
+                    let why = why.unwrap_or_else(|| "try again in a moment".into());
+                    handoff.answer(&Verdict::Refused(format!("nothing was begun: {why}")));
                 }
                 return;
             }

@@ -67,12 +67,14 @@ impl Attendant {
         let binary = successor.binary.clone();
         self.teller.expect(from, &binary);
         let spec = self.service.handoff(successor);
-        self.begin(Task::Handoff(Box::new(spec)), |work| {
+        let (call_off, called_off) = oneshot::channel();
+        self.begin(Task::Handoff(Box::new(spec), called_off), |work| {
             let handoff = Handoff {
                 from,
                 binary,
                 client: reply,
                 regretful: Vec::new(),
+                call_off: Some(call_off),
             };
             Doing::Handoff(work, handoff)
         });
@@ -92,7 +94,7 @@ impl Attendant {
 
     /// Whether a handoff can be begun, or the service started if that is wanted; otherwise why not,
     /// and what to do.
-    fn accepts(&self, start: bool) -> Result<(), String> {
+    pub(super) fn accepts(&self, start: bool) -> Result<(), String> {
         if self.stop.is_going() {
             return Err("the supervision of the service is ending".into());
         }
@@ -226,6 +228,12 @@ impl Attendant {
 }
 
 impl Handoff {
+    /// Sees to it that it is not begun any more; false if it is begun already, or was called off.
+    pub(super) fn call_off(&mut self) -> bool {
+        let call_off = self.call_off.take();
+        call_off.is_some_and(|call_off| call_off.send(()).is_ok())
+    }
+
     /// Tells everybody who waited for it what came of it.
     pub(super) fn answer(self, verdict: &Verdict) {
         let _ = self.client.send(verdict.clone());
