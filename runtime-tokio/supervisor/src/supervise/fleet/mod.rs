@@ -187,7 +187,7 @@ async fn supervise(
         tokio::select! {
             () = either(&mut term, &mut int) => break,
             _ = hangup.recv() => roster.read_again(),
-            event = roster.next() => roster.heed(event).await?,
+            event = roster.next() => roster.heed(event)?,
         }
     }
     tracing::info!("told to end");

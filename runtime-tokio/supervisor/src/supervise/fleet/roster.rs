@@ -24,9 +24,9 @@ use super::limits;
 use super::orders::Order;
 use super::reload::{self, Change};
 use super::turns::Turns;
-use super::{Listening, Open, prepare};
+use super::{Listening, Open};
 use crate::config::{Config, ConfigError, Service, SupervisorSettings};
-use entry::{Entry, Running};
+use entry::{Entry, Running, Site};
 
 /// All services, and who can reach them.
 pub(super) struct Roster {
@@ -37,8 +37,10 @@ pub(super) struct Roster {
     services: Vec<Running>,
     /// Those that have been taken out of the file.
     leaving: Vec<Running>,
-    /// Those that are started once nobody leaves any more.
+    /// Those that are started once nobody leaves any more, and what they need is there.
     coming: Vec<Service>,
+    /// What they need, while it is being made.
+    preparing: Option<JoinHandle<Vec<Prepared>>>,
     /// The names of the file, in its order.
     order: Vec<String>,
     /// The file while it is being read.
@@ -51,10 +53,15 @@ pub(super) struct Roster {
     turns: Turns,
 }
 
+/// A service, and what it needs, or why that cannot be had.
+pub(super) type Prepared = (Service, anyhow::Result<Site>);
+
 /// What a roster waits for.
 pub(super) enum Event {
     /// The file has been read.
     Read(Result<Result<Config, ConfigError>, JoinError>),
+    /// What new services need is there.
+    Prepared(Result<Vec<Prepared>, JoinError>),
     /// The task of a service has ended by itself.
     Ended(Ended),
     /// A service that was taken out has ended; its place among those that leave.
@@ -81,10 +88,8 @@ impl Roster {
         let crowd = door::crowd();
         let mut entries = Vec::new();
         for (service, (adopted, charge)) in config.services.into_iter().zip(belongings) {
-            entries.push((
-                Entry::open(service, charge, &settings, &listening.hub, crowd.clone())?,
-                adopted,
-            ));
+            let site = Site::with(charge, service, &settings, crowd.clone())?;
+            entries.push((Entry::open(site, &listening.hub), adopted));
         }
         let served = entries.iter().map(|(entry, _)| entry.served());
         let uids = &settings.allowed_uids;
@@ -109,6 +114,7 @@ impl Roster {
             file,
             leaving: Vec::new(),
             coming: Vec::new(),
+            preparing: None,
             order,
             reading: None,
             control,
@@ -146,6 +152,12 @@ impl Roster {
             self.reading = None;
             return Poll::Ready(Event::Read(read));
         }
+        if let Some(preparing) = &mut self.preparing
+            && let Poll::Ready(prepared) = Pin::new(preparing).poll(cx)
+        {
+            self.preparing = None;
+            return Poll::Ready(Event::Prepared(prepared));
+        }
         for running in &mut self.services {
             if let Poll::Ready(ended) = Pin::new(&mut running.task).poll(cx) {
                 return Poll::Ready(Event::Ended(ended));
@@ -159,13 +171,13 @@ impl Roster {
         Poll::Pending
     }
 
-    /// Does what an event asks for.
+    /// Does what an event asks for. Nothing in it waits, so that a signal is heard at any time.
     ///
     /// # Errors
     /// A service's task has ended by itself. The daemons are left as they are.
-    pub(super) async fn heed(&mut self, event: Event) -> anyhow::Result<()> {
+    pub(super) fn heed(&mut self, event: Event) -> anyhow::Result<()> {
         match event {
-            Event::Read(Ok(Ok(config))) => self.change(config).await,
+            Event::Read(Ok(Ok(config))) => self.change(config),
             Event::Read(Ok(Err(error))) => {
                 // A line for each thing that is wrong, with its place and key.
                 for line in error.to_string().lines() {
@@ -174,6 +186,12 @@ impl Roster {
             }
             Event::Read(Err(error)) => {
                 tracing::error!(%error, "the configuration is left as it was");
+            }
+            Event::Prepared(Ok(prepared)) => self.welcome(prepared),
+            Event::Prepared(Err(error)) => {
+                tracing::error!(%error, "what new services need cannot be made");
+                self.coming.clear();
+                self.publish();
             }
             Event::Ended(ended) => {
                 ended.context(
@@ -192,8 +210,8 @@ impl Roster {
                 }
             }
         }
-        if self.leaving.is_empty() {
-            self.welcome().await;
+        if self.leaving.is_empty() && self.preparing.is_none() && !self.coming.is_empty() {
+            self.prepare();
         }
         if self.reading.is_none() && self.coming.is_empty() {
             self.listening.board.reload_ends();
@@ -202,7 +220,7 @@ impl Roster {
     }
 
     /// Another configuration is in force from now on.
-    async fn change(&mut self, config: Config) {
+    fn change(&mut self, config: Config) {
         for note in &config.notes {
             tracing::warn!("the configuration: {note}");
         }
@@ -217,13 +235,12 @@ impl Roster {
             if let Some(service) = at.map(|at| new.remove(at)) {
                 let (service, said) = reload::renewed(running.service(), service);
                 say(running.name(), &said);
-                running.renew(service, &self.settings).await;
+                running.renew(service, &self.settings);
                 self.services.push(running);
             } else {
                 let name = running.name();
                 tracing::info!("the service {name} is not in the file any more; ending it");
-                running.send(Order::Wind).await;
-                running.send(Order::Stop { keep: false }).await;
+                running.post([Order::Wind, Order::Stop { keep: false }]);
                 self.leaving.push(running);
             }
         }
@@ -232,21 +249,44 @@ impl Roster {
         tracing::info!("the configuration has been read again");
     }
 
-    /// Starts the services that are new.
-    async fn welcome(&mut self) {
-        for service in std::mem::take(&mut self.coming) {
-            let name = service.name.clone();
+    /// Begins to make what the services need that are new.
+    fn prepare(&mut self) {
+        let services = self.coming.iter().map(|service| {
             let others = self.services.iter().map(Running::service);
-            let taken = reload::conflict(&service, others);
-            let entry = match taken {
-                Some(why) => Err(anyhow::Error::msg(why)),
-                None => self.open(service).await,
+            (service.clone(), reload::conflict(service, others))
+        });
+        let services: Vec<_> = services.collect();
+        let (settings, crowd) = (self.settings.clone(), self.crowd.clone());
+        self.preparing = Some(spawn_blocking(move || {
+            let prepare = |(service, taken): (Service, Option<String>)| {
+                let site = match taken {
+                    Some(why) => Err(anyhow::Error::msg(why)),
+                    None => Site::prepare(service.clone(), &settings, crowd.clone()),
+                };
+                (service, site)
             };
-            match entry {
-                Ok(entry) => {
+            services.into_iter().map(prepare).collect()
+        }));
+    }
+
+    /// Starts the services that are new, if they are wanted still.
+    fn welcome(&mut self, prepared: Vec<Prepared>) {
+        if !self.leaving.is_empty() {
+            // The file has been read again meanwhile, and has fewer services. It is begun anew.
+            return;
+        }
+        for (service, site) in prepared {
+            let Some(at) = self.coming.iter().position(|one| *one == service) else {
+                continue;
+            };
+            self.coming.remove(at);
+            let name = &service.name;
+            match site {
+                Ok(site) => {
                     tracing::info!("the service {name} is new; starting it");
                     self.listening.list(self.order.iter().map(String::as_str));
                     let (settings, listening) = (&self.settings, &self.listening);
+                    let entry = Entry::open(site, &listening.hub);
                     let running = entry.begin(Vec::new(), false, settings, listening, &self.turns);
                     self.services.push(running);
                 }
@@ -256,17 +296,6 @@ impl Roster {
             }
         }
         self.publish();
-    }
-
-    async fn open(&self, service: Service) -> anyhow::Result<Entry> {
-        // It may wait for the lock.
-        let prepared = spawn_blocking(move || {
-            let charge = prepare(&service)?;
-            anyhow::Ok((service, charge))
-        });
-        let (service, charge) = prepared.await.context("preparing it has panicked")??;
-        let (hub, crowd) = (&self.listening.hub, self.crowd.clone());
-        Entry::open(service, charge, &self.settings, hub, crowd)
     }
 
     /// Tells everybody who has to know which services there are.
