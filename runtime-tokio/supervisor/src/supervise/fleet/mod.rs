@@ -67,6 +67,9 @@ use roster::Roster;
 /// How long work that goes on beside the tasks may take when all is over.
 const LAST_WORK: Duration = Duration::from_secs(10);
 
+/// How long systemd may take to be told the last.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// How long a thread for file work is kept that has nothing to do. When hundreds of services start, there
 /// is one for each of them for a moment.
 const IDLE_THREAD: Duration = Duration::from_secs(1);
@@ -167,7 +170,7 @@ async fn supervise(
     let mut hangup = caught(SignalKind::hangup())?;
 
     let board = Board::default();
-    let manager = tokio::spawn(board.clone().notify());
+    let mut manager = tokio::spawn(board.clone().notify());
     let hub = Hub::new();
     let state_dir = config.supervisor.state_dir.clone();
     let (history, keeper) = History::keep(state_dir, hub.milestones());
@@ -183,17 +186,22 @@ async fn supervise(
         metrics,
     };
     let mut roster = Roster::start(config, file, belongings, listeners)?;
-    loop {
+    let why = loop {
         tokio::select! {
-            () = either(&mut term, &mut int) => break,
+            () = either(&mut term, &mut int) => break Ok(()),
             _ = hangup.recv() => roster.read_again(),
-            event = roster.next() => roster.heed(event)?,
+            event = roster.next() => if let Err(error) = roster.heed(event) {
+                break Err(error);
+            },
         }
+    };
+    match &why {
+        Ok(()) => tracing::info!("told to end"),
+        Err(error) => tracing::error!("ending, and leaving the daemons as they are: {error:#}"),
     }
-    tracing::info!("told to end");
     board.stopping();
     let result = tokio::select! {
-        result = roster.wind_up(keep_daemons) => result,
+        result = roster.wind_up(keep_daemons || why.is_err()) => why.and(result),
         () = either(&mut term, &mut int) => bail!(
             "told to end a second time: ending at once, the daemons are left as they are"
         ),
@@ -203,7 +211,10 @@ async fn supervise(
     if timeout(LAST_WORK, keeper).await.is_err() {
         tracing::error!("the history cannot be written in time");
     }
-    manager.abort();
+    board.over();
+    if timeout(LAST_WORDS, &mut manager).await.is_err() {
+        manager.abort();
+    }
     result
 }
 

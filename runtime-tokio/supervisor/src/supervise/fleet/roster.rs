@@ -5,6 +5,8 @@
 //! are new wait for that: they may take over its data or its addresses.
 
 mod entry;
+#[cfg(test)]
+mod tests;
 
 use std::fs::File;
 use std::future::poll_fn;
@@ -62,8 +64,8 @@ pub(super) enum Event {
     Read(Result<Result<Config, ConfigError>, JoinError>),
     /// What new services need is there.
     Prepared(Result<Vec<Prepared>, JoinError>),
-    /// The task of a service has ended by itself.
-    Ended(Ended),
+    /// The task of a service has ended by itself; its place among the services.
+    Ended(usize, Ended),
     /// A service that was taken out has ended; its place among those that leave.
     Left(usize, Ended),
 }
@@ -158,9 +160,9 @@ impl Roster {
             self.preparing = None;
             return Poll::Ready(Event::Prepared(prepared));
         }
-        for running in &mut self.services {
+        for (at, running) in self.services.iter_mut().enumerate() {
             if let Poll::Ready(ended) = Pin::new(&mut running.task).poll(cx) {
-                return Poll::Ready(Event::Ended(ended));
+                return Poll::Ready(Event::Ended(at, ended));
             }
         }
         for (at, running) in self.leaving.iter_mut().enumerate() {
@@ -174,7 +176,7 @@ impl Roster {
     /// Does what an event asks for. Nothing in it waits, so that a signal is heard at any time.
     ///
     /// # Errors
-    /// A service's task has ended by itself. The daemons are left as they are.
+    /// A service's task has ended by itself. The service is not among the others any more.
     pub(super) fn heed(&mut self, event: Event) -> anyhow::Result<()> {
         match event {
             Event::Read(Ok(Ok(config))) => self.change(config),
@@ -193,12 +195,18 @@ impl Roster {
                 self.coming.clear();
                 self.publish();
             }
-            Event::Ended(ended) => {
-                ended.context(
-                    "a task has panicked; restart the supervisor, it will find the daemons",
-                )??;
+            Event::Ended(at, ended) => {
+                let gone = self.services.remove(at);
+                let name = gone.name();
+                ended.with_context(|| {
+                    format!(
+                        "the task of the service {name} has panicked; restart the supervisor, it will \
+                         find the daemons"
+                    )
+                })??;
                 bail!(
-                    "a task has ended by itself; restart the supervisor, it will find the daemons"
+                    "the task of the service {name} has ended by itself; restart the supervisor, it \
+                     will find the daemons"
                 );
             }
             Event::Left(at, ended) => {
