@@ -31,7 +31,10 @@ pub(crate) const EXITS: Exits = Exits(&[
     ),
     NO_ANSWER,
     WRONG,
-    (REFUSED, "refused: nothing was begun"),
+    (
+        REFUSED,
+        "refused, or the daemon does not answer: nothing was begun",
+    ),
     (
         ROLLED_BACK,
         "rolled back: the daemon serves that served before",

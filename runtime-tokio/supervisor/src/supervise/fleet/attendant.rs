@@ -287,7 +287,7 @@ impl Attendant {
         let verdict = Verdict::of(&self.service.name, &result);
         match doing {
             Doing::Handoff(_, handoff) => {
-                self.tell_end(&handoff, &verdict, &result);
+                self.tell_end(&handoff, &result);
                 handoff.answer(&verdict);
             }
             _ => {

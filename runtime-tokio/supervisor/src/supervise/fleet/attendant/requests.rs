@@ -9,7 +9,7 @@ use super::super::orders::{HandoffOrder, Order, Verdict, Wanted};
 use super::work::Task;
 use super::{Attendant, Doing, Handoff, Stop};
 use crate::operate::event::{HandoffEnded, What};
-use crate::operate::protocol::{Listener, Outcome, ServiceStatus, State};
+use crate::operate::protocol::{Ended, Listener, Outcome, ServiceStatus, State};
 use crate::supervise::kept::written;
 
 impl Attendant {
@@ -173,17 +173,13 @@ impl Attendant {
     }
 
     /// Tells how a handoff has ended, if it was begun.
-    pub(super) fn tell_end(
-        &self,
-        handoff: &Handoff,
-        verdict: &Verdict,
-        result: &Result<Report, SupervisorError>,
-    ) {
-        let (Verdict::Ended { ended, .. }, Ok(report)) = (verdict, result) else {
+    pub(super) fn tell_end(&self, handoff: &Handoff, result: &Result<Report, SupervisorError>) {
+        let Ok(report) = result else {
             return;
         };
-        let all = HandoffEnded::of(report, ended.clone(), handoff.from, &handoff.binary);
+        let ended = Ended::of(&self.service.name, report);
         let id = ended.handoff_id.clone();
+        let all = HandoffEnded::of(report, ended, handoff.from, &handoff.binary);
         self.teller.tell(id, What::HandoffEnded(Box::new(all)));
     }
 
