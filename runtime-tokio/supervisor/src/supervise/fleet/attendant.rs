@@ -75,7 +75,7 @@ pub(super) struct Attendant {
     /// Orders that wait for what is in progress.
     waiting: VecDeque<HandoffOrder>,
     /// Who waits for a daemon that was down.
-    hopeful: Vec<oneshot::Sender<Verdict>>,
+    hopeful: Option<Hopeful>,
     stop: Stop,
 }
 
@@ -99,6 +99,15 @@ struct Handoff {
     regretful: Vec<oneshot::Sender<Verdict>>,
     /// Calls it off, as long as it waits for its turn.
     call_off: Option<oneshot::Sender<()>>,
+}
+
+/// A client that waits for a daemon that was down.
+struct Hopeful {
+    client: oneshot::Sender<Verdict>,
+    /// What would have been started without it.
+    before: SpawnSpec,
+    /// What it wants to be started.
+    wanted: PathBuf,
 }
 
 /// What such a task begins with.
@@ -205,7 +214,7 @@ impl Attendant {
             had_one: false,
             restarted: 0,
             waiting: VecDeque::new(),
-            hopeful: Vec::new(),
+            hopeful: None,
             stop: Stop::No,
             service,
         })
@@ -290,11 +299,7 @@ impl Attendant {
                 self.tell_end(&handoff, &result);
                 handoff.answer(&verdict);
             }
-            _ => {
-                for client in self.hopeful.drain(..) {
-                    let _ = client.send(verdict.clone());
-                }
-            }
+            _ => self.answer_hopeful(verdict, &result),
         }
         let report = match *result {
             Ok(report) => report,

@@ -2,12 +2,13 @@
 
 use std::time::Instant;
 
+use handoff_std::core::SupervisorOutcome;
 use handoff_std::{Report, SpawnSpec, SupervisorError};
 use tokio::sync::oneshot;
 
 use super::super::orders::{HandoffOrder, Order, Verdict, Wanted};
 use super::work::Task;
-use super::{Attendant, Doing, Handoff, Stop};
+use super::{Attendant, Doing, Handoff, Hopeful, Stop};
 use crate::operate::event::{HandoffEnded, What};
 use crate::operate::protocol::{Ended, Listener, Outcome, ServiceStatus, State};
 use crate::supervise::kept::written;
@@ -24,7 +25,7 @@ impl Attendant {
                 for order in self.waiting.drain(..) {
                     refuse(order.reply, "the supervision of the service is ending");
                 }
-                for client in self.hopeful.drain(..) {
+                if let Some(Hopeful { client, .. }) = self.hopeful.take() {
                     refuse(client, "the supervision of the service is ending");
                 }
             }
@@ -82,14 +83,56 @@ impl Attendant {
 
     /// Starts a service that is down.
     fn revive(&mut self, daemon: SpawnSpec, client: oneshot::Sender<Verdict>) {
-        if let Doing::Nothing(supervisor) = &mut self.doing {
-            self.current.clone_from(&daemon.binary);
-            supervisor.set_daemon(daemon);
-        }
+        let Doing::Nothing(supervisor) = &mut self.doing else {
+            return refuse(client, "try again in a moment");
+        };
         tracing::info!("a client asks for the service that is down");
+        self.hopeful = Some(Hopeful {
+            client,
+            before: supervisor.daemon().clone(),
+            wanted: daemon.binary.clone(),
+        });
+        self.current.clone_from(&daemon.binary);
+        supervisor.set_daemon(daemon);
         self.restarts.forgive();
         self.start_at = Ok(Instant::now());
-        self.hopeful.push(client);
+    }
+
+    /// Tells whoever waits for the service what came of that. If somebody else serves, nothing has been
+    /// started, and it stays with the binary from before.
+    pub(super) fn answer_hopeful(
+        &mut self,
+        verdict: Verdict,
+        result: &Result<Report, SupervisorError>,
+    ) {
+        let Some(Hopeful {
+            client,
+            before,
+            wanted,
+        }) = self.hopeful.take()
+        else {
+            return;
+        };
+        let found = match result {
+            Ok(report) => &report.outcome,
+            Err(_) => return drop(client.send(verdict)),
+        };
+        let SupervisorOutcome::Found { pid } = found else {
+            return drop(client.send(verdict));
+        };
+        if let Doing::Nothing(supervisor) = &mut self.doing
+            && supervisor.daemon().binary == wanted
+        {
+            self.current.clone_from(&before.binary);
+            supervisor.set_daemon(before);
+        }
+        refuse(
+            client,
+            format!(
+                "nothing was started: pid {pid} serves already, which somebody else has started; ask again, \
+                 and it is handed over"
+            ),
+        );
     }
 
     /// Whether a handoff can be begun, or the service started if that is wanted; otherwise why not,

@@ -1,7 +1,7 @@
 //! The task of a service with real daemons: this test binary as `handoff kvd`, see [`stand_in`].
 
 use std::path::Path;
-use std::process::exit;
+use std::process::{Command, exit};
 use std::time::Duration;
 use std::{env, fs};
 
@@ -19,6 +19,12 @@ use crate::supervise::fleet::orders::Wanted;
 
 /// Where a stand-in has its world.
 const WORLD: &str = "HANDOFF_TEST_WORLD";
+/// What makes a stand-in of this binary.
+const ARGS: [&str; 3] = [
+    "--exact",
+    "supervise::fleet::attendant::tests::stand_in",
+    "--nocapture",
+];
 /// Far more than anything takes here, also on a busy machine.
 const LONG: Duration = Duration::from_mins(1);
 
@@ -37,7 +43,7 @@ fn stand_in() {
         at("c"),
     ];
     let _ = crate::main(args.into_iter().chain(more));
-    exit(1);
+    exit(0);
 }
 
 /// A service, its task, and what is told of it.
@@ -55,11 +61,7 @@ impl World {
         let dir = tempfile::Builder::new().prefix("ha").tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
         fs::create_dir(at("d")).unwrap();
-        let args = [
-            "--exact",
-            "supervise::fleet::attendant::tests::stand_in",
-            "--nocapture",
-        ];
+        let args = ARGS;
         let text = format!(
             "[supervisor]\nstate_dir = \".\"\n[service.a]\nbinary = {:?}\nargs = {args:?}\n\
              env = {{ {WORLD} = {:?} }}\ndata_dir = \"d\"\ncontrol_socket = \"c\"\n{more}",
@@ -118,11 +120,11 @@ impl World {
         }
     }
 
-    /// Asks for a handoff to the same binary.
-    async fn ask(&self) -> oneshot::Receiver<Verdict> {
+    /// Asks for a handoff to the same binary, or to another one.
+    async fn ask(&self, binary: Wanted) -> oneshot::Receiver<Verdict> {
         let (reply, told) = oneshot::channel();
         let order = HandoffOrder {
-            binary: Wanted::Current,
+            binary,
             wait: false,
             start: true,
             reply,
@@ -164,7 +166,7 @@ async fn a_daemon_that_ends_before_its_handoffs_turn_is_started_at_once() {
     let first = world.started().await;
     let turns = world.turns.clone();
     let all = turns.take_all(1).await;
-    let told = world.ask().await;
+    let told = world.ask(Wanted::Current).await;
     world.wait_for(State::HandingOver).await;
     first.kill(Signal::KILL).unwrap();
     match world.next().await.what {
@@ -182,9 +184,45 @@ async fn a_daemon_that_ends_before_its_handoffs_turn_is_started_at_once() {
     let second = world.started().await;
     assert_ne!(second, first);
     drop(all);
-    let Verdict::Ended { ended, .. } = verdict(world.ask().await).await else {
+    let Verdict::Ended { ended, .. } = verdict(world.ask(Wanted::Current).await).await else {
         panic!("not begun");
     };
     assert_eq!(ended.outcome, Outcome::Committed, "{ended:?}");
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_service_that_somebody_else_has_started_is_not_told_to_be_started() {
+    let exe = env::current_exe().unwrap();
+    let mut world = World::new(&format!(
+        "allowed_binaries = [{exe:?}, \"/bin/true\"]\n[service.a.restart]\npolicy = \"never\"\n"
+    ));
+    let first = world.started().await;
+    first.kill(Signal::KILL).unwrap();
+    let down = world.wait_for(State::Down).await;
+    let mut other = Command::new(exe);
+    let mut other = other
+        .args(ARGS)
+        .env(WORLD, world.dir.path())
+        .spawn()
+        .unwrap();
+    let control = world.dir.path().join("c");
+    while !is_occupied(&control, &world.dir.path().join("d")) {
+        sleep(Duration::from_millis(5)).await;
+    }
+    let wanted = Wanted::Named("/bin/true".into());
+    let Verdict::Refused(why) = verdict(world.ask(wanted).await).await else {
+        panic!("no refusal");
+    };
+    let serves = format!("nothing was started: pid {} serves already", other.id());
+    assert!(why.contains(&serves), "{why}");
+    // It is as if it had not been asked for.
+    let status = world.wait_for(State::Running).await;
+    assert_eq!((status.pid, status.binary), (Some(other.id()), down.binary));
+    let Verdict::Ended { ended, .. } = verdict(world.ask(Wanted::Current).await).await else {
+        panic!("not begun");
+    };
+    assert_eq!(ended.outcome, Outcome::Committed, "{ended:?}");
+    other.wait().unwrap();
     world.end().await;
 }
