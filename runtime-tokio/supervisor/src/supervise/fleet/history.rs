@@ -131,6 +131,8 @@ impl Keeper {
             for (file, event) in lines {
                 if let Err(error) = file.append(&event) {
                     tracing::error!("an event is missing in the history: {error:#}");
+                } else if let Err(error) = file.bound() {
+                    tracing::warn!("a file of the history grows, and misses nothing: {error:#}");
                 }
             }
         };
