@@ -261,7 +261,10 @@ impl Roster {
     fn prepare(&mut self) {
         let services = self.coming.iter().map(|service| {
             let others = self.services.iter().map(Running::service);
-            (service.clone(), reload::conflict(service, others))
+            (
+                service.clone(),
+                reload::conflict(service, &self.settings, others),
+            )
         });
         let services: Vec<_> = services.collect();
         let (settings, crowd) = (self.settings.clone(), self.crowd.clone());
