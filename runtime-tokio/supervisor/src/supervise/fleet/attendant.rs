@@ -2,6 +2,7 @@
 //!
 //! Nothing in a look waits. What takes its time is a future beside it ([`mod@work`]).
 
+mod choice;
 mod daemons;
 mod ending;
 mod renewal;
@@ -37,6 +38,7 @@ use super::turns::Turns;
 use super::watched::{LOOK_EVERY, Watched};
 use crate::config::Service;
 use crate::operate::event::What;
+use choice::{Choice, choose};
 use ending::Stop;
 use tidying::Sockets;
 use work::{Came, Desk, Ended, Task, Work, work};
@@ -85,6 +87,8 @@ enum Doing {
     Recovery(Work),
     /// The daemon is asked for its listeners.
     Asking(Work),
+    /// It is looked which binary the daemon is started from next.
+    Choosing(Work),
     Handoff(Work, Handoff),
 }
 
@@ -149,7 +153,7 @@ impl Attendant {
             recordings,
         } = beginning;
         let record = BinaryRecord::new(record, service.binary.clone());
-        let daemon = daemon_to_start(&service, &record);
+        let Choice { daemon, wrong } = choose(&service, record.clone(), None).await;
         let control = service.control_socket.clone();
         let candidate = Candidate::new(record.clone());
         let sockets = Sockets::new(&adopted);
@@ -180,8 +184,10 @@ impl Attendant {
             if let Some((_, error)) = listeners.missing.pop() {
                 return Err(error.into());
             }
-            supervisor.daemon().check()?;
-        } else if let Err(error) = supervisor.daemon().check() {
+            if let Some(error) = wrong {
+                return Err(error.into());
+            }
+        } else if let Some(error) = wrong {
             tracing::error!(%error, "the daemon cannot be started as it is");
         }
         if let Some(recordings) = recordings {
@@ -276,7 +282,7 @@ impl Attendant {
 
     /// Takes in what came of a task.
     fn finish(&mut self, (supervisor, came): Ended, now: Instant) {
-        self.attended = true;
+        self.attended |= !matches!(came, Came::Chosen);
         self.current.clone_from(&supervisor.daemon().binary);
         let doing = std::mem::replace(&mut self.doing, Doing::Nothing(supervisor));
         let result = match came {
@@ -289,6 +295,7 @@ impl Attendant {
                 }
                 return;
             }
+            Came::Chosen => return,
             Came::Listeners(kept) => {
                 return self.missing.take_back(&self.service.listeners, kept);
             }
@@ -410,33 +417,9 @@ impl Attendant {
 async fn in_flight(doing: &mut Doing) -> Ended {
     match doing {
         Doing::Nothing(_) => std::future::pending().await,
-        Doing::Recovery(work) | Doing::Asking(work) | Doing::Handoff(work, _) => work.await,
+        Doing::Recovery(work)
+        | Doing::Asking(work)
+        | Doing::Choosing(work)
+        | Doing::Handoff(work, _) => work.await,
     }
-}
-
-/// The daemon that is started when nobody serves: the one that was committed last, if it can be
-/// started and is still allowed.
-fn daemon_to_start(service: &Service, record: &BinaryRecord) -> SpawnSpec {
-    let current = record.current();
-    let configured = service.spawn(service.binary.clone());
-    if current == service.binary {
-        return configured;
-    }
-    let instead = service.binary.display();
-    if !service.allows(&current) {
-        tracing::warn!(
-            binary = %current.display(), %instead,
-            "the binary that replaced the configured one is not allowed any more; going back to that one"
-        );
-        return configured;
-    }
-    let spec = service.spawn(current);
-    if let Err(error) = spec.check() {
-        tracing::error!(
-            %error, %instead,
-            "the binary that replaced the configured one is gone; going back to that one"
-        );
-        return configured;
-    }
-    spec
 }

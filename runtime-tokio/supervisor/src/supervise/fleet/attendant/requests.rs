@@ -47,7 +47,9 @@ impl Attendant {
     fn hand_over(&mut self, order: HandoffOrder) {
         // What was asked for first comes first.
         let busy = !matches!(self.doing, Doing::Nothing(_));
-        if busy && order.wait && !self.stop.is_going() {
+        // A look at some files is soon over, and nothing that anybody knows of.
+        let soon = matches!(self.doing, Doing::Choosing(_));
+        if busy && (order.wait || soon) && !self.stop.is_going() {
             self.waiting.push_back(order);
             return;
         }
@@ -150,7 +152,7 @@ impl Attendant {
                 let refusal = self.missing.refusal();
                 return Err(refusal.unwrap_or_else(|| "try again in a moment".into()));
             }
-            Doing::Recovery(_) => {
+            Doing::Choosing(_) | Doing::Recovery(_) => {
                 return Err(
                     "it is not known yet who serves, or the daemon is being started; \
                             try again in a moment"

@@ -16,6 +16,8 @@ use handoff_tokio::Supervisor;
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
+use super::Service;
+use super::choice::choose;
 use crate::operate::event::{HandoffEnded, What};
 use crate::supervise::binary::{BinaryRecord, Candidate};
 use crate::supervise::fleet::events::Teller;
@@ -31,6 +33,8 @@ pub(super) enum Task {
     Handoff(Box<HandoffSpec>, oneshot::Receiver<()>),
     /// Ask the daemon for the listeners that it keeps.
     AskForListeners,
+    /// Choose what the daemon of this service is started from next: this binary, if it is known already.
+    Choose(Arc<Service>, Option<PathBuf>),
 }
 
 /// What came of it.
@@ -41,6 +45,8 @@ pub(super) enum Came {
     CalledOff,
     /// Of the question.
     Listeners(Kept),
+    /// The supervisor knows what was chosen.
+    Chosen,
 }
 
 /// What a task needs besides the supervisor.
@@ -77,6 +83,14 @@ pub(super) fn work(
                 }
             }
             Task::AskForListeners => Came::Listeners(ask(&desk).await),
+            Task::Choose(service, current) => {
+                let choice = choose(&service, desk.record.clone(), current).await;
+                if let Some(error) = choice.wrong {
+                    tracing::error!(%error, "the daemon cannot be started as it is");
+                }
+                supervisor.set_daemon(choice.daemon);
+                Came::Chosen
+            }
         };
         (supervisor, came)
     })
