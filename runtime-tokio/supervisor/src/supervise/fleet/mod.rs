@@ -197,7 +197,11 @@ async fn supervise(
     };
     match &why {
         Ok(()) => tracing::info!("told to end"),
-        Err(error) => tracing::error!("ending, and leaving the daemons as they are: {error:#}"),
+        Err(error) if roster.attends() => {
+            tracing::error!("ending, and leaving the daemons as they are: {error:#}");
+        }
+        // It is said at the end, which is now.
+        Err(_) => {}
     }
     board.stopping();
     let result = tokio::select! {

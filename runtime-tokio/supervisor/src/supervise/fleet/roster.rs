@@ -128,6 +128,11 @@ impl Roster {
         })
     }
 
+    /// Whether there is a service that is attended to.
+    pub(super) fn attends(&self) -> bool {
+        !self.services.is_empty() || !self.leaving.is_empty()
+    }
+
     /// Begins to read the file again. If that goes on already, it begins anew.
     pub(super) fn read_again(&mut self) {
         self.listening.board.reload_begins();
