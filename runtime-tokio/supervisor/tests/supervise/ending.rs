@@ -6,7 +6,6 @@ use handoff_std::host::Signal;
 use rustix::fs::{CWD, Mode, mkfifoat};
 
 use super::fleet::Fleet;
-use super::world::LONG;
 
 #[test]
 fn a_daemon_that_does_not_end_is_killed_after_its_grace_and_the_others_end_in_order() {
@@ -47,32 +46,6 @@ fn a_daemon_that_does_not_end_is_killed_after_its_grace_and_the_others_end_in_or
     for socket in ["s", "a.t", "b.t"] {
         assert!(!fleet.world.path(socket).exists(), "{socket}");
     }
-}
-
-// A new service needs something of a disk that hangs: played by a fifo that nobody reads.
-#[test]
-fn a_reload_that_waits_for_a_disk_keeps_no_supervisor_from_ending() {
-    let fleet = Fleet::new("", "");
-    let config = fleet.world.path("handoff.toml");
-    let whole = fs::read_to_string(&config).unwrap();
-    let (one, _) = whole.split_once("[service.b]").unwrap();
-    fs::write(&config, one).unwrap();
-    let mut supervisor = fleet.start(&[]);
-    let a = fleet.info("a").process();
-    fs::create_dir(fleet.world.path("b.d")).unwrap();
-    let fifo = fleet.world.path("b.d/.handoff.supervisor");
-    mkfifoat(CWD, &fifo, Mode::RWXU).unwrap();
-    fleet.reload(&supervisor, |_| whole);
-    // Commands are heard, too.
-    let (code, answer) = fleet.answer(&["restart", "a"]);
-    assert_eq!(code, 0, "{answer}");
-    assert!(a.wait_dead(LONG));
-    supervisor.signal(Signal::TERM);
-    supervisor.wait_log("ending the daemon");
-    // The disk works again, so that its end is not to be waited for.
-    let _reader = File::options().read(true).write(true).open(&fifo).unwrap();
-    assert!(supervisor.wait().success());
-    assert!(fleet.world.processes().is_empty());
 }
 
 // Where the current binary is remembered, a disk hangs.

@@ -41,8 +41,8 @@ pub(super) struct Roster {
     leaving: Vec<Running>,
     /// Those that are started once nobody leaves any more, and what they need is there.
     coming: Vec<Service>,
-    /// What they need, while it is being made.
-    preparing: Option<JoinHandle<Vec<Prepared>>>,
+    /// Those of them for which that is being made, and some that are not wanted any more.
+    preparing: Vec<(Service, Preparing)>,
     /// The names of the file, in its order.
     order: Vec<String>,
     /// The file while it is being read.
@@ -55,15 +55,15 @@ pub(super) struct Roster {
     turns: Turns,
 }
 
-/// A service, and what it needs, or why that cannot be had.
-pub(super) type Prepared = (Service, anyhow::Result<Site>);
+/// What a service needs, while it is being made.
+type Preparing = JoinHandle<anyhow::Result<Box<Site>>>;
 
 /// What a roster waits for.
 pub(super) enum Event {
     /// The file has been read.
     Read(Result<Result<Config, ConfigError>, JoinError>),
-    /// What new services need is there.
-    Prepared(Result<Vec<Prepared>, JoinError>),
+    /// What a new service needs is there, or cannot be had.
+    Prepared(Box<Service>, Result<anyhow::Result<Box<Site>>, JoinError>),
     /// The task of a service has ended by itself; its place among the services.
     Ended(usize, Ended),
     /// A service that was taken out has ended; its place among those that leave.
@@ -116,7 +116,7 @@ impl Roster {
             file,
             leaving: Vec::new(),
             coming: Vec::new(),
-            preparing: None,
+            preparing: Vec::new(),
             order,
             reading: None,
             control,
@@ -159,11 +159,11 @@ impl Roster {
             self.reading = None;
             return Poll::Ready(Event::Read(read));
         }
-        if let Some(preparing) = &mut self.preparing
-            && let Poll::Ready(prepared) = Pin::new(preparing).poll(cx)
-        {
-            self.preparing = None;
-            return Poll::Ready(Event::Prepared(prepared));
+        for (at, (_, preparing)) in self.preparing.iter_mut().enumerate() {
+            if let Poll::Ready(site) = Pin::new(preparing).poll(cx) {
+                let (service, _) = self.preparing.remove(at);
+                return Poll::Ready(Event::Prepared(service.into(), site));
+            }
         }
         for (at, running) in self.services.iter_mut().enumerate() {
             if let Poll::Ready(ended) = Pin::new(&mut running.task).poll(cx) {
@@ -194,11 +194,9 @@ impl Roster {
             Event::Read(Err(error)) => {
                 tracing::error!(%error, "the configuration is left as it was");
             }
-            Event::Prepared(Ok(prepared)) => self.welcome(prepared),
-            Event::Prepared(Err(error)) => {
-                tracing::error!(%error, "what new services need cannot be made");
-                self.coming.clear();
-                self.publish();
+            Event::Prepared(service, site) => {
+                let site = site.context("preparing it has panicked").flatten();
+                self.welcome(&service, site);
             }
             Event::Ended(at, ended) => {
                 let gone = self.services.remove(at);
@@ -223,9 +221,7 @@ impl Roster {
                 }
             }
         }
-        if self.leaving.is_empty() && self.preparing.is_none() && !self.coming.is_empty() {
-            self.prepare();
-        }
+        self.prepare();
         if self.reading.is_none() && self.coming.is_empty() {
             self.listening.board.reload_ends();
         }
@@ -262,54 +258,52 @@ impl Roster {
         tracing::info!("the configuration has been read again");
     }
 
-    /// Begins to make what the services need that are new.
+    /// Begins to make what the services need that are new, each beside the others. It is begun later if
+    /// somebody has it still: a service that leaves, or one that was in the file for a moment.
     fn prepare(&mut self) {
-        let services = self.coming.iter().map(|service| {
-            let others = self.services.iter().map(Running::service);
-            (
-                service.clone(),
-                reload::conflict(service, &self.settings, others),
-            )
-        });
-        let services: Vec<_> = services.collect();
-        let (settings, crowd) = (self.settings.clone(), self.crowd.clone());
-        self.preparing = Some(spawn_blocking(move || {
-            let prepare = |(service, taken): (Service, Option<String>)| {
-                let site = match taken {
-                    Some(why) => Err(anyhow::Error::msg(why)),
-                    None => Site::prepare(service.clone(), &settings, crowd.clone()),
-                };
-                (service, site)
-            };
-            services.into_iter().map(prepare).collect()
-        }));
-    }
-
-    /// Starts the services that are new, if they are wanted still.
-    fn welcome(&mut self, prepared: Vec<Prepared>) {
-        if !self.leaving.is_empty() {
-            // The file has been read again meanwhile, and has fewer services. It is begun anew.
+        let is_wanted = |(service, _): &(Service, _)| self.coming.contains(service);
+        if !self.leaving.is_empty() || !self.preparing.iter().all(is_wanted) {
             return;
         }
-        for (service, site) in prepared {
-            let Some(at) = self.coming.iter().position(|one| *one == service) else {
+        for service in &self.coming {
+            if self.preparing.iter().any(|(one, _)| one == service) {
                 continue;
-            };
-            self.coming.remove(at);
-            let name = &service.name;
-            match site {
-                Ok(site) => {
-                    tracing::info!("the service {name} is new; starting it");
-                    self.listening.list(self.order.iter().map(String::as_str));
-                    let (settings, listening) = (&self.settings, &self.listening);
-                    let entry = Entry::open(site, &listening.hub);
-                    let running = entry.begin(Vec::new(), false, settings, listening, &self.turns);
-                    self.services.push(running);
-                }
-                Err(error) => tracing::error!(
-                    "the service {name} cannot be started: {error:#}; put that right and reload"
-                ),
             }
+            let others = self.services.iter().map(Running::service);
+            let taken = reload::conflict(service, &self.settings, others);
+            let (settings, crowd) = (self.settings.clone(), self.crowd.clone());
+            let site = {
+                let service = service.clone();
+                spawn_blocking(move || match taken {
+                    Some(why) => Err(anyhow::Error::msg(why)),
+                    None => Site::prepare(service, &settings, crowd).map(Box::new),
+                })
+            };
+            self.preparing.push((service.clone(), site));
+        }
+    }
+
+    /// Starts a service that is new, if it is wanted still, and nobody leaves who may have what it needs:
+    /// then it is prepared anew.
+    fn welcome(&mut self, service: &Service, site: anyhow::Result<Box<Site>>) {
+        let at = self.coming.iter().position(|one| one == service);
+        let Some(at) = at.filter(|_| self.leaving.is_empty()) else {
+            return;
+        };
+        self.coming.remove(at);
+        let name = &service.name;
+        match site {
+            Ok(site) => {
+                tracing::info!("the service {name} is new; starting it");
+                self.listening.list(self.order.iter().map(String::as_str));
+                let (settings, listening) = (&self.settings, &self.listening);
+                let entry = Entry::open(*site, &listening.hub);
+                let running = entry.begin(Vec::new(), false, settings, listening, &self.turns);
+                self.services.push(running);
+            }
+            Err(error) => tracing::error!(
+                "the service {name} cannot be started: {error:#}; put that right and reload"
+            ),
         }
         self.publish();
     }
