@@ -7,7 +7,7 @@ use std::{env, fs};
 
 use handoff_std::host::{Process, Signal};
 use tempfile::TempDir;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{sleep, timeout};
 
 use super::*;
@@ -99,12 +99,30 @@ impl World {
         event.expect("an event in time").unwrap()
     }
 
-    /// The pid of the daemon that is started next.
+    /// The daemon that is started next, once it serves: killed before, it may leave half a database.
     async fn started(&mut self) -> Process {
         match self.next().await.what {
-            What::DaemonStarted { pid, .. } => Process::of(pid).unwrap(),
+            What::DaemonStarted { pid, .. } => {
+                self.serves(pid).await;
+                Process::of(pid).unwrap()
+            }
             ref other => panic!("{other:?}"),
         }
+    }
+
+    /// Waits until this process answers.
+    async fn serves(&self, pid: u32) {
+        let answers = async {
+            loop {
+                let control = self.dir.path().join("c");
+                let asked = spawn_blocking(move || handoff_std::ask::status(control)).await;
+                if asked.unwrap().is_ok_and(|status| status.pid == pid) {
+                    return;
+                }
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(LONG, answers).await.expect("an answer in time");
     }
 
     /// How it is, once it is in this state.
@@ -206,10 +224,7 @@ async fn a_service_that_somebody_else_has_started_is_not_told_to_be_started() {
         .env(WORLD, world.dir.path())
         .spawn()
         .unwrap();
-    let control = world.dir.path().join("c");
-    while !is_occupied(&control, &world.dir.path().join("d")) {
-        sleep(Duration::from_millis(5)).await;
-    }
+    world.serves(other.id()).await;
     let wanted = Wanted::Named("/bin/true".into());
     let Verdict::Refused(why) = verdict(world.ask(wanted).await).await else {
         panic!("no refusal");
