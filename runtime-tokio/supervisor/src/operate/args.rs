@@ -31,7 +31,10 @@ pub(crate) const EXITS: Exits = Exits(&[
     ),
     NO_ANSWER,
     WRONG,
-    (REFUSED, "refused: nothing was begun"),
+    (
+        REFUSED,
+        "refused, or the daemon does not answer: nothing was begun",
+    ),
     (
         ROLLED_BACK,
         "rolled back: the daemon serves that served before",
@@ -76,7 +79,10 @@ pub(crate) const HISTORY_EXITS: Exits = Exits(&[
     (DONE, "told"),
     NO_ANSWER,
     WRONG,
-    (REFUSED, "refused: no such service, or not for this user"),
+    (
+        REFUSED,
+        "refused: no such service, or not for this user, or too much is asked at once",
+    ),
 ]);
 
 /// Of `handoff watch`.

@@ -1,6 +1,9 @@
 //! The way out of a supervisor of several services, and what becomes of a daemon that does not go.
 
+use std::fs::{self, File};
+
 use handoff_std::host::Signal;
+use rustix::fs::{CWD, Mode, mkfifoat};
 
 use super::fleet::Fleet;
 
@@ -43,6 +46,36 @@ fn a_daemon_that_does_not_end_is_killed_after_its_grace_and_the_others_end_in_or
     for socket in ["s", "a.t", "b.t"] {
         assert!(!fleet.world.path(socket).exists(), "{socket}");
     }
+}
+
+// Where the current binary is remembered, a disk hangs.
+#[test]
+fn a_service_that_waits_for_a_disk_keeps_no_other_from_anything() {
+    let fleet = Fleet::new("", "");
+    let record = fleet.world.path("state/a.binary");
+    let hang = || mkfifoat(CWD, &record, Mode::RWXU).unwrap();
+    let work_again = || {
+        let writer = File::options().read(true).write(true).open(&record);
+        fs::remove_file(&record).unwrap();
+        drop(writer);
+    };
+    fs::create_dir(fleet.world.path("state")).unwrap();
+    hang();
+    let mut supervisor = fleet.start(&[]);
+    // The other one is started.
+    let line = supervisor.wait_log("outcome=started");
+    assert!(line.contains("service=b"), "{line}");
+    work_again();
+    assert_eq!(fleet.info("a").version, "a1");
+    hang();
+    let (a1, a2) = (fleet.binary("a1"), fleet.binary("a2"));
+    let (before, after) = (format!("binary = \"{a1}\""), format!("binary = \"{a2}\""));
+    fleet.reload(&supervisor, |text| text.replacen(&before, &after, 1));
+    supervisor.signal(Signal::TERM);
+    supervisor.wait_log("told to end");
+    work_again();
+    assert!(supervisor.wait().success());
+    assert!(fleet.world.processes().is_empty());
 }
 
 #[test]

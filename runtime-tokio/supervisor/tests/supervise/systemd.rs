@@ -277,3 +277,24 @@ fn the_units_are_right_and_every_line_of_the_service_is_explained() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && said.is_empty(), "{said}");
 }
+
+#[test]
+fn an_end_that_nobody_asked_for_is_told_as_well() {
+    let fleet = Fleet::new("", "");
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let config = fleet.world.path("handoff.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    let (one, _) = text.split_once("[service.b]").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    fs::write(&config, one.replace("127.0.0.1:0", &address)).unwrap();
+    let manager = Manager::new(&fleet);
+    let mut supervisor = manager.start(&fleet, "");
+    manager.until("STOPPING=1");
+    assert!(!supervisor.wait().success());
+    let log = supervisor.log();
+    let last = log.lines().last().unwrap();
+    assert!(
+        last.starts_with("Error: ") && last.contains(&address),
+        "{last}"
+    );
+}

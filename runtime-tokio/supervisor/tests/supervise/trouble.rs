@@ -193,6 +193,16 @@ fn a_frozen_daemon_does_not_serve() {
     let said = |at: usize| (&status[at]["state"], &status[at]["answers"]);
     assert_eq!(said(0), (&"running".into(), &false.into()), "{status}");
     assert_eq!(said(1), (&"running".into(), &true.into()), "{status}");
+    // Nothing is begun with it.
+    let (code, answer) = fleet.answer(&["upgrade", "a"]);
+    assert_eq!(
+        (code, &answer["answer"]),
+        (3, &"refused".into()),
+        "{answer}"
+    );
+    let why = answer["why"].as_str().unwrap();
+    assert!(why.contains("nothing was begun"), "{answer}");
     assert!(a.process().kill(Signal::CONT).unwrap());
     assert_eq!(fleet.status("a")["answers"], true);
+    assert_eq!(fleet.status("a")["last"]["ended"]["outcome"], "failed");
 }

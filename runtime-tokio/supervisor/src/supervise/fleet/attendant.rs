@@ -2,10 +2,13 @@
 //!
 //! Nothing in a look waits. What takes its time is a future beside it ([`mod@work`]).
 
+mod choice;
 mod daemons;
 mod ending;
 mod renewal;
 mod requests;
+#[cfg(test)]
+mod tests;
 mod tidying;
 mod work;
 
@@ -20,7 +23,7 @@ use handoff_std::core::{Reason, SupervisorOutcome};
 use handoff_std::host::{JournalFile, NamedListener, lock};
 use handoff_std::{Recordings, RollbackHandle, SpawnSpec};
 use handoff_tokio::Supervisor;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 use super::super::binary::{BinaryRecord, Candidate};
 use super::super::daemon::Daemon;
@@ -35,6 +38,7 @@ use super::turns::Turns;
 use super::watched::{LOOK_EVERY, Watched};
 use crate::config::Service;
 use crate::operate::event::What;
+use choice::{Choice, choose};
 use ending::Stop;
 use tidying::Sockets;
 use work::{Came, Desk, Ended, Task, Work, work};
@@ -73,7 +77,7 @@ pub(super) struct Attendant {
     /// Orders that wait for what is in progress.
     waiting: VecDeque<HandoffOrder>,
     /// Who waits for a daemon that was down.
-    hopeful: Vec<oneshot::Sender<Verdict>>,
+    hopeful: Option<Hopeful>,
     stop: Stop,
 }
 
@@ -83,6 +87,8 @@ enum Doing {
     Recovery(Work),
     /// The daemon is asked for its listeners.
     Asking(Work),
+    /// It is looked which binary the daemon is started from next.
+    Choosing(Work),
     Handoff(Work, Handoff),
 }
 
@@ -95,6 +101,17 @@ struct Handoff {
     client: oneshot::Sender<Verdict>,
     /// Clients that asked for a rollback.
     regretful: Vec<oneshot::Sender<Verdict>>,
+    /// Calls it off, as long as it waits for its turn.
+    call_off: Option<oneshot::Sender<()>>,
+}
+
+/// A client that waits for a daemon that was down.
+struct Hopeful {
+    client: oneshot::Sender<Verdict>,
+    /// What would have been started without it.
+    before: SpawnSpec,
+    /// What it wants to be started.
+    wanted: PathBuf,
 }
 
 /// What such a task begins with.
@@ -136,7 +153,7 @@ impl Attendant {
             recordings,
         } = beginning;
         let record = BinaryRecord::new(record, service.binary.clone());
-        let daemon = daemon_to_start(&service, &record);
+        let Choice { daemon, wrong } = choose(&service, record.clone(), None).await;
         let control = service.control_socket.clone();
         let candidate = Candidate::new(record.clone());
         let sockets = Sockets::new(&adopted);
@@ -146,7 +163,6 @@ impl Attendant {
             candidate: candidate.clone(),
             record,
             turns,
-            ending: Notify::new(),
         });
         let kept = work::ask(&desk).await;
         let mut listeners = Listeners::open(&service.listeners, adopted, kept);
@@ -168,8 +184,10 @@ impl Attendant {
             if let Some((_, error)) = listeners.missing.pop() {
                 return Err(error.into());
             }
-            supervisor.daemon().check()?;
-        } else if let Err(error) = supervisor.daemon().check() {
+            if let Some(error) = wrong {
+                return Err(error.into());
+            }
+        } else if let Some(error) = wrong {
             tracing::error!(%error, "the daemon cannot be started as it is");
         }
         if let Some(recordings) = recordings {
@@ -202,7 +220,7 @@ impl Attendant {
             had_one: false,
             restarted: 0,
             waiting: VecDeque::new(),
-            hopeful: Vec::new(),
+            hopeful: None,
             stop: Stop::No,
             service,
         })
@@ -264,18 +282,20 @@ impl Attendant {
 
     /// Takes in what came of a task.
     fn finish(&mut self, (supervisor, came): Ended, now: Instant) {
-        self.attended = true;
+        self.attended |= !matches!(came, Came::Chosen);
         self.current.clone_from(&supervisor.daemon().binary);
         let doing = std::mem::replace(&mut self.doing, Doing::Nothing(supervisor));
         let result = match came {
             Came::Report(result) => result,
             Came::CalledOff => {
                 if let Doing::Handoff(_, handoff) = doing {
-                    let why = "the supervision of the service is ending; nothing was begun";
-                    handoff.answer(&Verdict::Refused(why.into()));
+                    let why = self.accepts(false).err();
+                    let why = why.unwrap_or_else(|| "try again in a moment".into());
+                    handoff.answer(&Verdict::Refused(format!("nothing was begun: {why}")));
                 }
                 return;
             }
+            Came::Chosen => return,
             Came::Listeners(kept) => {
                 return self.missing.take_back(&self.service.listeners, kept);
             }
@@ -283,14 +303,10 @@ impl Attendant {
         let verdict = Verdict::of(&self.service.name, &result);
         match doing {
             Doing::Handoff(_, handoff) => {
-                self.tell_end(&handoff, &verdict, &result);
+                self.tell_end(&handoff, &result);
                 handoff.answer(&verdict);
             }
-            _ => {
-                for client in self.hopeful.drain(..) {
-                    let _ = client.send(verdict.clone());
-                }
-            }
+            _ => self.answer_hopeful(verdict, &result),
         }
         let report = match *result {
             Ok(report) => report,
@@ -401,33 +417,9 @@ impl Attendant {
 async fn in_flight(doing: &mut Doing) -> Ended {
     match doing {
         Doing::Nothing(_) => std::future::pending().await,
-        Doing::Recovery(work) | Doing::Asking(work) | Doing::Handoff(work, _) => work.await,
+        Doing::Recovery(work)
+        | Doing::Asking(work)
+        | Doing::Choosing(work)
+        | Doing::Handoff(work, _) => work.await,
     }
-}
-
-/// The daemon that is started when nobody serves: the one that was committed last, if it can be
-/// started and is still allowed.
-fn daemon_to_start(service: &Service, record: &BinaryRecord) -> SpawnSpec {
-    let current = record.current();
-    let configured = service.spawn(service.binary.clone());
-    if current == service.binary {
-        return configured;
-    }
-    let instead = service.binary.display();
-    if !service.allows(&current) {
-        tracing::warn!(
-            binary = %current.display(), %instead,
-            "the binary that replaced the configured one is not allowed any more; going back to that one"
-        );
-        return configured;
-    }
-    let spec = service.spawn(current);
-    if let Err(error) = spec.check() {
-        tracing::error!(
-            %error, %instead,
-            "the binary that replaced the configured one is gone; going back to that one"
-        );
-        return configured;
-    }
-    spec
 }

@@ -1,5 +1,9 @@
 //! The supervisor's own socket: what commands ask for, in JSON, and who may.
 
+mod latest;
+#[cfg(test)]
+mod tests;
+
 use std::convert::Infallible;
 use std::future::pending;
 use std::sync::Arc;
@@ -10,9 +14,10 @@ use handoff_std::core::{SupervisorConfig, Task};
 use handoff_std::host::uid_allowed;
 use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::spawn_blocking;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
-use super::door::{Asked, Client, Door};
+use super::crowd::Crowd;
+use super::door::{Answer, Asked, Client, Door};
 use super::events::Visitors;
 use super::following::{Following, written};
 use super::history::History;
@@ -21,13 +26,26 @@ use super::{Open, Served};
 use crate::operate::event::Event;
 pub(super) use crate::operate::protocol::LINE;
 use crate::operate::protocol::{Daemon, Reply, Request, ServiceStatus, State};
+use latest::Latest;
 
 /// How long a daemon may take to say how it is.
 const STATUS: Duration = Duration::from_secs(2);
-/// How many daemons are asked at once for one answer; each question has a thread to itself.
+/// How many daemons are asked at once, for whomever; each question has a thread to itself.
 const ASKED: usize = 32;
-/// How many clients may follow what happens, at once.
-const WATCHERS: usize = 32;
+/// How many clients of one user may follow what happens, at once.
+const WATCHERS_OF_ONE: usize = 32;
+/// The same for all users but root and our own.
+const WATCHERS: usize = 64;
+/// How many answers that say all of something are made for one user at once, or are read by its clients
+/// still. Such an answer may have some megabytes.
+const LONG_OF_ONE: usize = 8;
+/// The same for all users but root and our own.
+const LONG_OF_ALL: usize = 16;
+/// How long such an answer may take before it is begun, and how long a daemon may wait to be asked.
+const TURN: Duration = Duration::from_secs(30);
+/// How long it may take to read what has happened: of all that is asked for, since a disk that hangs does
+/// so for all of it.
+const PAST: Duration = Duration::from_secs(10);
 /// The most events that an answer holds.
 const MOST_PAST: usize = 1000;
 
@@ -39,8 +57,12 @@ pub(super) struct Control {
     allowed: Arc<[u32]>,
     visitors: Visitors,
     history: History,
-    /// Clients that may follow what happens, without an end, besides those that do already.
-    watchers: Arc<Semaphore>,
+    /// Clients that follow what happens, without an end.
+    watchers: Crowd,
+    /// Clients whose answers are long.
+    long: Crowd,
+    /// Questions to daemons.
+    asked: Arc<Semaphore>,
 }
 
 impl Control {
@@ -55,7 +77,9 @@ impl Control {
             allowed: allowed.into(),
             visitors,
             history,
-            watchers: Arc::new(Semaphore::new(WATCHERS)),
+            watchers: Crowd::new(WATCHERS_OF_ONE, WATCHERS),
+            long: Crowd::new(LONG_OF_ONE, LONG_OF_ALL),
+            asked: Arc::new(Semaphore::new(ASKED)),
         }
     }
 
@@ -80,29 +104,37 @@ impl Control {
         let (close, closed) = oneshot::channel();
         let task = tokio::spawn(door.serve(closed, move |asked| {
             let control = current.borrow().clone();
-            async move {
-                let reply = control.answer(asked).await;
-                written(&reply)
-            }
+            async move { control.answer(asked).await }
         }));
         (close, task)
     }
 
-    async fn answer(&self, asked: Asked) -> Reply {
-        let Some(line) = asked.line else {
-            return refused(format!(
-                "the line is too long, at most {LINE} bytes are possible"
-            ));
+    async fn answer(&self, asked: Asked) -> Answer {
+        let request = match asked.line {
+            Ok(line) => serde_json::from_slice(&line).map_err(|error| {
+                format!("not a request: {error}; is the supervisor of the same version?")
+            }),
+            Err(error) => Err(error.to_string()),
         };
-        let request = match serde_json::from_slice(&line) {
+        let request = match request {
             Ok(request) => request,
-            Err(error) => {
-                return refused(format!(
-                    "not a request: {error}; is the supervisor of the same version?"
-                ));
-            }
+            Err(why) => return written(&refused(why)).into(),
         };
-        let (uid, client) = (asked.uid, asked.client);
+        if !matches!(request, Request::Status { .. } | Request::History { .. }) {
+            return written(&self.reply(asked.uid, request, &asked.client).await).into();
+        }
+        let Ok(place) = timeout(TURN, self.long.wait(asked.uid)).await else {
+            let why = "others ask too much at once; try again in a moment";
+            return written(&refused(why.into())).into();
+        };
+        let reply = self.reply(asked.uid, request, &asked.client).await;
+        Answer {
+            text: written(&reply),
+            place: Some(place),
+        }
+    }
+
+    async fn reply(&self, uid: u32, request: Request, client: &Client) -> Reply {
         let order = |binary, wait, reply| {
             Order::Handoff(HandoffOrder {
                 binary,
@@ -115,7 +147,7 @@ impl Control {
         let (service, order, events) = match request {
             Request::Status { service } => return self.status(uid, service).await,
             Request::History { service, limit } => return self.past(uid, service, limit).await,
-            Request::Watch { service } => return self.watch(uid, service, &client).await,
+            Request::Watch { service } => return self.watch(uid, service, client).await,
             Request::Upgrade {
                 service,
                 binary,
@@ -140,7 +172,7 @@ impl Control {
         let mut following = events.map(|events| Following::new(events, |_: &Event| true));
         let meanwhile = async {
             if let Some(following) = &mut following {
-                following.go_on(&client).await;
+                following.go_on(client).await;
             }
             // Of the two, this is not what ends it.
             pending::<Infallible>().await
@@ -150,7 +182,7 @@ impl Control {
             never = meanwhile => match never {},
         };
         if let Some(following) = &mut following {
-            following.catch_up(&client).await;
+            following.catch_up(client).await;
         }
         match verdict {
             Ok(Verdict::Ended { ended, .. }) => Reply::Ended(ended),
@@ -160,10 +192,13 @@ impl Control {
 
     /// Tells what happens until the client leaves or the supervisor ends.
     async fn watch(&self, uid: u32, name: Option<String>, client: &Client) -> Reply {
-        let Ok(_watcher) = self.watchers.try_acquire() else {
-            return refused(format!(
-                "{WATCHERS} clients follow already; try again when one of them has left"
-            ));
+        let _watcher = match self.watchers.enter(uid) {
+            Ok(watcher) => watcher,
+            Err(full) => {
+                return refused(format!(
+                    "too many clients follow what happens, {full}; try again when one of them has left"
+                ));
+            }
         };
         if let Err(why) = self.some(uid, name.as_deref()) {
             return refused(why);
@@ -195,14 +230,21 @@ impl Control {
             Err(why) => return refused(why),
         };
         let limit = limit.min(MOST_PAST);
-        let (mut events, mut damage) = (Vec::new(), Vec::new());
+        let (mut latest, mut damage) = (Latest::new(limit), Vec::new());
+        let deadline = Instant::now() + PAST;
         for one in asked {
-            let past = self.history.past(&one.service.name, limit).await;
-            events.push(past.events);
+            let name = &one.service.name;
+            let Ok(past) = timeout_at(deadline, self.history.past(name, limit)).await else {
+                damage.push(format!(
+                    "what has happened to {name}, and to services behind it, cannot be read in time: look \
+                     whether the disk of the state directory is well"
+                ));
+                break;
+            };
+            latest.add(past.events);
             damage.extend(past.damage);
         }
-        let mut events = in_order(events);
-        let events = events.split_off(events.len().saturating_sub(limit));
+        let events = latest.in_order();
         Reply::History { events, damage }
     }
 
@@ -246,11 +288,10 @@ impl Control {
             Err(why) => return refused(why),
         };
         // Many at once: one that does not answer takes its time.
-        let turns = Arc::new(Semaphore::new(ASKED));
         let looks: Vec<_> = asked
             .into_iter()
             .map(|one| {
-                let look = look(one.clone(), self.history.clone(), Arc::clone(&turns));
+                let look = look(one.clone(), self.history.clone(), Arc::clone(&self.asked));
                 tokio::spawn(look)
             })
             .collect();
@@ -264,24 +305,6 @@ impl Control {
         }
         Reply::Status { services }
     }
-}
-
-/// The events of several services in one order, each service's in its own: if the clock was set back, what
-/// happened before that counts as no later than what came after it.
-fn in_order(services: Vec<Vec<Event>>) -> Vec<Event> {
-    let mut all = Vec::new();
-    for mut events in services {
-        let mut earliest = None;
-        while let Some(event) = events.pop() {
-            let at = earliest.map_or(event.at, |earliest| event.at.min(earliest));
-            earliest = Some(at);
-            all.push((at, event));
-        }
-    }
-    // Each service's events are there from behind, so equal ones keep their order.
-    all.reverse();
-    all.sort_by_key(|(at, _)| *at);
-    all.into_iter().map(|(_, event)| event).collect()
 }
 
 /// How a service is, with what its daemon says of itself.
@@ -302,8 +325,18 @@ async fn look(
             connect: STATUS,
             ..SupervisorConfig::new(Task::Recover(None))
         };
-        let _turn = turns.acquire().await;
-        let asked = spawn_blocking(move || status_with(control, &times));
+        let Ok(Ok(turn)) = timeout(TURN, turns.acquire_owned()).await else {
+            trouble(
+                &mut status,
+                &"too many daemons are asked at once; ask again in a moment",
+            );
+            return Ok(status);
+        };
+        let asked = spawn_blocking(move || {
+            // The thread has it, also when nobody waits for it any more.
+            let _turn = turn;
+            status_with(control, &times)
+        });
         let asked = timeout(STATUS, asked).await;
         status.answers = match &asked {
             Ok(Ok(Err(AskError::Version1 { .. }))) => None,
@@ -336,30 +369,4 @@ fn said(daemon: &DaemonStatus) -> Daemon {
 
 fn refused(why: String) -> Reply {
     Reply::Refused { why }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::UNIX_EPOCH;
-
-    use super::*;
-    use crate::operate::event::What;
-
-    #[test]
-    fn a_clock_that_was_set_back_changes_no_order_within_a_service() {
-        let events = |service: &str, at: &[u64]| -> Vec<_> {
-            at.iter()
-                .map(|at| Event {
-                    at: UNIX_EPOCH + Duration::from_secs(*at),
-                    service: service.into(),
-                    handoff_id: None,
-                    what: What::Sealed,
-                })
-                .collect()
-        };
-        let all = in_order(vec![events("a", &[1, 100, 90, 4, 6]), events("b", &[2, 5])]);
-        let since = |at: std::time::SystemTime| at.duration_since(UNIX_EPOCH).unwrap().as_secs();
-        let all: Vec<_> = all.iter().map(|event| since(event.at)).collect();
-        assert_eq!(all, [1, 2, 100, 90, 4, 5, 6]);
-    }
 }

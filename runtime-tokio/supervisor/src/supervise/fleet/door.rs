@@ -2,26 +2,25 @@
 //! socket of a service, and the supervisor's own.
 //!
 //! Nobody holds up anybody: every client is a task, and its time is limited but for the time that its
-//! answer takes. Of what it does not read, no more than a line is kept for it.
+//! answer takes. Of what it does not read, no more than a line is kept for it. How many of them wait for
+//! an answer is limited, for one user and for all: they may wait for as long as a handoff takes.
 
+mod guests;
 #[cfg(test)]
 mod line_tests;
 #[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
-use std::fs;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::fs::PermissionsExt;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::Context;
 use handoff_std::host::{Accept, ControlListener};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -30,6 +29,10 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
+pub(super) use guests::Guests;
+
+use super::crowd::{Crowd, Full, Place};
+use super::limits;
 use super::readiness::Readiness;
 
 /// How many clients may be in that have not asked yet; beyond that the oldest of them goes.
@@ -43,17 +46,49 @@ const REST: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// What a client may say after its line before it is not listened to any more, in bytes.
 const CHATTER: usize = 65_536;
+/// How many clients of one user may be in that have asked, at all doors together. Commands for some hundreds
+/// of services may wait at once, and be watched meanwhile.
+const OF_ONE: usize = 640;
+/// The same for all users but root and our own. Each is a descriptor, which is reckoned with.
+const OF_ALL: usize = limits::CLIENTS;
 /// How long answers may take that are on their way when the door closes.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Those who have asked and are not answered yet, at all doors together.
+pub(super) fn crowd() -> Crowd {
+    Crowd::new(OF_ONE, OF_ALL)
+}
 
 /// What a client asks.
 pub(super) struct Asked {
     /// Who it is.
     pub(super) uid: u32,
-    /// Its line without the line break; `None` if it was too long.
-    pub(super) line: Option<Vec<u8>>,
+    /// Its line without the line break.
+    pub(super) line: Result<Vec<u8>, Unheard>,
     /// Itself, while it waits for the answer.
     pub(super) client: Client,
+}
+
+/// Why a client is answered without being heard. The words go to it.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Unheard {
+    #[error("the line is too long, at most {0} bytes are possible")]
+    TooLong(usize),
+    #[error("too many clients wait for an answer, {0}; try again when one of them has left")]
+    TooMany(#[from] Full),
+}
+
+/// What a client is answered.
+pub(super) struct Answer {
+    pub(super) text: String,
+    /// Something that it has until it is written.
+    pub(super) place: Option<Place>,
+}
+
+impl From<String> for Answer {
+    fn from(text: String) -> Self {
+        Self { text, place: None }
+    }
 }
 
 /// A client that waits for its answer.
@@ -83,79 +118,41 @@ impl Client {
     }
 }
 
-/// Users that may come in besides our own and root. All clones are the same list.
-#[derive(Clone)]
-pub(super) struct Guests(Arc<Mutex<Arc<[u32]>>>);
-
-impl Guests {
-    pub(super) fn new(uids: &[u32]) -> Self {
-        Self(Arc::new(Mutex::new(uids.into())))
-    }
-
-    fn get(&self) -> Arc<[u32]> {
-        Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// From now on it is these, at the door with this path.
-    ///
-    /// # Errors
-    /// The mode of its file cannot be changed.
-    pub(super) fn replace(&self, uids: &[u32], path: &Path) -> anyhow::Result<()> {
-        let before = std::mem::replace(
-            &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner),
-            uids.into(),
-        );
-        if before.is_empty() == uids.is_empty() {
-            return Ok(());
-        }
-        self.open(path)
-    }
-
-    /// If others are allowed, the file of a door is open to all: who comes in is decided by the user id
-    /// of the peer.
-    fn open(&self, path: &Path) -> anyhow::Result<()> {
-        let mode = if self.get().is_empty() { 0o600 } else { 0o666 };
-        set_mode(path, mode)
-            .with_context(|| format!("cannot change the mode of {}", path.display()))
-    }
-}
-
-/// Changes the mode of a socket, and of nothing else: its directory may be a daemon's, which could put a
-/// link to another file in its place.
-fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
-    use rustix::fs::{FileType, Mode, OFlags, fstat, open};
-    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = open(path, flags, Mode::empty())?;
-    if FileType::from_raw_mode(fstat(&file)?.st_mode) != FileType::Socket {
-        return Err(io::Error::other("it is no socket any more"));
-    }
-    // The path that leads to this very file, whatever the other one leads to by now.
-    let own = format!("/proc/self/fd/{}", file.as_raw_fd());
-    fs::set_permissions(own, fs::Permissions::from_mode(mode))
-}
-
 /// A socket that is bound.
 pub(super) struct Door {
     listener: ControlListener,
     ready: Readiness,
     guests: Guests,
+    hall: Hall,
+}
+
+/// What a client comes upon.
+#[derive(Clone)]
+struct Hall {
+    /// Those who have asked, here and at other doors.
+    crowd: Crowd,
     /// The longest line, with its line break, in bytes.
     longest: usize,
 }
 
 impl Door {
-    /// Binds it, in place of one that was there.
+    /// Binds it, in place of one that was there. Of those who ask, no more than fit into the crowd wait.
     ///
     /// # Errors
     /// What is wrong with the path, or the system's.
-    pub(super) fn bind(path: &Path, guests: Guests, longest: usize) -> anyhow::Result<Self> {
+    pub(super) fn bind(
+        path: &Path,
+        guests: Guests,
+        crowd: Crowd,
+        longest: usize,
+    ) -> anyhow::Result<Self> {
         let listener = ControlListener::bind(path)?;
         guests.open(path)?;
         Ok(Self {
             ready: Readiness::of(listener.as_fd())?,
             listener,
             guests,
-            longest,
+            hall: Hall { crowd, longest },
         })
     }
 
@@ -165,7 +162,7 @@ impl Door {
         mut close: oneshot::Receiver<()>,
         answer: impl Fn(Asked) -> F + Clone + Send + 'static,
     ) where
-        F: Future<Output = String> + Send + 'static,
+        F: Future<Output = Answer> + Send + 'static,
     {
         let mut clients = Clients::default();
         loop {
@@ -173,7 +170,7 @@ impl Door {
                 _ = &mut close => break,
                 stream = self.accept() => {
                     let asked = Arc::new(AtomicBool::new(false));
-                    let client = attend(stream, self.longest, Arc::clone(&asked), answer.clone());
+                    let client = attend(stream, self.hall.clone(), Arc::clone(&asked), answer.clone());
                     clients.add(asked, client).await;
                 }
             }
@@ -204,7 +201,7 @@ impl Door {
                 Accept::Broken(error) => {
                     tracing::error!(%error, "a socket is broken; binding it again");
                     let path = self.listener.file().path().to_path_buf();
-                    match Self::bind(&path, self.guests.clone(), self.longest) {
+                    match self.bind_again(&path) {
                         Ok(door) => *self = door,
                         Err(error) => tracing::error!("it cannot be bound: {error:#}"),
                     }
@@ -214,6 +211,11 @@ impl Door {
             // Refused ones may come without end.
             tokio::task::yield_now().await;
         }
+    }
+
+    fn bind_again(&self, path: &Path) -> anyhow::Result<Self> {
+        let Hall { crowd, longest } = self.hall.clone();
+        Self::bind(path, self.guests.clone(), crowd, longest)
     }
 }
 
@@ -271,16 +273,19 @@ impl Clients {
 }
 
 /// One client, from its line to its answer.
-async fn attend<F: Future<Output = String>>(
+async fn attend<F: Future<Output = Answer>>(
     (mut stream, uid): (UnixStream, u32),
-    longest: usize,
+    hall: Hall,
     asked: Arc<AtomicBool>,
     answer: impl Fn(Asked) -> F,
 ) {
-    let Ok(Ok(Some(line))) = timeout(PATIENCE, read(&mut stream, longest)).await else {
+    let Ok(Ok(Some(line))) = timeout(PATIENCE, read(&mut stream, hall.longest)).await else {
         return;
     };
     asked.store(true, Ordering::Relaxed);
+    let place = hall.crowd.enter(uid);
+    let heard = place.as_ref().map_err(|full| Unheard::from(*full));
+    let line = heard.and_then(|_| line.ok_or(Unheard::TooLong(hall.longest)));
     if !converse(&mut stream, (uid, line), answer).await {
         return;
     }
@@ -301,9 +306,9 @@ async fn attend<F: Future<Output = String>>(
 
 /// Writes what the client is told, to the end. False if it has left, or does not read it; what it has
 /// asked for goes on then, and is waited for.
-async fn converse<F: Future<Output = String>>(
+async fn converse<F: Future<Output = Answer>>(
     stream: &mut UnixStream,
-    (uid, line): (u32, Option<Vec<u8>>),
+    (uid, line): (u32, Result<Vec<u8>, Unheard>),
     answer: impl Fn(Asked) -> F,
 ) -> bool {
     let (reader, mut writer) = stream.split();
@@ -312,7 +317,10 @@ async fn converse<F: Future<Output = String>>(
     let mut listen = pin!(listen(reader, Arc::clone(&shut)));
     let client = Client { lines, shut };
     let mut answer = pin!(answer(Asked { uid, line, client }));
-    let text = loop {
+    let Answer {
+        text,
+        place: _place,
+    } = loop {
         tokio::select! {
             // A line that was said before the answer comes before it.
             biased;
@@ -323,7 +331,7 @@ async fn converse<F: Future<Output = String>>(
                     return false;
                 }
             }
-            text = &mut answer => break text,
+            answer = &mut answer => break answer,
             () = &mut listen => {}
         }
     };

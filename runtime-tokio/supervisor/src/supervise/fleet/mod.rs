@@ -16,6 +16,7 @@
 //! | [`watched`] | a daemon whose end wakes its task |
 //! | [`readiness`] | a descriptor whose readiness wakes a task |
 //! | [`door`] | a socket with clients that write a line and get one |
+//! | [`crowd`] | how many clients there may be at once |
 //! | [`trigger`] | the lines of a service's trigger socket |
 //! | [`following`] | a client that is told what happens |
 //! | [`history`] | what has happened, kept in files |
@@ -25,6 +26,7 @@ mod activation;
 mod attendant;
 mod backoff;
 mod control;
+mod crowd;
 mod door;
 mod events;
 mod following;
@@ -65,6 +67,9 @@ use roster::Roster;
 
 /// How long work that goes on beside the tasks may take when all is over.
 const LAST_WORK: Duration = Duration::from_secs(10);
+
+/// How long systemd may take to be told the last.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// How long a thread for file work is kept that has nothing to do. When hundreds of services start, there
 /// is one for each of them for a moment.
@@ -168,7 +173,7 @@ async fn supervise(
     let mut hangup = caught(SignalKind::hangup())?;
 
     let board = Board::default();
-    let manager = tokio::spawn(board.clone().notify());
+    let mut manager = tokio::spawn(board.clone().notify());
     let hub = Hub::new();
     let state_dir = config.supervisor.state_dir.clone();
     let (history, keeper) = History::keep(state_dir, hub.milestones());
@@ -184,17 +189,26 @@ async fn supervise(
         metrics,
     };
     let mut roster = Roster::start(config, file, belongings, listeners)?;
-    loop {
+    let why = loop {
         tokio::select! {
-            () = either(&mut term, &mut int) => break,
+            () = either(&mut term, &mut int) => break Ok(()),
             _ = hangup.recv() => roster.read_again(),
-            event = roster.next() => roster.heed(event).await?,
+            event = roster.next() => if let Err(error) = roster.heed(event) {
+                break Err(error);
+            },
         }
+    };
+    match &why {
+        Ok(()) => tracing::info!("told to end"),
+        Err(error) if roster.attends() => {
+            tracing::error!("ending, and leaving the daemons as they are: {error:#}");
+        }
+        // It is said at the end, which is now.
+        Err(_) => {}
     }
-    tracing::info!("told to end");
     board.stopping();
     let result = tokio::select! {
-        result = roster.wind_up(keep_daemons) => result,
+        result = roster.wind_up(keep_daemons || why.is_err()) => why.and(result),
         () = either(&mut term, &mut int) => bail!(
             "told to end a second time: ending at once, the daemons are left as they are"
         ),
@@ -204,7 +218,10 @@ async fn supervise(
     if timeout(LAST_WORK, keeper).await.is_err() {
         tracing::error!("the history cannot be written in time");
     }
-    manager.abort();
+    board.over();
+    if timeout(LAST_WORDS, &mut manager).await.is_err() {
+        manager.abort();
+    }
     result
 }
 

@@ -37,7 +37,17 @@ struct Notices {
     begun: u64,
     /// Reloads of the configuration that go on.
     reloading: bool,
-    stopping: bool,
+    end: End,
+}
+
+/// How far the supervisor is on its way out.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum End {
+    #[default]
+    No,
+    Stopping,
+    /// Nothing more will be written here.
+    Over,
 }
 
 /// A service.
@@ -101,11 +111,15 @@ impl Board {
 
     /// The supervisor is on its way out.
     pub(super) fn stopping(&self) {
-        self.0.send_modify(|notices| notices.stopping = true);
+        self.0.send_modify(|notices| notices.end = End::Stopping);
     }
 
-    /// Tells systemd what stands here, for as long as this is awaited; at once nothing if it was not
-    /// asked for.
+    /// What stands here is the last.
+    pub(super) fn over(&self) {
+        self.0.send_modify(|notices| notices.end = End::Over);
+    }
+
+    /// Tells systemd what stands here, until that is over; at once nothing if it was not asked for.
     pub(super) async fn notify(self) {
         let Some(path) = env::var_os("NOTIFY_SOCKET").filter(|path| !path.is_empty()) else {
             return;
@@ -126,9 +140,15 @@ impl Board {
             ticks
         });
         loop {
-            let messages = told.update(&notices.borrow_and_update());
+            let (messages, over) = {
+                let notices = notices.borrow_and_update();
+                (told.update(&notices), notices.end == End::Over)
+            };
             for message in messages {
                 manager.send(&message).await;
+            }
+            if over {
+                return;
             }
             let tick = async {
                 match &mut watchdog {
@@ -214,7 +234,7 @@ impl Told {
             self.status.clone_from(&status);
             line(&NotifyState::Status(&status))
         });
-        if notices.stopping {
+        if notices.end != End::No {
             if !self.stopping {
                 messages.push(line(&NotifyState::Stopping));
             }
@@ -266,7 +286,7 @@ impl Notices {
             words.push(format!("and {more} more"));
         }
         let words = words.join(", ");
-        match (self.stopping, self.reloading) {
+        match (self.end != End::No, self.reloading) {
             (true, _) => format!("ending; {count}: {words}"),
             (_, true) => format!("reading the configuration; {count}: {words}"),
             _ => format!("{count}: {words}"),

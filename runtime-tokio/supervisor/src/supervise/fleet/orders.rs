@@ -63,10 +63,25 @@ pub(super) enum Verdict {
 impl Verdict {
     /// Of a handoff, or of a recovery that somebody asked for.
     pub(super) fn of(service: &str, result: &Result<Report, SupervisorError>) -> Self {
-        let report = match result {
-            Ok(report) => report,
-            Err(error) => return Self::Refused(error.to_string()),
-        };
+        match result {
+            Err(error) => Self::Refused(error.to_string()),
+            Ok(report) => match &report.outcome {
+                SupervisorOutcome::Failed(cause) if is_not_begun(cause) => {
+                    Self::Refused(in_words(cause))
+                }
+                outcome => Self::Ended {
+                    line: line(outcome, report),
+                    ended: Ended::of(service, report),
+                },
+            },
+        }
+    }
+}
+
+impl Ended {
+    /// Of a handoff, or of a recovery that somebody asked for. One that is refused in the end has failed, for
+    /// those who were told its start.
+    pub(super) fn of(service: &str, report: &Report) -> Self {
         let (outcome, pid, reason) = match &report.outcome {
             SupervisorOutcome::Committed { successor, .. } => {
                 (Outcome::Committed, Some(successor.pid), None)
@@ -86,32 +101,22 @@ impl Verdict {
                 (Outcome::Failed, None, Some(other.to_string()))
             }
         };
-        Self::Ended {
-            line: line(result),
-            ended: Ended {
-                service: service.into(),
-                outcome,
-                handoff_id: report.id.map(|id| id.to_string()),
-                pid,
-                reason,
-                without: without(&report.outcome).map(Into::into).collect(),
-                took_ms: u64::try_from(report.took.as_millis()).unwrap_or(u64::MAX),
-            },
+        Self {
+            service: service.into(),
+            outcome,
+            handoff_id: report.id.map(|id| id.to_string()),
+            pid,
+            reason,
+            without: without(&report.outcome).map(Into::into).collect(),
+            took_ms: u64::try_from(report.took.as_millis()).unwrap_or(u64::MAX),
         }
     }
 }
 
 /// The line that a client of a trigger socket gets for its handoff.
-fn line(result: &Result<Report, SupervisorError>) -> String {
-    let report = match result {
-        Ok(report) => report,
-        Err(error) => return format!("err: {error}"),
-    };
-    match (&report.outcome, report.id) {
-        (SupervisorOutcome::Failed(cause), _) if is_not_begun(cause) => {
-            format!("err: {}", in_words(cause))
-        }
-        (outcome, Some(id)) => {
+fn line(outcome: &SupervisorOutcome, report: &Report) -> String {
+    match report.id {
+        Some(id) => {
             let without: Vec<_> = without(outcome).collect();
             let without = match without.join(",") {
                 none if none.is_empty() => none,
@@ -123,7 +128,7 @@ fn line(result: &Result<Report, SupervisorError>) -> String {
                 report.abort_reason().as_deref().unwrap_or("None"),
             )
         }
-        (outcome, None) => format!("err: {outcome}"),
+        None => format!("err: {outcome}"),
     }
 }
 

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use handoff_std::host::listen::ListenAddress;
+
 use crate::config::{Service, SupervisorSettings};
 
 /// From when on something holds that has changed.
@@ -188,9 +190,11 @@ pub(super) fn renewed_settings(
     (renewed, said)
 }
 
-/// Something that `new` needs for itself and a service that runs has, in words.
+/// Something that `new` needs for itself, and a service that runs or the supervisor has, in words.
+/// `settings` are those in force: what the file says now may not be.
 pub(super) fn conflict<'a>(
     new: &Service,
+    settings: &SupervisorSettings,
     mut running: impl Iterator<Item = &'a Service>,
 ) -> Option<String> {
     let files = |service: &Service| {
@@ -198,16 +202,29 @@ pub(super) fn conflict<'a>(
             control_socket,
             trigger_socket,
             journal,
+            listeners,
             ..
         } = service;
         let data_dir = service.data_dir.clone();
+        let listeners = listeners.iter().filter_map(|spec| match &spec.address {
+            ListenAddress::Unix(path) => Some(path.clone()),
+            ListenAddress::Tcp(_) => None,
+        });
         let own = [Some(control_socket.clone()), Some(journal.clone())];
         own.into_iter()
             .chain([trigger_socket.clone(), data_dir])
             .flatten()
+            .chain(listeners)
             .collect::<Vec<_>>()
     };
     let wanted = files(new);
+    let socket = settings.socket.as_ref();
+    if let Some(path) = socket.filter(|path| wanted.contains(path)) {
+        return Some(format!(
+            "{} is the supervisor's own socket still",
+            path.display()
+        ));
+    }
     running.find_map(|other| {
         let theirs = files(other);
         let path = wanted.iter().find(|path| theirs.contains(path))?;
@@ -235,6 +252,13 @@ mod tests {
         let text = format!("{FILE}{more}");
         let mut config = Config::read(&text, Path::new(&dir), &ThisMachine).unwrap();
         config.services.remove(0)
+    }
+
+    fn settings() -> SupervisorSettings {
+        let dir = std::env::temp_dir();
+        Config::read(FILE, Path::new(&dir), &ThisMachine)
+            .unwrap()
+            .supervisor
     }
 
     #[test]
@@ -299,8 +323,32 @@ mod tests {
         );
         old.data_dir = Some("/elsewhere".into());
         old.control_socket = "/elsewhere.c".into();
-        let words = conflict(&new, [&old].into_iter()).unwrap();
+        let settings = settings();
+        let words = conflict(&new, &settings, [&old].into_iter()).unwrap();
         assert!(words.contains("/t belongs to the service `a`"), "{words}");
-        assert_eq!(conflict(&new, std::iter::empty()), None);
+        assert_eq!(conflict(&new, &settings, std::iter::empty()), None);
+        let listens = service("[[service.a.listeners]]\nname = \"x\"\naddress = \"unix:/t\"\n");
+        old.trigger_socket = Some("/t".into());
+        old.journal = "/elsewhere.j".into();
+        let words = conflict(&listens, &settings, [&old].into_iter()).unwrap();
+        assert!(words.contains("/t belongs to the service `a`"), "{words}");
+    }
+
+    // The file names another one by now, which is not in force.
+    #[test]
+    fn the_supervisors_socket_cannot_be_given_to_a_service() {
+        let settings = SupervisorSettings {
+            socket: Some("/s".into()),
+            ..settings()
+        };
+        let new = Service {
+            trigger_socket: Some("/s".into()),
+            ..service("")
+        };
+        let words = conflict(&new, &settings, std::iter::empty()).unwrap();
+        assert!(
+            words.contains("/s is the supervisor's own socket"),
+            "{words}"
+        );
     }
 }

@@ -5,6 +5,8 @@
 //! are new wait for that: they may take over its data or its addresses.
 
 mod entry;
+#[cfg(test)]
+mod tests;
 
 use std::fs::File;
 use std::future::poll_fn;
@@ -18,14 +20,15 @@ use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
 use super::control::{self, Control};
-use super::door::{Door, Guests};
+use super::crowd::Crowd;
+use super::door::{self, Door, Guests};
 use super::limits;
 use super::orders::Order;
 use super::reload::{self, Change};
 use super::turns::Turns;
-use super::{Listening, Open, prepare};
+use super::{Listening, Open};
 use crate::config::{Config, ConfigError, Service, SupervisorSettings};
-use entry::{Entry, Running};
+use entry::{Entry, Running, Site};
 
 /// All services, and who can reach them.
 pub(super) struct Roster {
@@ -36,24 +39,33 @@ pub(super) struct Roster {
     services: Vec<Running>,
     /// Those that have been taken out of the file.
     leaving: Vec<Running>,
-    /// Those that are started once nobody leaves any more.
+    /// Those that are started once nobody leaves any more, and what they need is there.
     coming: Vec<Service>,
+    /// Those of them for which that is being made, and some that are not wanted any more.
+    preparing: Vec<(Service, Preparing)>,
     /// The names of the file, in its order.
     order: Vec<String>,
     /// The file while it is being read.
     reading: Option<JoinHandle<Result<Config, ConfigError>>>,
     control: watch::Sender<Control>,
     socket: Option<(Open, Guests, PathBuf)>,
+    /// Those who have asked something and are not answered yet.
+    crowd: Crowd,
     listening: Listening,
     turns: Turns,
 }
+
+/// What a service needs, while it is being made.
+type Preparing = JoinHandle<anyhow::Result<Box<Site>>>;
 
 /// What a roster waits for.
 pub(super) enum Event {
     /// The file has been read.
     Read(Result<Result<Config, ConfigError>, JoinError>),
-    /// The task of a service has ended by itself.
-    Ended(Ended),
+    /// What a new service needs is there, or cannot be had.
+    Prepared(Box<Service>, Result<anyhow::Result<Box<Site>>, JoinError>),
+    /// The task of a service has ended by itself; its place among the services.
+    Ended(usize, Ended),
     /// A service that was taken out has ended; its place among those that leave.
     Left(usize, Ended),
 }
@@ -75,12 +87,11 @@ impl Roster {
         let settings = config.supervisor;
         let order = config.services.iter().map(|one| one.name.clone());
         let order: Vec<_> = order.collect();
+        let crowd = door::crowd();
         let mut entries = Vec::new();
         for (service, (adopted, charge)) in config.services.into_iter().zip(belongings) {
-            entries.push((
-                Entry::open(service, charge, &settings, &listening.hub)?,
-                adopted,
-            ));
+            let site = Site::with(charge, service, &settings, crowd.clone())?;
+            entries.push((Entry::open(site, &listening.hub), adopted));
         }
         let served = entries.iter().map(|(entry, _)| entry.served());
         let uids = &settings.allowed_uids;
@@ -89,7 +100,8 @@ impl Roster {
         let mut socket = None;
         if let Some(path) = &settings.socket {
             let guests = Guests::new(&control.borrow().allowed());
-            let door = Door::bind(path, guests.clone(), control::LINE).context("socket")?;
+            let door = Door::bind(path, guests.clone(), crowd.clone(), control::LINE);
+            let door = door.context("socket")?;
             socket = Some((Control::open(current, door), guests, path.clone()));
         }
         // If nothing else would be kept from running, whoever starts us is to see what is wrong.
@@ -104,14 +116,21 @@ impl Roster {
             file,
             leaving: Vec::new(),
             coming: Vec::new(),
+            preparing: Vec::new(),
             order,
             reading: None,
             control,
             socket,
+            crowd,
             settings,
             listening,
             turns,
         })
+    }
+
+    /// Whether there is a service that is attended to.
+    pub(super) fn attends(&self) -> bool {
+        !self.services.is_empty() || !self.leaving.is_empty()
     }
 
     /// Begins to read the file again. If that goes on already, it begins anew.
@@ -140,9 +159,15 @@ impl Roster {
             self.reading = None;
             return Poll::Ready(Event::Read(read));
         }
-        for running in &mut self.services {
+        for (at, (_, preparing)) in self.preparing.iter_mut().enumerate() {
+            if let Poll::Ready(site) = Pin::new(preparing).poll(cx) {
+                let (service, _) = self.preparing.remove(at);
+                return Poll::Ready(Event::Prepared(service.into(), site));
+            }
+        }
+        for (at, running) in self.services.iter_mut().enumerate() {
             if let Poll::Ready(ended) = Pin::new(&mut running.task).poll(cx) {
-                return Poll::Ready(Event::Ended(ended));
+                return Poll::Ready(Event::Ended(at, ended));
             }
         }
         for (at, running) in self.leaving.iter_mut().enumerate() {
@@ -153,13 +178,13 @@ impl Roster {
         Poll::Pending
     }
 
-    /// Does what an event asks for.
+    /// Does what an event asks for. Nothing in it waits, so that a signal is heard at any time.
     ///
     /// # Errors
-    /// A service's task has ended by itself. The daemons are left as they are.
-    pub(super) async fn heed(&mut self, event: Event) -> anyhow::Result<()> {
+    /// A service's task has ended by itself. The service is not among the others any more.
+    pub(super) fn heed(&mut self, event: Event) -> anyhow::Result<()> {
         match event {
-            Event::Read(Ok(Ok(config))) => self.change(config).await,
+            Event::Read(Ok(Ok(config))) => self.change(config),
             Event::Read(Ok(Err(error))) => {
                 // A line for each thing that is wrong, with its place and key.
                 for line in error.to_string().lines() {
@@ -169,12 +194,22 @@ impl Roster {
             Event::Read(Err(error)) => {
                 tracing::error!(%error, "the configuration is left as it was");
             }
-            Event::Ended(ended) => {
-                ended.context(
-                    "a task has panicked; restart the supervisor, it will find the daemons",
-                )??;
+            Event::Prepared(service, site) => {
+                let site = site.context("preparing it has panicked").flatten();
+                self.welcome(&service, site);
+            }
+            Event::Ended(at, ended) => {
+                let gone = self.services.remove(at);
+                let name = gone.name();
+                ended.with_context(|| {
+                    format!(
+                        "the task of the service {name} has panicked; restart the supervisor, it will \
+                         find the daemons"
+                    )
+                })??;
                 bail!(
-                    "a task has ended by itself; restart the supervisor, it will find the daemons"
+                    "the task of the service {name} has ended by itself; restart the supervisor, it \
+                     will find the daemons"
                 );
             }
             Event::Left(at, ended) => {
@@ -186,9 +221,7 @@ impl Roster {
                 }
             }
         }
-        if self.leaving.is_empty() {
-            self.welcome().await;
-        }
+        self.prepare();
         if self.reading.is_none() && self.coming.is_empty() {
             self.listening.board.reload_ends();
         }
@@ -196,7 +229,7 @@ impl Roster {
     }
 
     /// Another configuration is in force from now on.
-    async fn change(&mut self, config: Config) {
+    fn change(&mut self, config: Config) {
         for note in &config.notes {
             tracing::warn!("the configuration: {note}");
         }
@@ -211,13 +244,12 @@ impl Roster {
             if let Some(service) = at.map(|at| new.remove(at)) {
                 let (service, said) = reload::renewed(running.service(), service);
                 say(running.name(), &said);
-                running.renew(service, &self.settings).await;
+                running.renew(service, &self.settings);
                 self.services.push(running);
             } else {
                 let name = running.name();
                 tracing::info!("the service {name} is not in the file any more; ending it");
-                running.send(Order::Wind).await;
-                running.send(Order::Stop { keep: false }).await;
+                running.post([Order::Wind, Order::Stop { keep: false }]);
                 self.leaving.push(running);
             }
         }
@@ -226,40 +258,54 @@ impl Roster {
         tracing::info!("the configuration has been read again");
     }
 
-    /// Starts the services that are new.
-    async fn welcome(&mut self) {
-        for service in std::mem::take(&mut self.coming) {
-            let name = service.name.clone();
-            let others = self.services.iter().map(Running::service);
-            let taken = reload::conflict(&service, others);
-            let entry = match taken {
-                Some(why) => Err(anyhow::Error::msg(why)),
-                None => self.open(service).await,
-            };
-            match entry {
-                Ok(entry) => {
-                    tracing::info!("the service {name} is new; starting it");
-                    self.listening.list(self.order.iter().map(String::as_str));
-                    let (settings, listening) = (&self.settings, &self.listening);
-                    let running = entry.begin(Vec::new(), false, settings, listening, &self.turns);
-                    self.services.push(running);
-                }
-                Err(error) => tracing::error!(
-                    "the service {name} cannot be started: {error:#}; put that right and reload"
-                ),
-            }
+    /// Begins to make what the services need that are new, each beside the others. It is begun later if
+    /// somebody has it still: a service that leaves, or one that was in the file for a moment.
+    fn prepare(&mut self) {
+        let is_wanted = |(service, _): &(Service, _)| self.coming.contains(service);
+        if !self.leaving.is_empty() || !self.preparing.iter().all(is_wanted) {
+            return;
         }
-        self.publish();
+        for service in &self.coming {
+            if self.preparing.iter().any(|(one, _)| one == service) {
+                continue;
+            }
+            let others = self.services.iter().map(Running::service);
+            let taken = reload::conflict(service, &self.settings, others);
+            let (settings, crowd) = (self.settings.clone(), self.crowd.clone());
+            let site = {
+                let service = service.clone();
+                spawn_blocking(move || match taken {
+                    Some(why) => Err(anyhow::Error::msg(why)),
+                    None => Site::prepare(service, &settings, crowd).map(Box::new),
+                })
+            };
+            self.preparing.push((service.clone(), site));
+        }
     }
 
-    async fn open(&self, service: Service) -> anyhow::Result<Entry> {
-        // It may wait for the lock.
-        let prepared = spawn_blocking(move || {
-            let charge = prepare(&service)?;
-            anyhow::Ok((service, charge))
-        });
-        let (service, charge) = prepared.await.context("preparing it has panicked")??;
-        Entry::open(service, charge, &self.settings, &self.listening.hub)
+    /// Starts a service that is new, if it is wanted still, and nobody leaves who may have what it needs:
+    /// then it is prepared anew.
+    fn welcome(&mut self, service: &Service, site: anyhow::Result<Box<Site>>) {
+        let at = self.coming.iter().position(|one| one == service);
+        let Some(at) = at.filter(|_| self.leaving.is_empty()) else {
+            return;
+        };
+        self.coming.remove(at);
+        let name = &service.name;
+        match site {
+            Ok(site) => {
+                tracing::info!("the service {name} is new; starting it");
+                self.listening.list(self.order.iter().map(String::as_str));
+                let (settings, listening) = (&self.settings, &self.listening);
+                let entry = Entry::open(*site, &listening.hub);
+                let running = entry.begin(Vec::new(), false, settings, listening, &self.turns);
+                self.services.push(running);
+            }
+            Err(error) => tracing::error!(
+                "the service {name} cannot be started: {error:#}; put that right and reload"
+            ),
+        }
+        self.publish();
     }
 
     /// Tells everybody who has to know which services there are.

@@ -4,7 +4,7 @@ mod request;
 
 use tokio::sync::oneshot;
 
-use super::door::{Asked, Door};
+use super::door::{Answer, Asked, Door};
 use super::orders::{HandoffOrder, Order, Verdict, Wanted};
 use super::{Open, Served};
 use request::Request;
@@ -15,13 +15,17 @@ pub(super) const LINE: usize = 4096;
 /// Serves it until it is closed.
 pub(super) fn open(door: Door, served: Served) -> Open {
     let (close, closed) = oneshot::channel();
-    let task = tokio::spawn(door.serve(closed, move |asked| answer(served.clone(), asked)));
+    let task = tokio::spawn(door.serve(closed, move |asked| {
+        let served = served.clone();
+        async move { Answer::from(answer(served, asked).await) }
+    }));
     (close, task)
 }
 
 async fn answer(served: Served, asked: Asked) -> String {
-    let Some(line) = asked.line else {
-        return format!("err: the line is too long, at most {LINE} bytes are possible");
+    let line = match asked.line {
+        Ok(line) => line,
+        Err(error) => return format!("err: {error}"),
     };
     let request = match Request::parse(&line) {
         Ok(request) => request,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 
 /// How long a turn lasts at most. What takes longer than this waits for something, such as the end of a
@@ -21,6 +21,12 @@ const LONGEST: Duration = Duration::from_millis(250);
 pub(super) struct Turns(Arc<Semaphore>);
 
 impl Turns {
+    /// Takes all of them, until it is dropped.
+    #[cfg(test)]
+    pub(super) async fn take_all(&self, count: u32) -> tokio::sync::SemaphorePermit<'_> {
+        self.0.acquire_many(count).await.unwrap()
+    }
+
     /// So many at once; two for each processor if that is not said.
     pub(super) fn new(at_once: Option<u32>) -> Self {
         let default = || available_parallelism().map_or(2, |count| count.get().saturating_mul(2));
@@ -31,15 +37,16 @@ impl Turns {
         )))
     }
 
-    /// Does it once it is its turn; `None` if it is called off before. Who asked first comes first.
+    /// Does it once it is its turn; `None` if it is called off before. Who asked first comes first. The
+    /// receiver is there as long as it can be called off.
     pub(super) async fn take<T>(
         &self,
         work: impl Future<Output = T>,
-        called_off: impl Future<Output = ()>,
+        called_off: oneshot::Receiver<()>,
     ) -> Option<T> {
         let turn = tokio::select! {
             biased;
-            () = called_off => return None,
+            Ok(()) = called_off => return None,
             turn = self.0.acquire() => turn,
         };
         let mut work = pin!(work);
@@ -59,6 +66,11 @@ mod tests {
 
     use super::*;
 
+    /// Not called off.
+    fn never() -> oneshot::Receiver<()> {
+        oneshot::channel().1
+    }
+
     #[tokio::test(start_paused = true)]
     async fn who_hangs_holds_up_the_others_for_one_turn_at_most() {
         let turns = Turns::new(Some(2));
@@ -70,7 +82,7 @@ mod tests {
                     tell.send(number).unwrap();
                     pending::<()>().await;
                 };
-                turns.take(hang, pending()).await;
+                turns.take(hang, never()).await;
             });
         }
         let mut all = Vec::new();
@@ -88,8 +100,8 @@ mod tests {
     async fn the_next_one_begins_when_one_has_ended() {
         let turns = Turns::new(Some(1));
         let (first, second) = tokio::join!(
-            turns.take(tokio::time::sleep(LONGEST / 2), pending()),
-            turns.take(async { tokio::time::Instant::now() }, pending())
+            turns.take(tokio::time::sleep(LONGEST / 2), never()),
+            turns.take(async { tokio::time::Instant::now() }, never())
         );
         assert_eq!(
             (first, second),
@@ -101,9 +113,16 @@ mod tests {
     async fn what_is_called_off_is_not_begun() {
         let turns = Turns::new(Some(1));
         let begun = std::cell::Cell::new(false);
-        let (_, second) = tokio::join!(
-            turns.take(tokio::time::sleep(LONGEST / 2), pending()),
-            turns.take(async { begun.set(true) }, tokio::time::sleep(LONGEST / 4))
+        let (call_off, called_off) = oneshot::channel();
+        let (first_begun, first) = oneshot::channel();
+        let (_, second, ()) = tokio::join!(
+            turns.take(tokio::time::sleep(LONGEST / 2), first),
+            turns.take(async { begun.set(true) }, called_off),
+            async {
+                tokio::time::sleep(LONGEST / 4).await;
+                assert_eq!(first_begun.send(()), Err(()));
+                assert_eq!(call_off.send(()), Ok(()));
+            }
         );
         assert_eq!((second, begun.get()), (None, false));
     }

@@ -71,15 +71,22 @@ impl Attendant {
             return;
         };
         self.daemon = None;
-        let why = match self.doing {
-            Doing::Handoff(..) => Why::InHandoff,
-            _ if self.stop.is_going() => Why::Stopped,
-            _ => Why::ByItself,
+        // One that waits for its turn would keep the service down until then.
+        let in_handoff = match &mut self.doing {
+            Doing::Handoff(_, handoff) => !handoff.call_off(),
+            _ => false,
+        };
+        let why = if in_handoff {
+            Why::InHandoff
+        } else if self.stop.is_going() {
+            Why::Stopped
+        } else {
+            Why::ByItself
         };
         tell_end(&self.teller, pid, &end, why);
         // It may have been what kept a listener from us.
         self.missing.retry(now);
-        if matches!(self.doing, Doing::Handoff(..)) {
+        if in_handoff {
             // Who is the daemon now, the handoff's end will tell.
             tracing::info!(pid, %end, "the incumbent has ended during the handoff");
             return;

@@ -50,9 +50,11 @@ impl Attendant {
     /// # Errors
     /// The daemon does not die.
     pub(super) fn stop(&mut self, now: Instant) -> anyhow::Result<bool> {
-        if self.stop.is_going() && matches!(self.doing, Doing::Handoff(..)) {
+        if self.stop.is_going()
+            && let Doing::Handoff(_, handoff) = &mut self.doing
+        {
             // One that waits for its turn is not begun any more.
-            self.desk.ending.notify_one();
+            handoff.call_off();
             // Without effect before there is a probation; it is tried until there is, or the handoff
             // has ended.
             self.rollback

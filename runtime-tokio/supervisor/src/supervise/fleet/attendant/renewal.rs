@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use handoff_std::host::ListenSpec;
 
-use super::{Attendant, Doing, daemon_to_start};
+use super::work::Task;
+use super::{Attendant, Doing};
 
 impl Attendant {
     /// Takes up the configuration that has come last, as soon as nothing is in flight: a handoff goes on
@@ -22,19 +23,12 @@ impl Attendant {
             self.restarts.renew(&service.restart);
         }
         self.exchange_listeners(&before.listeners, now);
-        let daemon = if before.binary == service.binary && service.allows(&self.current) {
-            service.spawn(self.current.clone())
-        } else {
+        let is_known = before.binary == service.binary && service.allows(&self.current);
+        if !is_known {
             self.desk.record.rename(service.binary.clone());
-            daemon_to_start(&service, &self.desk.record)
-        };
-        if let Err(error) = daemon.check() {
-            tracing::error!(%error, "the daemon cannot be started as it is");
         }
-        self.current.clone_from(&daemon.binary);
-        if let Doing::Nothing(supervisor) = &mut self.doing {
-            supervisor.set_daemon(daemon);
-        }
+        let current = is_known.then(|| self.current.clone());
+        self.begin(Task::Choose(service, current), Doing::Choosing);
     }
 
     /// Listeners that are new are bound, and go to the next daemon. Those that are not asked for any more

@@ -2,14 +2,15 @@
 
 use std::time::Instant;
 
+use handoff_std::core::SupervisorOutcome;
 use handoff_std::{Report, SpawnSpec, SupervisorError};
 use tokio::sync::oneshot;
 
 use super::super::orders::{HandoffOrder, Order, Verdict, Wanted};
 use super::work::Task;
-use super::{Attendant, Doing, Handoff, Stop};
+use super::{Attendant, Doing, Handoff, Hopeful, Stop};
 use crate::operate::event::{HandoffEnded, What};
-use crate::operate::protocol::{Listener, Outcome, ServiceStatus, State};
+use crate::operate::protocol::{Ended, Listener, Outcome, ServiceStatus, State};
 use crate::supervise::kept::written;
 
 impl Attendant {
@@ -24,7 +25,7 @@ impl Attendant {
                 for order in self.waiting.drain(..) {
                     refuse(order.reply, "the supervision of the service is ending");
                 }
-                for client in self.hopeful.drain(..) {
+                if let Some(Hopeful { client, .. }) = self.hopeful.take() {
                     refuse(client, "the supervision of the service is ending");
                 }
             }
@@ -46,7 +47,9 @@ impl Attendant {
     fn hand_over(&mut self, order: HandoffOrder) {
         // What was asked for first comes first.
         let busy = !matches!(self.doing, Doing::Nothing(_));
-        if busy && order.wait && !self.stop.is_going() {
+        // A look at some files is soon over, and nothing that anybody knows of.
+        let soon = matches!(self.doing, Doing::Choosing(_));
+        if busy && (order.wait || soon) && !self.stop.is_going() {
             self.waiting.push_back(order);
             return;
         }
@@ -67,12 +70,14 @@ impl Attendant {
         let binary = successor.binary.clone();
         self.teller.expect(from, &binary);
         let spec = self.service.handoff(successor);
-        self.begin(Task::Handoff(Box::new(spec)), |work| {
+        let (call_off, called_off) = oneshot::channel();
+        self.begin(Task::Handoff(Box::new(spec), called_off), |work| {
             let handoff = Handoff {
                 from,
                 binary,
                 client: reply,
                 regretful: Vec::new(),
+                call_off: Some(call_off),
             };
             Doing::Handoff(work, handoff)
         });
@@ -80,19 +85,61 @@ impl Attendant {
 
     /// Starts a service that is down.
     fn revive(&mut self, daemon: SpawnSpec, client: oneshot::Sender<Verdict>) {
-        if let Doing::Nothing(supervisor) = &mut self.doing {
-            self.current.clone_from(&daemon.binary);
-            supervisor.set_daemon(daemon);
-        }
+        let Doing::Nothing(supervisor) = &mut self.doing else {
+            return refuse(client, "try again in a moment");
+        };
         tracing::info!("a client asks for the service that is down");
+        self.hopeful = Some(Hopeful {
+            client,
+            before: supervisor.daemon().clone(),
+            wanted: daemon.binary.clone(),
+        });
+        self.current.clone_from(&daemon.binary);
+        supervisor.set_daemon(daemon);
         self.restarts.forgive();
         self.start_at = Ok(Instant::now());
-        self.hopeful.push(client);
+    }
+
+    /// Tells whoever waits for the service what came of that. If somebody else serves, nothing has been
+    /// started, and it stays with the binary from before.
+    pub(super) fn answer_hopeful(
+        &mut self,
+        verdict: Verdict,
+        result: &Result<Report, SupervisorError>,
+    ) {
+        let Some(Hopeful {
+            client,
+            before,
+            wanted,
+        }) = self.hopeful.take()
+        else {
+            return;
+        };
+        let found = match result {
+            Ok(report) => &report.outcome,
+            Err(_) => return drop(client.send(verdict)),
+        };
+        let SupervisorOutcome::Found { pid } = found else {
+            return drop(client.send(verdict));
+        };
+        if let Doing::Nothing(supervisor) = &mut self.doing
+            && supervisor.daemon().binary == wanted
+        {
+            self.current.clone_from(&before.binary);
+            supervisor.set_daemon(before);
+        }
+        refuse(
+            client,
+            format!(
+                "nothing was started: pid {pid} serves already, which somebody else has started; ask again, \
+                 and it is handed over"
+            ),
+        );
     }
 
     /// Whether a handoff can be begun, or the service started if that is wanted; otherwise why not,
     /// and what to do.
-    fn accepts(&self, start: bool) -> Result<(), String> {
+    pub(super) fn accepts(&self, start: bool) -> Result<(), String> {
         if self.stop.is_going() {
             return Err("the supervision of the service is ending".into());
         }
@@ -105,7 +152,7 @@ impl Attendant {
                 let refusal = self.missing.refusal();
                 return Err(refusal.unwrap_or_else(|| "try again in a moment".into()));
             }
-            Doing::Recovery(_) => {
+            Doing::Choosing(_) | Doing::Recovery(_) => {
                 return Err(
                     "it is not known yet who serves, or the daemon is being started; \
                             try again in a moment"
@@ -171,17 +218,13 @@ impl Attendant {
     }
 
     /// Tells how a handoff has ended, if it was begun.
-    pub(super) fn tell_end(
-        &self,
-        handoff: &Handoff,
-        verdict: &Verdict,
-        result: &Result<Report, SupervisorError>,
-    ) {
-        let (Verdict::Ended { ended, .. }, Ok(report)) = (verdict, result) else {
+    pub(super) fn tell_end(&self, handoff: &Handoff, result: &Result<Report, SupervisorError>) {
+        let Ok(report) = result else {
             return;
         };
-        let all = HandoffEnded::of(report, ended.clone(), handoff.from, &handoff.binary);
+        let ended = Ended::of(&self.service.name, report);
         let id = ended.handoff_id.clone();
+        let all = HandoffEnded::of(report, ended, handoff.from, &handoff.binary);
         self.teller.tell(id, What::HandoffEnded(Box::new(all)));
     }
 
@@ -226,6 +269,12 @@ impl Attendant {
 }
 
 impl Handoff {
+    /// Sees to it that it is not begun any more; false if it is begun already, or was called off.
+    pub(super) fn call_off(&mut self) -> bool {
+        let call_off = self.call_off.take();
+        call_off.is_some_and(|call_off| call_off.send(()).is_ok())
+    }
+
     /// Tells everybody who waited for it what came of it.
     pub(super) fn answer(self, verdict: &Verdict) {
         let _ = self.client.send(verdict.clone());

@@ -13,9 +13,11 @@ use handoff_std::core::journal::{Entry, Record};
 use handoff_std::host::{JournalFile, boot_id};
 use handoff_std::{HandoffSpec, Report, SpawnSpec, SupervisorError};
 use handoff_tokio::Supervisor;
-use tokio::sync::Notify;
+use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
+use super::Service;
+use super::choice::choose;
 use crate::operate::event::{HandoffEnded, What};
 use crate::supervise::binary::{BinaryRecord, Candidate};
 use crate::supervise::fleet::events::Teller;
@@ -27,20 +29,24 @@ use crate::supervise::kept::{self, Kept};
 pub(super) enum Task {
     /// Find out who serves, and start the daemon if nobody does (`C9`).
     Recover,
-    /// Replace the daemon.
-    Handoff(Box<HandoffSpec>),
+    /// Replace the daemon, if it is not called off before it is its turn.
+    Handoff(Box<HandoffSpec>, oneshot::Receiver<()>),
     /// Ask the daemon for the listeners that it keeps.
     AskForListeners,
+    /// Choose what the daemon of this service is started from next: this binary, if it is known already.
+    Choose(Arc<Service>, Option<PathBuf>),
 }
 
 /// What came of it.
 pub(super) enum Came {
     /// Of a recovery or a handoff.
     Report(Box<Result<Report, SupervisorError>>),
-    /// The service is ending, and it was not this handoff's turn yet.
+    /// This handoff, before it was its turn.
     CalledOff,
     /// Of the question.
     Listeners(Kept),
+    /// The supervisor knows what was chosen.
+    Chosen,
 }
 
 /// What a task needs besides the supervisor.
@@ -50,8 +56,6 @@ pub(super) struct Desk {
     pub(super) record: BinaryRecord,
     pub(super) candidate: Candidate,
     pub(super) turns: Turns,
-    /// Told when nothing is to be begun any more.
-    pub(super) ending: Notify,
 }
 
 /// A task that has ended, and the supervisor back from it.
@@ -70,15 +74,23 @@ pub(super) fn work(
     Box::pin(async move {
         let came = match task {
             Task::Recover => Came::Report(Box::new(recover(&desk, &teller, &mut supervisor).await)),
-            Task::Handoff(spec) => {
+            Task::Handoff(spec, called_off) => {
                 desk.candidate.stand(&spec.successor.binary);
                 let handoff = supervisor.handoff(&spec);
-                match desk.turns.take(handoff, desk.ending.notified()).await {
+                match desk.turns.take(handoff, called_off).await {
                     Some(report) => Came::Report(Box::new(report)),
                     None => Came::CalledOff,
                 }
             }
             Task::AskForListeners => Came::Listeners(ask(&desk).await),
+            Task::Choose(service, current) => {
+                let choice = choose(&service, desk.record.clone(), current).await;
+                if let Some(error) = choice.wrong {
+                    tracing::error!(%error, "the daemon cannot be started as it is");
+                }
+                supervisor.set_daemon(choice.daemon);
+                Came::Chosen
+            }
         };
         (supervisor, came)
     })

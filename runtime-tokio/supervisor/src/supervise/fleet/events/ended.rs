@@ -58,25 +58,30 @@ impl HandoffEnded {
         binary: &Path,
         found: &SupervisorOutcome,
     ) -> Option<Self> {
-        let (pid, outcome) = match found {
+        let mut reason = String::from("the supervisor has ended meanwhile");
+        let (serves, outcome) = match found {
             SupervisorOutcome::Found { pid } if *pid == handoff.successor.pid => {
-                (*pid, Outcome::Committed)
+                (Some(*pid), Outcome::Committed)
             }
             SupervisorOutcome::Found { pid } if *pid == handoff.incumbent.pid => {
-                (*pid, Outcome::RolledBack)
+                (None, Outcome::RolledBack)
             }
-            SupervisorOutcome::Found { pid } => (*pid, Outcome::Failed),
-            SupervisorOutcome::ColdStarted { process, .. } => (process.pid, Outcome::Failed),
+            SupervisorOutcome::Found { pid } => (Some(*pid), Outcome::Failed),
+            SupervisorOutcome::ColdStarted { process, .. } => (Some(process.pid), Outcome::Failed),
+            // Nobody serves, and the next recovery will know nothing of the handoff.
+            SupervisorOutcome::Failed(cause) if cause.reason != Reason::Unsettled => {
+                reason = format!("{reason}, and nobody serves: {cause}");
+                (None, Outcome::Failed)
+            }
             _ => return None,
         };
-        let serves = (outcome != Outcome::RolledBack).then_some(pid);
         Some(Self {
             ended: Ended {
                 service: service.into(),
                 outcome,
                 handoff_id: Some(handoff.id.to_string()),
                 pid: serves,
-                reason: Some("the supervisor has ended meanwhile".into()),
+                reason: Some(reason),
                 without: Vec::new(),
                 took_ms: 0,
             },
@@ -186,6 +191,8 @@ mod tests {
         assert_eq!(end(found(3)), Some((Outcome::Failed, Some(3))));
         let unsettled = SupervisorOutcome::Failed(Cause::new(Reason::Unsettled));
         assert_eq!(end(unsettled), None);
+        let failed = SupervisorOutcome::Failed(Cause::new(Reason::ColdStartFailed));
+        assert_eq!(end(failed), Some((Outcome::Failed, None)));
     }
 
     #[test]

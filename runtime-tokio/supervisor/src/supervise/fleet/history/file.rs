@@ -78,15 +78,24 @@ impl HistoryFile {
             line.insert(0, b'\n');
         }
         // In one piece, so that a kill leaves all of it or none.
-        file.write_all(&line)?;
-        if file.metadata()?.len() > self.largest {
-            self.shorten(&mut file)?;
-        }
-        Ok(())
+        file.write_all(&line)
     }
 
-    fn shorten(&self, file: &mut File) -> io::Result<()> {
-        let tail = tail(file, self.kept)?;
+    /// Shortens it, if it has grown too large. Nothing that it holds is missing if that fails.
+    ///
+    /// # Errors
+    /// The system's, with the path.
+    pub(super) fn bound(&self) -> anyhow::Result<()> {
+        self.shorten()
+            .with_context(|| format!("{} cannot be shortened", self.path.display()))
+    }
+
+    fn shorten(&self) -> io::Result<()> {
+        let mut file = File::open(&self.path)?;
+        if file.metadata()?.len() <= self.largest {
+            return Ok(());
+        }
+        let tail = tail(&mut file, self.kept)?;
         let mut new = AtomicWriteFile::options();
         new.preserve_mode(false).mode(MODE);
         let mut new = new.open(&self.path)?;
@@ -158,6 +167,7 @@ fn tail(file: &mut File, longest: u64) -> io::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::fd::AsRawFd;
     use std::os::unix::fs::PermissionsExt;
     use std::time::{Duration, UNIX_EPOCH};
 
@@ -251,6 +261,7 @@ mod tests {
         let (dir, file) = file(2000);
         for number in 1..=100 {
             file.append(&event(number)).unwrap();
+            file.bound().unwrap();
             assert!(fs::metadata(&file.path).unwrap().len() <= 2000);
             let past = file.read(usize::MAX).unwrap();
             assert_eq!(past.damage, None);
@@ -270,6 +281,23 @@ mod tests {
         fs::write(&file.path, [b'x'; 1000]).unwrap();
         assert!(file.read(9).unwrap().events.is_empty());
         file.append(&event(1)).unwrap();
+        file.bound().unwrap();
         assert!(fs::metadata(&file.path).unwrap().len() <= 100);
+    }
+
+    // Where files can be written, and no other can take their place.
+    #[test]
+    fn an_event_is_not_missing_if_the_file_cannot_be_shortened() {
+        let open = tempfile::tempfile().unwrap();
+        let file = HistoryFile {
+            path: format!("/proc/self/fd/{}", open.as_raw_fd()).into(),
+            largest: 50,
+            kept: 25,
+        };
+        file.append(&event(1)).unwrap();
+        let error = file.bound().unwrap_err().to_string();
+        assert!(error.ends_with("cannot be shortened"), "{error}");
+        let whole = fs::read_to_string(&file.path).unwrap();
+        assert!(whole.contains("daemon_started"), "{whole}");
     }
 }

@@ -1,4 +1,4 @@
-//! One service of a roster: its door is opened first, then its task is started.
+//! One service of a roster: what it needs in files is made first, with its door, then its task is started.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -13,14 +13,23 @@ use tracing::Instrument;
 
 use crate::config::{Service, SupervisorSettings};
 use crate::supervise::fleet::attendant::{Attendant, Beginning};
+use crate::supervise::fleet::crowd::Crowd;
 use crate::supervise::fleet::door::{Door, Guests};
 use crate::supervise::fleet::events::{Hub, Teller};
 use crate::supervise::fleet::orders::Order;
 use crate::supervise::fleet::turns::Turns;
-use crate::supervise::fleet::{Listening, Open, Served, trigger};
+use crate::supervise::fleet::{Listening, Open, Served, prepare, trigger};
 
 /// Orders that may wait for a task to take them in.
 const ORDERS: usize = 16;
+
+/// What a service has in files, before anybody is let in.
+pub(in crate::supervise::fleet) struct Site {
+    pub(super) service: Service,
+    data_dir: PathBuf,
+    door: Option<(Door, Guests)>,
+    charge: Option<File>,
+}
 
 /// A service that can be reached, and is not attended to yet.
 pub(super) struct Entry {
@@ -41,18 +50,56 @@ pub(super) struct Running {
     _charge: Option<File>,
 }
 
-impl Entry {
-    /// Opens its door. `charge` is its lock.
+impl Site {
+    /// Makes all of it. Those who fit into the crowd will be let in. Waits for the disk, and for a lock.
     ///
     /// # Errors
     /// In words for the operator.
-    pub(super) fn open(
+    pub(super) fn prepare(
         service: Service,
-        charge: Option<File>,
         settings: &SupervisorSettings,
-        hub: &Hub,
+        crowd: Crowd,
+    ) -> anyhow::Result<Self> {
+        let charge = prepare(&service)?;
+        Self::with(charge, service, settings, crowd)
+    }
+
+    /// The same for a service whose lock is there already.
+    ///
+    /// # Errors
+    /// In words for the operator.
+    pub(super) fn with(
+        charge: Option<File>,
+        service: Service,
+        settings: &SupervisorSettings,
+        crowd: Crowd,
     ) -> anyhow::Result<Self> {
         let data_dir = data_dir(&service, &settings.state_dir)?;
+        let mut door = None;
+        if let Some(path) = &service.trigger_socket {
+            let guests = Guests::new(&allowed(&service, settings));
+            let bound = Door::bind(path, guests.clone(), crowd, trigger::LINE)
+                .with_context(|| format!("trigger socket of {}", service.name))?;
+            door = Some((bound, guests));
+        }
+        Ok(Self {
+            service,
+            data_dir,
+            door,
+            charge,
+        })
+    }
+}
+
+impl Entry {
+    /// Opens its door.
+    pub(super) fn open(site: Site, hub: &Hub) -> Self {
+        let Site {
+            service,
+            data_dir,
+            door,
+            charge,
+        } = site;
         let teller = hub.teller(&service.name);
         let (sender, orders) = mpsc::channel(ORDERS);
         let served = Served {
@@ -60,21 +107,15 @@ impl Entry {
             orders: sender,
             visitors: teller.visitors(),
         };
-        let mut door = None;
-        if let Some(path) = &served.service.trigger_socket {
-            let guests = Guests::new(&allowed(&served.service, settings));
-            let bound = Door::bind(path, guests.clone(), trigger::LINE)
-                .with_context(|| format!("trigger socket of {}", served.service.name))?;
-            door = Some((trigger::open(bound, served.clone()), guests));
-        }
-        Ok(Self {
+        let door = door.map(|(door, guests)| (trigger::open(door, served.clone()), guests));
+        Self {
             served,
             orders,
             data_dir,
             teller,
             door,
             charge,
-        })
+        }
     }
 
     pub(super) fn served(&self) -> Served {
@@ -137,13 +178,27 @@ impl Running {
         self.served.clone()
     }
 
-    /// A task that is gone takes no orders.
+    /// Gives it an order. A task that is gone takes none.
     pub(super) async fn send(&self, order: Order) {
         let _ = self.served.orders.send(order).await;
     }
 
+    /// Sees to it that it gets these orders, behind those before, and does not wait for that: it may have no
+    /// room for them yet.
+    pub(super) fn post(
+        &self,
+        orders: impl IntoIterator<Item = Order, IntoIter: Send> + Send + 'static,
+    ) {
+        let to = self.served.orders.clone();
+        tokio::spawn(async move {
+            for order in orders {
+                let _ = to.send(order).await;
+            }
+        });
+    }
+
     /// This is what it is from now on.
-    pub(super) async fn renew(&mut self, service: Service, settings: &SupervisorSettings) {
+    pub(super) fn renew(&mut self, service: Service, settings: &SupervisorSettings) {
         if let (Some((_, guests)), Some(path)) = (&self.door, &service.trigger_socket)
             && let Err(error) = guests.replace(&allowed(&service, settings), path)
         {
@@ -152,7 +207,7 @@ impl Running {
         if *self.served.service != service {
             self.served.service = Arc::new(service);
             let service = Arc::clone(&self.served.service);
-            self.send(Order::Renew(service)).await;
+            self.post([Order::Renew(service)]);
         }
     }
 
