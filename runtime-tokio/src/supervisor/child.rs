@@ -2,12 +2,12 @@
 
 use std::io;
 use std::os::fd::AsFd;
-use std::process::{Child, ExitStatus};
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use handoff_std::Spawned;
 use handoff_std::host::process::kill_and_reap;
-use handoff_std::host::{Process, Watching};
+use handoff_std::host::{Child, Process, Watching};
 use tokio::net::unix::pipe;
 
 use crate::task::blocking;

@@ -3,11 +3,10 @@
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::process::{Child, ExitStatus};
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-use handoff_std::host::{Process, Signal, Watch, Watching};
-use rustix::process::{Pid, kill_process};
+use handoff_std::host::{Child, Process, Signal, Watch, Watching};
 
 /// How a daemon ended.
 #[derive(Debug)]
@@ -97,11 +96,7 @@ impl Daemon {
     /// Sends it a signal, and no other process.
     pub(super) fn signal(&self, signal: Signal) {
         let sent = match &self.child {
-            // Not reaped, so the pid is its own.
-            Some(_) => i32::try_from(self.process.pid)
-                .ok()
-                .and_then(Pid::from_raw)
-                .map_or(Ok(()), |pid| kill_process(pid, signal).map_err(Into::into)),
+            Some(child) => child.signal(signal),
             None => self.process.kill(signal).map(drop),
         };
         if let Err(error) = sent {
