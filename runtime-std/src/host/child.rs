@@ -156,10 +156,11 @@ mod tests {
 
     #[test]
     fn dropped_it_goes_on() {
-        let (child, input) = cat();
-        let pid = child.pid;
-        let process = Process::of(child.id()).unwrap();
-        drop(child);
+        let (pid, input) = {
+            let (child, input) = cat();
+            (child.pid, input)
+        };
+        let process = Process::of(pid.as_raw_nonzero().get().unsigned_abs()).unwrap();
         assert!(process.is_alive());
         drop(input);
         assert!(process.wait_dead(LONG));

@@ -86,6 +86,8 @@ impl Birth<'_> {
     }
 
     fn posix_spawn(&self) -> io::Result<Child> {
+        // nix does not hear of it if one of these calls fails, but all they can lack is memory: that the
+        // descriptors' numbers are possible was seen when they were duplicated.
         let mut actions = PosixSpawnFileActions::init()?;
         for (fd, there) in &self.descriptors.placed {
             actions.add_dup2(fd.as_raw_fd(), *there)?;
