@@ -113,10 +113,13 @@ fn advice(binary: &Path, source: &io::Error) -> &'static str {
     }
 }
 
-/// The program to run and what it is given.
+/// The program to run and what it is given. What is not said here it has as this process has it: its
+/// standard output and error, its limits. Its standard input is empty, no signal is blocked in it, and
+/// SIGPIPE is not ignored.
 #[derive(Debug, Clone, Default)]
 pub struct SpawnSpec {
-    /// The program; looked for in `PATH` if it holds no slash.
+    /// The program; looked for in the `PATH` that it gets if it holds no slash. What is neither a
+    /// program nor a script that names its interpreter is an error.
     pub binary: PathBuf,
     /// Its arguments, without the program's own name.
     pub args: Vec<OsString>,
