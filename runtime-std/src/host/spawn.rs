@@ -118,8 +118,7 @@ fn advice(binary: &Path, source: &io::Error) -> &'static str {
 /// SIGPIPE is not ignored.
 #[derive(Debug, Clone, Default)]
 pub struct SpawnSpec {
-    /// The program; looked for in the `PATH` that it gets if it holds no slash. What is neither a
-    /// program nor a script that names its interpreter is an error.
+    /// The program; looked for in the `PATH` that it gets if it holds no slash.
     pub binary: PathBuf,
     /// Its arguments, without the program's own name.
     pub args: Vec<OsString>,
