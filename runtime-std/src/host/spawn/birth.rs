@@ -75,8 +75,8 @@ impl Birth<'_> {
     /// Start the process.
     ///
     /// `posix_spawn` runs no code of ours between fork and exec, so it need not copy our page tables,
-    /// which takes the longer the more we hold. Into another user or directory it does not lead,
-    /// in what all systems have of it; std forks for those.
+    /// which takes the longer the more we hold. It cannot make the child another user, nor on every
+    /// system start it in another directory; std can, with a fork.
     pub(super) fn begin(self) -> io::Result<Child> {
         if self.spec.user.is_none() && self.spec.current_dir.is_none() {
             self.posix_spawn()
