@@ -36,6 +36,7 @@ const LOUD: &[&str] = &[
     "listen",
     "connect",
     "mkdir",
+    "rename",
     "unlink",
     "unlinkat",
     "fsync",
@@ -87,21 +88,21 @@ fn assert_quiet(on: Contender, bound: u64, threads: u64) {
 
 #[test]
 fn the_pause_on_threads_holds_more_than_it_did() {
-    // Counted: 46, each time.
-    assert_quiet(Contender::Std, 50, 0);
+    // Counted: 36, each time. A thread that finds another at the machine rings a bell instead, which is three.
+    assert_quiet(Contender::Std, 42, 0);
 }
 
 #[test]
 fn the_pause_on_tokio_holds_more_than_it_did() {
-    // Counted: 52 to 63, since the runtime looks at its sockets once more or once less. It may start a thread for
+    // Counted: 52 to 59, since the runtime looks at its sockets once more or once less. It may start a thread for
     // the daemon's own opening, when the one that it had is gone.
-    assert_quiet(Contender::Tokio, 70, 1);
+    assert_quiet(Contender::Tokio, 66, 1);
 }
 
 #[test]
 fn the_pause_on_mio_holds_more_than_it_did() {
-    // Counted: 56 to 61. Each answer rings the loop's own bell, and each edge is looked at until nothing is left.
-    assert_quiet(Contender::Mio, 66, 0);
+    // Counted: 49 to 51. Each answer rings the loop's own bell, and each edge is looked at until nothing is left.
+    assert_quiet(Contender::Mio, 56, 0);
 }
 
 /// The counting sees what there is to be seen.

@@ -8,6 +8,7 @@ use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use handoff_core::op::{LinkReport, OpId};
@@ -17,7 +18,7 @@ use handoff_core::{
     Cause, Loss, Observation, Reason, SupervisorConfig, SupervisorOp, SupervisorOutcome, Task,
 };
 
-use crate::driver::{Driver, Flow, Host, Links};
+use crate::driver::{Driver, Flow, Host, Links, Listening, Stream};
 use crate::host::NamedListener;
 use crate::host::control::connect;
 use crate::host::descriptors::Wanted;
@@ -193,14 +194,16 @@ fn ask(control: &Path, question: Question, times: &SupervisorConfig) -> Result<A
         task: Task::Ask(HandoffId::from_random(random), question),
         ..times.clone()
     };
-    let mut driver: Driver<handoff_core::Supervisor, 2> = Driver::new(config)?;
-    let mut host = AskHost {
+    let driver: Driver<handoff_core::Supervisor, 2> = Driver::new(config)?;
+    let running = driver.around(AskHost {
         control,
         reached: false,
         lost: None,
         answer: Answer::default(),
-    };
-    match driver.run(&mut host) {
+    });
+    let flow = running.run();
+    let host = running.into_host();
+    match flow {
         Flow::Done(SupervisorOutcome::Answered { .. }) => Ok(host.answer),
         Flow::Done(SupervisorOutcome::Failed(cause)) => Err(host.error(cause)),
         Flow::Done(_) | Flow::Stopped => Err(io::Error::other("no outcome of a question").into()),
@@ -272,14 +275,16 @@ fn usable(name: &str, fd: &OwnedFd) -> Result<String, String> {
     address_of(fd).map_err(|e| format!("has no address that is known here: {e}"))
 }
 
-impl Host<handoff_core::Supervisor, 2> for AskHost<'_> {
+impl Listening for AskHost<'_> {}
+
+impl Host<handoff_core::Supervisor, 2, Stream> for AskHost<'_> {
     const DESCRIPTORS: Wanted = Wanted::Yes;
 
     fn start(&mut self, op: SupervisorOp, links: &mut Links) {
         match op {
             SupervisorOp::Connect(ticket) => {
                 let reached = connect(self.control).map(|(stream, peer)| LinkReport {
-                    link: links.adopt(stream),
+                    link: links.adopt(Arc::new(stream)),
                     process: peer.process(),
                 });
                 self.reached = reached.is_ok();

@@ -151,7 +151,8 @@ impl Incumbent {
         self
     }
 
-    /// Be told of phases, lost sessions and troubles. Called on the control thread: be quick.
+    /// Be told of phases, lost sessions and troubles. Called on the control thread or on that of the hooks,
+    /// never on both at a time: be quick.
     #[must_use]
     pub fn with_observer(mut self, observer: impl FnMut(&IncumbentEvent) + Send + 'static) -> Self {
         self.observer = Observer::new(observer);
@@ -202,7 +203,7 @@ impl Incumbent {
             ..config
         });
         driver.engine.record(recordings.as_ref());
-        let mut host = IncumbentHost {
+        let host = IncumbentHost {
             drainable: Arc::new(drainable),
             hooks,
             snapshots: None,
@@ -214,7 +215,8 @@ impl Incumbent {
             allowed,
             observer,
         };
-        let flow = driver.run(&mut host);
+        let running = driver.around(host).share();
+        let flow = running.run();
         drop(probation);
         match flow {
             Flow::Done(IncumbentOutcome::Committed(id)) => Ok(Retirement::Committed(id)),
@@ -223,7 +225,7 @@ impl Incumbent {
                 Err(ServeError::CannotServe(Box::new(cause)))
             }
             Flow::Stopped => {
-                host.seat.leave();
+                running.turn().host.seat.leave();
                 Ok(Retirement::Stopped)
             }
         }

@@ -11,6 +11,7 @@ use std::io;
 use std::net::TcpListener;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use handoff_core::op;
 use handoff_core::{Cause, SuccessorConfig};
@@ -122,7 +123,7 @@ impl Successor {
         self.channel.set_nonblocking(true)?;
         driver.engine.record(self.recordings.as_ref());
         // The first link that a driver adopts is the machine's one link.
-        driver.engine.links().adopt(self.channel);
+        driver.engine.links().adopt(Arc::new(self.channel));
 
         let lock = LockKeeper::new(&setup.data_dir);
         // Now, not after Ready: what could fail then would leave nobody to serve.

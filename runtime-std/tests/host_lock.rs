@@ -218,3 +218,14 @@ fn the_data_directory_is_made_or_the_error_says_why_not() {
     let error = DataDirLock::acquire(Path::new("/proc/handoff-test")).unwrap_err();
     assert!(error.to_string().contains("/proc/handoff-test"), "{error}");
 }
+
+#[test]
+fn a_pipe_in_place_of_a_file_is_not_waited_for_by_who_looks() {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    let dir = tempfile::tempdir().unwrap();
+    for name in [".handoff.lock", ".handoff.pidfile"] {
+        mknodat(CWD, dir.path().join(name), FileType::Fifo, Mode::RWXU, 0).unwrap();
+    }
+    assert_eq!(holder_hint(dir.path()), None);
+    assert!(lock_is_free(dir.path()).unwrap());
+}

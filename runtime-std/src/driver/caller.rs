@@ -1,7 +1,7 @@
 //! What other threads have to say to the loop.
 
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use handoff_core::op::Verdict;
 
@@ -19,10 +19,18 @@ pub(crate) enum Call {
     Stop,
 }
 
+/// The loop, for callers that have a turn themselves.
+pub(super) trait Inside: Send + Sync {
+    /// Takes what is queued, if the loop is waiting. Returns whether it may go on waiting.
+    fn hand_in(&self) -> bool;
+}
+
 /// Calls the loop from another thread.
 #[derive(Clone)]
 pub(crate) struct Caller {
     calls: calls::Caller<Call>,
+    /// Filled once there is a loop that lets callers in.
+    inside: Arc<OnceLock<Weak<dyn Inside>>>,
     /// Progress that the loop has not looked at yet.
     latest: Arc<Mutex<Option<Progress>>>,
 }
@@ -33,6 +41,7 @@ impl Caller {
         let calls = Calls::new()?;
         let caller = Self {
             calls: calls.caller(),
+            inside: Arc::default(),
             latest: Arc::default(),
         };
         Ok((caller, calls))
@@ -40,6 +49,22 @@ impl Caller {
 
     pub(crate) fn call(&self, call: Call) {
         self.calls.call(call);
+    }
+
+    /// An operation has ended. This thread goes through what follows from that, unless another one has a
+    /// turn with the machine just now.
+    pub(crate) fn end(&self, ended: Ended) {
+        self.calls.queue(Call::Ended(ended));
+        let inside = self.inside.get().and_then(Weak::upgrade);
+        if !inside.is_some_and(|inside| inside.hand_in()) {
+            self.calls.ring();
+        }
+    }
+
+    /// Callers may have a turn with this loop.
+    pub(super) fn let_in(&self, inside: Weak<dyn Inside>) {
+        // One loop in all.
+        let _ = self.inside.set(inside);
     }
 
     /// Reports progress. However often a hook does, one call at most is under way, and the last

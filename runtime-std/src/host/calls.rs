@@ -10,7 +10,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 #[derive(Debug)]
 pub struct Calls<T> {
     queue: Receiver<T>,
-    bell: UnixStream,
+    bell: Arc<UnixStream>,
     caller: Caller<T>,
 }
 
@@ -46,7 +46,7 @@ impl<T> Calls<T> {
         };
         Ok(Self {
             queue,
-            bell,
+            bell: Arc::new(bell),
             caller,
         })
     }
@@ -58,9 +58,24 @@ impl<T> Calls<T> {
 
     /// All that was called by now. What is called meanwhile rings anew, so a busy caller holds up nobody.
     pub fn take(&self) -> Vec<T> {
+        self.silence();
+        self.queued()
+    }
+
+    /// The bell rings no longer. What was called stays in the queue.
+    pub fn silence(&self) {
         // A byte that stays behind only rings once more.
-        let _ = (&self.bell).read(&mut [0; 64]);
+        let _ = (&*self.bell).read(&mut [0; 64]);
+    }
+
+    /// All that is in the queue, whether the bell rings or not.
+    pub fn queued(&self) -> Vec<T> {
         self.queue.try_iter().collect()
+    }
+
+    /// The bell: it can be read when somebody has called.
+    pub fn bell(&self) -> Arc<UnixStream> {
+        Arc::clone(&self.bell)
     }
 }
 
@@ -73,10 +88,21 @@ impl<T> AsFd for Calls<T> {
 impl<T> Caller<T> {
     /// Tell the loop this, and wake it.
     pub fn call(&self, what: T) {
-        // A loop that has ended wants to hear nothing more; a full bell rings already.
-        if self.queue.send(what).is_ok() {
-            let _ = (&*self.bell).write(&[1]);
+        if self.queue(what) {
+            self.ring();
         }
+    }
+
+    /// Put it into the queue, without a sound. Returns whether there is a loop: one that has ended wants to
+    /// hear nothing more.
+    pub fn queue(&self, what: T) -> bool {
+        self.queue.send(what).is_ok()
+    }
+
+    /// Wake the loop.
+    pub fn ring(&self) {
+        // A full bell rings already.
+        let _ = (&*self.bell).write(&[1]);
     }
 }
 

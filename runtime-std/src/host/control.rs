@@ -14,6 +14,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use handoff_core::op::PathOwner;
 use rustix::io::Errno;
@@ -156,7 +157,7 @@ impl ControlFile {
 /// [`ControlFile::unlink_if_ours`].
 #[derive(Debug)]
 pub struct ControlListener {
-    socket: UnixListener,
+    socket: Arc<UnixListener>,
     file: ControlFile,
     /// A descriptor kept for bad times: given up so that a supervisor can be let in although the
     /// daemon's clients use up all others.
@@ -179,7 +180,7 @@ impl ControlListener {
             fs::symlink_metadata(&temp.path).map_err(|e| ControlError::new(path, "look at", e))?;
         let listener = Self {
             spare: reserve(&socket),
-            socket,
+            socket: Arc::new(socket),
             file: ControlFile {
                 path: path.to_path_buf(),
                 node: (file.dev(), file.ino()),
@@ -226,6 +227,11 @@ impl ControlListener {
         } else {
             Accept::Refused { uid: peer.uid }
         }
+    }
+
+    /// The socket itself, for a loop that waits for it while another thread may close the listener.
+    pub fn socket(&self) -> Arc<UnixListener> {
+        Arc::clone(&self.socket)
     }
 
     fn refill(&mut self) {

@@ -14,6 +14,8 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use rustix::fs::OFlags;
+
 /// The largest record, in bytes, that is written or read.
 pub const MAX_RECORD: usize = 64 * 1024;
 
@@ -101,12 +103,22 @@ impl JournalFile {
     }
 
     fn replace(&self, record: &[u8]) -> io::Result<File> {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&self.temp)?;
+        let create = || {
+            // Not one that is there: a link would be followed to a file that is not ours.
+            OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&self.temp)
+        };
+        let mut file = match create() {
+            // What a crash, or somebody else, has left.
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                fs::remove_file(&self.temp)?;
+                create()?
+            }
+            created => created?,
+        };
         file.write_all(record)?;
         fs::rename(&self.temp, &self.path)?;
         Ok(file)
@@ -115,13 +127,29 @@ impl JournalFile {
     /// The record, or `None` if there is none.
     ///
     /// # Errors
-    /// The system's, with the path; or `InvalidData` for a file over [`MAX_RECORD`].
+    /// The system's, with the path; or `InvalidData` for what is no file or is over [`MAX_RECORD`].
     pub fn read(&self) -> io::Result<Option<Vec<u8>>> {
-        let file = match File::open(&self.path) {
+        // A pipe that somebody has put there would be waited for.
+        let flags = OFlags::NONBLOCK.bits().cast_signed();
+        let file = match OpenOptions::new()
+            .read(true)
+            .custom_flags(flags)
+            .open(&self.path)
+        {
             Ok(file) => file,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(self.explain("read", &e)),
         };
+        let metadata = file.metadata().map_err(|e| self.explain("read", &e))?;
+        if !metadata.is_file() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!(
+                    "journal {} is not a file, so it is not one of ours; remove it or choose another path",
+                    self.path.display(),
+                ),
+            ));
+        }
         let mut record = Vec::new();
         file.take(MAX_RECORD as u64 + 1)
             .read_to_end(&mut record)
@@ -191,7 +219,7 @@ fn parse_uuid(text: &str) -> Option<[u8; 16]> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
 
@@ -225,6 +253,25 @@ mod tests {
         journal.write(b"the next").unwrap();
         assert_eq!(journal.read().unwrap().as_deref(), Some(&b"the next"[..]));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_link_in_the_way_is_removed_and_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = JournalFile::new(dir.path().join("journal"));
+        let (precious, link) = (dir.path().join("precious"), dir.path().join(".journal.tmp"));
+        fs::write(&precious, "precious").unwrap();
+        for record in ["first", "another"] {
+            if record == "first" {
+                symlink(&precious, &link).unwrap();
+            } else {
+                fs::hard_link(&precious, &link).unwrap();
+            }
+            journal.write(record.as_bytes()).unwrap();
+            assert_eq!(fs::read(&precious).unwrap(), b"precious");
+            assert!(fs::symlink_metadata(journal.path()).unwrap().is_file());
+            assert!(fs::symlink_metadata(&link).is_err());
+        }
     }
 
     #[test]
@@ -270,6 +317,18 @@ mod tests {
         fs::write(journal.path(), vec![1; MAX_RECORD + 1]).unwrap();
         let error = journal.read().unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = JournalFile::new(dir.path().join("journal"));
+        mknodat(CWD, journal.path(), FileType::Fifo, Mode::RWXU, 0).unwrap();
+        let error = journal.read().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{error}");
+        // The first record takes its place.
+        journal.write(b"record").unwrap();
+        assert_eq!(journal.read().unwrap().as_deref(), Some(&b"record"[..]));
     }
 
     #[test]

@@ -14,6 +14,7 @@ use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 mod keeper;
@@ -195,7 +196,7 @@ impl Drop for DataDirLock {
 /// # Errors
 /// Whatever the system says when the lock file cannot be opened or locked.
 pub fn lock_is_free(data_dir: &Path) -> io::Result<bool> {
-    let file = match File::open(data_dir.join(LOCK_FILE)) {
+    let file = match look_into(&data_dir.join(LOCK_FILE)) {
         Ok(file) => file,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(true),
         Err(e) => return Err(e),
@@ -210,9 +211,15 @@ pub fn lock_is_free(data_dir: &Path) -> io::Result<bool> {
 
 /// The pid in the pidfile, if there is one. A hint: it may be stale, or not yet written.
 pub fn holder_hint(data_dir: &Path) -> Option<u32> {
-    let pidfile = File::open(data_dir.join(PID_FILE)).ok()?;
+    let pidfile = look_into(&data_dir.join(PID_FILE)).ok()?;
     let pid = read_number(&pidfile).ok()?.0?;
     u32::try_from(pid).ok().filter(|&pid| pid != 0)
+}
+
+/// Opens a file that may be another user's: one that is a pipe is not waited for.
+fn look_into(path: &Path) -> io::Result<File> {
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    OpenOptions::new().read(true).custom_flags(flags).open(path)
 }
 
 fn open_lock_file(data_dir: &Path, path: &Path) -> Result<File, LockError> {

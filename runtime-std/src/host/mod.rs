@@ -12,6 +12,7 @@
 //! | [`spawn`] | the other end of the same convention: how a process is born |
 //! | [`child`] | what was started, to wait for it |
 //! | [`listen`] | the named listeners that a supervisor holds |
+//! | [`mode`] | the mode of a socket's file, and of no other |
 //! | [`process`] | a process that cannot be mistaken for a later one with the same pid |
 //! | [`journal`] | the file that lets a restarted supervisor know what was in flight |
 //! | [`user`] | the user that a daemon runs as |
@@ -26,7 +27,7 @@
 //! | [`supervise`] | a supervisor's operations, its report and its watch over a probation |
 //!
 //! Linux is where all of it runs and is tested. What only Linux has (pidfds, `/proc`) sits in
-//! [`process`] and [`journal::boot_id`], each with a portable second side.
+//! [`process`], [`mode`] and [`journal::boot_id`], each with a portable second side.
 
 pub mod calls;
 pub mod child;
@@ -39,6 +40,7 @@ pub mod inherit;
 pub mod journal;
 pub mod listen;
 pub mod lock;
+pub mod mode;
 pub mod observer;
 pub mod operations;
 mod panic;

@@ -2,8 +2,9 @@
 //! incumbent's and a successor's operations do with the two, for a loop that touches files itself.
 
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use handoff_core::LinkId;
 use handoff_core::op::PathOwner;
@@ -53,6 +54,11 @@ impl Seat {
     /// What the path leads to, if it does.
     pub fn listener(&self) -> Option<BorrowedFd<'_>> {
         self.listener.as_ref().map(ControlListener::as_fd)
+    }
+
+    /// The same, for a loop that waits for it while another thread may close it.
+    pub fn socket(&self) -> Option<Arc<UnixListener>> {
+        self.listener.as_ref().map(ControlListener::socket)
     }
 
     /// Whose socket the control path leads to.

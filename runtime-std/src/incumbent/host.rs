@@ -2,6 +2,7 @@
 //! listeners that are kept.
 
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 
 use handoff_core::op::{self, OpId, Ticket};
@@ -9,7 +10,7 @@ use handoff_core::wire::Message;
 use handoff_core::{IncumbentOp, Instant};
 
 use super::{IncumbentEvent, SESSIONS};
-use crate::driver::{Call, Caller, Host, Links};
+use crate::driver::{Caller, Host, Links, Listening, Stream};
 use crate::hook_thread::HookThread;
 use crate::hooks::{Drainable, HookContext};
 use crate::host::engine::{
@@ -46,7 +47,7 @@ impl<D: Drainable> IncumbentHost<D> {
         let (drainable, caller) = (Arc::clone(&self.drainable), self.caller.clone());
         self.hooks.run(
             move || drainable.drain(&context).map_err(|e| e.to_string()),
-            move |result| caller.call(Call::Ended(drained(ticket, result))),
+            move |result| caller.end(drained(ticket, result)),
         );
     }
 
@@ -55,7 +56,7 @@ impl<D: Drainable> IncumbentHost<D> {
         let (drainable, caller) = (Arc::clone(&self.drainable), self.caller.clone());
         self.hooks.run(
             move || drainable.seal(&context).map_err(|e| e.to_string()),
-            move |result| caller.call(Call::Ended(sealed(ticket, result))),
+            move |result| caller.end(sealed(ticket, result)),
         );
     }
 
@@ -69,7 +70,7 @@ impl<D: Drainable> IncumbentHost<D> {
                 tracing::info!(target: "handoff.resume", generation, "serving again");
                 Ok(())
             },
-            move |resumed| caller.call(Call::Ended(value(ticket, resumed))),
+            move |resumed| caller.end(value(ticket, resumed)),
         );
     }
 
@@ -77,7 +78,7 @@ impl<D: Drainable> IncumbentHost<D> {
         let (drainable, caller) = (Arc::clone(&self.drainable), self.caller.clone());
         self.hooks.run(
             move || drainable.committed().map_err(|e| e.to_string()),
-            move |confirmed| caller.call(Call::Ended(value(ticket, confirmed))),
+            move |confirmed| caller.end(value(ticket, confirmed)),
         );
     }
 
@@ -93,12 +94,12 @@ impl<D: Drainable> IncumbentHost<D> {
         let (drainable, caller) = (Arc::clone(&self.drainable), self.caller.clone());
         thread.run(
             move || Ok(drainable.snapshot()),
-            move |taken| caller.call(Call::Ended(snapped(ticket, taken))),
+            move |taken| caller.end(snapped(ticket, taken)),
         );
     }
 }
 
-impl<D: Drainable> Host<handoff_core::Incumbent, SESSIONS> for IncumbentHost<D> {
+impl<D: Drainable> Host<handoff_core::Incumbent, SESSIONS, Stream> for IncumbentHost<D> {
     fn start(&mut self, op: IncumbentOp, links: &mut Links) {
         match op {
             IncumbentOp::Drain { ticket, deadline } => self.drain(ticket, deadline),
@@ -151,12 +152,14 @@ impl<D: Drainable> Host<handoff_core::Incumbent, SESSIONS> for IncumbentHost<D> 
         self.observer.tell(&seen);
     }
 
-    fn listener(&self) -> Option<BorrowedFd<'_>> {
-        self.seat.listener()
-    }
-
     fn accept(&mut self, links: &mut Links) -> Accepted {
         self.seat
-            .accept(&self.allowed, |socket| links.adopt(socket))
+            .accept(&self.allowed, |socket| links.adopt(Arc::new(socket)))
+    }
+}
+
+impl<D> Listening for IncumbentHost<D> {
+    fn socket(&self) -> Option<Arc<UnixListener>> {
+        self.seat.socket()
     }
 }

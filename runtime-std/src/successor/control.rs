@@ -12,7 +12,7 @@ use handoff_core::wire::Message;
 use handoff_core::{Observation, SuccessorOp, SuccessorOutcome};
 
 use super::{Readiness, SuccessorError};
-use crate::driver::{Call, Caller, Driver, Ended, Flow, Host, Links};
+use crate::driver::{Call, Caller, Driver, Ended, Flow, Host, Links, Listening, Stream};
 use crate::host::Seat;
 use crate::host::engine::{failed, opened, successor_heard, successor_saw, tried_lock, value};
 
@@ -49,22 +49,25 @@ pub(crate) struct Control {
 impl Control {
     /// Starts the thread. How the probation ends is told to `incumbent`.
     pub(super) fn start(
-        mut driver: Driver<handoff_core::Successor, 1>,
+        driver: Driver<handoff_core::Successor, 1>,
         seat: Seat,
         incumbent: Caller,
     ) -> io::Result<Self> {
         let (report, milestones) = mpsc::channel();
         let cancelled = Arc::new(AtomicBool::new(false));
         let caller = driver.caller();
-        let mut host = SuccessorHost {
+        let running = driver.around(SuccessorHost {
             seat,
             report,
             cancelled: Arc::clone(&cancelled),
-        };
+        });
+        let running = running.share();
         let thread = thread::Builder::new()
             .name("handoff-control".into())
             .spawn(move || {
-                let flow = driver.run(&mut host);
+                let flow = running.run();
+                let mut turn = running.turn();
+                let host = &mut turn.host;
                 host.seat.unstage();
                 let Flow::Done(outcome) = flow else {
                     return;
@@ -152,7 +155,7 @@ impl<K: Operation + 'static> Awaited<K> {
         let control = self.control.take();
         let control = control.ok_or_else(|| io::Error::other("this step was ended before"))?;
         if let Some(ticket) = self.ticket.take() {
-            control.caller.call(Call::Ended(ended(ticket)));
+            control.caller.end(ended(ticket));
         }
         Ok(control)
     }
@@ -163,11 +166,11 @@ impl<K: Operation + 'static> Awaited<K> {
             return;
         };
         if let Some(ticket) = self.ticket.take() {
-            control.caller.call(Call::Ended(failed(ticket, why)));
+            control.caller.end(failed(ticket, why));
         }
         loop {
             if let Some(ticket) = self.begun.take() {
-                control.caller.call(Call::Ended(failed(ticket, why)));
+                control.caller.end(failed(ticket, why));
             }
             match control.milestones.recv() {
                 Ok(Milestone::Begun(ticket)) => self.begun = Some(ticket),
@@ -209,7 +212,9 @@ struct SuccessorHost {
     cancelled: Arc<AtomicBool>,
 }
 
-impl Host<handoff_core::Successor, 1> for SuccessorHost {
+impl Listening for SuccessorHost {}
+
+impl Host<handoff_core::Successor, 1, Stream> for SuccessorHost {
     fn start(&mut self, op: SuccessorOp, links: &mut Links) {
         match op {
             SuccessorOp::StagePath(ticket) => {

@@ -1,11 +1,13 @@
 //! What carries out a supervisor's operations, one after the other.
 
+use std::sync::Arc;
+
 use handoff_core::op::{LinkReport, OpId};
 use handoff_core::supervisor::Phase;
 use handoff_core::wire::Message;
 use handoff_core::{Observation, SupervisorOp};
 
-use crate::driver::{Call, Caller, Ended, Host, Links};
+use crate::driver::{Caller, Ended, Host, Links, Listening, Stream};
 use crate::host::Clock;
 use crate::host::engine::{failed, value};
 use crate::host::supervise::{HealthCheck, RollbackHandle, Transcript, WatchThread, Works};
@@ -30,10 +32,12 @@ impl SupervisorHost<'_> {
     }
 }
 
-impl Host<handoff_core::Supervisor, 2> for SupervisorHost<'_> {
+impl Listening for SupervisorHost<'_> {}
+
+impl Host<handoff_core::Supervisor, 2, Stream> for SupervisorHost<'_> {
     fn start(&mut self, op: SupervisorOp, links: &mut Links) {
         let mut adopt = |(stream, process)| LinkReport {
-            link: links.adopt(stream),
+            link: links.adopt(Arc::new(stream)),
             process,
         };
         let ended: Ended = match op {
@@ -60,7 +64,7 @@ impl Host<handoff_core::Supervisor, 2> for SupervisorHost<'_> {
                     self.clock.instant(until.as_nanos()),
                     self.health.cloned(),
                     self.rollback,
-                    move |ended| caller.call(Call::Ended(ended)),
+                    move |ended| caller.end(ended),
                 );
                 return;
             }

@@ -182,7 +182,7 @@ impl Supervisor {
         let successor = spec.map(|spec| spec.successor.clone());
         let mut driver: Driver<handoff_core::Supervisor, 2> = Driver::new(config.clone())?;
         driver.engine.record(self.recordings.as_ref());
-        let mut host = SupervisorHost {
+        let host = SupervisorHost {
             works: Works::new(self.home.clone(), successor),
             transcript: Transcript::new(config, &self.observer, &self.rollback),
             health: spec.and_then(|spec| spec.health.as_ref()),
@@ -191,7 +191,9 @@ impl Supervisor {
             caller: driver.caller(),
             clock: driver.engine.clock(),
         };
-        let flow = driver.run(&mut host);
+        let running = driver.around(host);
+        let flow = running.run();
+        let mut host = running.into_host();
         host.stop_watching();
         let outcome = match flow {
             Flow::Done(outcome) => outcome,

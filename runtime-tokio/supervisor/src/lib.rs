@@ -9,6 +9,7 @@ mod demo;
 mod exit;
 mod kvd;
 pub mod load;
+mod log;
 mod manual;
 mod operate;
 mod probe;
@@ -17,15 +18,14 @@ mod status;
 mod supervise;
 
 use std::ffi::OsString;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
+use config::Config;
 use config::check::{self, CheckArgs};
-use config::{Config, LogFormat};
 use demo::{DemoArgs, SupervisorArgs};
 use exit::{DONE, ERROR};
 use kvd::args::KvdArgs;
@@ -89,7 +89,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         _ => LevelFilter::ERROR,
     };
     let format = config.as_ref().map(|config| config.supervisor.log_format);
-    start_log(level, format.unwrap_or_default());
+    log::start(level, format.unwrap_or_default());
     let done = |()| DONE.into();
     let result = match command {
         Command::Supervise(args) => supervise::run(args, config).map(done),
@@ -108,31 +108,13 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Demo(args) => demo::run(&args).map(done),
         Command::DemoSupervisor(args) => demo::run_supervisor(&args).map(done),
     };
-    match result {
-        Ok(code) => code,
-        Err(error) => {
-            // For an operator, so in one line, and without the stack that RUST_BACKTRACE would add.
-            // Where nobody reads it, the exit status has to do.
-            let _ = writeln!(io::stderr(), "Error: {}", in_words(&error));
-            ERROR.into()
-        }
-    }
-}
-
-/// From now on the log goes to stderr.
-fn start_log(level: LevelFilter, format: LogFormat) {
-    let filter = EnvFilter::builder().with_default_directive(level.into());
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter.from_env_lossy())
-        .with_ansi(io::stderr().is_terminal())
-        .with_writer(io::stderr)
-        // It would go to stderr as well, with a panic when that is what is broken: whoever reads the
-        // log may die without taking us along.
-        .log_internal_errors(false);
-    match format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().init(),
-    }
+    let code = result.unwrap_or_else(|error| {
+        // For an operator, so in one line, and without the stack that RUST_BACKTRACE would add.
+        log::say(&format!("Error: {}", in_words(&error)));
+        ERROR.into()
+    });
+    log::finish();
+    code
 }
 
 /// An error and its causes; those that it has named itself are not repeated.

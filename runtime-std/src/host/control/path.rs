@@ -4,14 +4,18 @@
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+#[cfg(target_os = "linux")]
+use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::net::SocketAddrUnix;
 
+#[cfg(not(target_os = "linux"))]
+use crate::host::mode::set_socket_mode;
 use crate::host::process::Process;
 use crate::host::socket;
 
@@ -160,6 +164,9 @@ pub(super) fn bind_temporary(path: &Path) -> io::Result<(UnixListener, TempName)
 
     let socket = socket::unix_stream()?;
     let address = SocketAddrUnix::new(&name)?;
+    // The file has it from the start: nobody could put another one in its place in between.
+    #[cfg(target_os = "linux")]
+    rustix::fs::fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
     match rustix::net::bind(&socket, &address) {
         // Left by an earlier process with our pid, as happens to pid 1 of a container.
         Err(Errno::ADDRINUSE) => {
@@ -172,8 +179,9 @@ pub(super) fn bind_temporary(path: &Path) -> io::Result<(UnixListener, TempName)
         path: name,
         renamed: false,
     };
-    // Before listen(2), while every connect is still refused.
-    fs::set_permissions(&temp.path, fs::Permissions::from_mode(0o600))?;
+    // Where a socket has no mode of its own: before listen(2), while every connect is still refused.
+    #[cfg(not(target_os = "linux"))]
+    set_socket_mode(&temp.path, 0o600)?;
     rustix::net::listen(&socket, socket::BACKLOG)?;
     Ok((UnixListener::from(socket), temp))
 }

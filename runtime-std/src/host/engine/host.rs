@@ -4,6 +4,7 @@
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 
 use handoff_core::op::OpId;
 use handoff_core::wire::Message;
@@ -34,6 +35,17 @@ impl Socket for UnixStream {
 
     fn send(&self, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<usize> {
         descriptors::send(self, bytes, descriptors)
+    }
+}
+
+/// For a loop that waits for a socket while another thread may close the link.
+impl<S: Socket> Socket for Arc<S> {
+    fn receive(&self, room: &mut [u8], wanted: Wanted) -> io::Result<Received> {
+        (**self).receive(room, wanted)
+    }
+
+    fn send(&self, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<usize> {
+        (**self).send(bytes, descriptors)
     }
 }
 

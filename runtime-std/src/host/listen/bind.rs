@@ -1,16 +1,17 @@
 //! Binding: a socket is made, given its options, bound and given its mode, and only then listens, so
 //! that nobody reaches it before it is what was asked for.
 
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, sockopt};
 
+use super::super::mode::set_socket_mode;
 use super::{ListenAddress, ListenError, ListenOptions, io_error, socket};
 
 pub(super) fn tcp(address: SocketAddr, options: &ListenOptions) -> Result<OwnedFd, ListenError> {
@@ -54,7 +55,7 @@ pub(super) fn unix(path: &Path, options: &ListenOptions) -> Result<OwnedFd, List
     }
     let listen = || {
         if let Some(mode) = options.mode {
-            fs::set_permissions(path, Permissions::from_mode(mode))?;
+            set_socket_mode(path, mode)?;
         }
         Ok(rustix::net::listen(&socket, backlog(options))?)
     };

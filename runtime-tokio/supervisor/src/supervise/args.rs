@@ -79,6 +79,15 @@ Signals:
   SIGHUP has the file of --config read again: what has changed is in force as CONFIG.md says, and a
   wrong file changes nothing. Without --config it does nothing.
 
+Log:
+  Lines on stderr; RUST_LOG says which. Whoever reads them may be slow, or stop: nothing waits for
+  that. Of what is not read, 1 MiB is kept; what does not fit is lost, and as soon as lines can be
+  written again one says how many (`N log lines were lost: nobody read them`). The end waits until
+  all lines are written, but no longer than 1 s for a reader that takes none. SIGKILL loses those
+  that wait.
+  Daemons and health checks inherit stderr and write there themselves: a pipe that is full stops
+  those of them that have something to say.
+
 systemd:
   It is told (sd_notify) when all services have been looked after, of handoffs and reloads, how the
   services are, and that the supervisor lives, if it asks for that. Listeners are taken from it by

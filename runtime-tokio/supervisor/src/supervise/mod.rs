@@ -20,7 +20,8 @@ mod listeners;
 mod missing;
 mod single;
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -29,6 +30,7 @@ use anyhow::{Context, bail};
 use handoff_std::SupervisorEvent;
 use handoff_std::core::supervisor::Phase;
 use handoff_std::host::{control, lock};
+use rustix::fs::OFlags;
 
 use crate::config::Config;
 use args::SuperviseCommand;
@@ -56,12 +58,7 @@ const LAST_BREATH: Duration = Duration::from_secs(1);
 /// Keeps a second supervisor away from the same daemon, for as long as the file is open.
 fn take_charge(data_dir: &Path) -> anyhow::Result<File> {
     let path = data_dir.join(".handoff.supervisor");
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .with_context(|| format!("cannot open {}", path.display()))?;
+    let file = open_lock(&path)?;
     let patience = Instant::now() + LAST_BREATH;
     loop {
         match file.try_lock() {
@@ -79,6 +76,32 @@ fn take_charge(data_dir: &Path) -> anyhow::Result<File> {
             }
         }
     }
+}
+
+/// Opens the file of the lock, or creates it. A daemon that runs as another user can write in its data
+/// directory: a link that it has put there is not followed, and what it has put there is not waited for.
+fn open_lock(path: &Path) -> anyhow::Result<File> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let opened = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path);
+    if let Ok(found) = fs::symlink_metadata(path)
+        && !found.is_file()
+    {
+        let kind = if found.is_symlink() {
+            "a symbolic link"
+        } else {
+            "no ordinary file"
+        };
+        bail!(
+            "{} is {kind}, which no supervisor has put there; find out who did, and remove it",
+            path.display()
+        );
+    }
+    opened.with_context(|| format!("cannot open {}", path.display()))
 }
 
 /// Whether a daemon seems to be there: somebody listens on the control path, or holds the writer
@@ -149,5 +172,31 @@ fn log(event: &SupervisorEvent) {
             );
         }
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+    use super::*;
+
+    #[test]
+    fn what_a_daemon_has_put_in_place_of_the_lock_is_neither_followed_nor_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let (lock, other) = (
+            dir.path().join(".handoff.supervisor"),
+            dir.path().join("other"),
+        );
+        std::os::unix::fs::symlink(&other, &lock).unwrap();
+        let error = take_charge(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("is a symbolic link"), "{error}");
+        assert!(!other.exists());
+        fs::remove_file(&lock).unwrap();
+        mknodat(CWD, &lock, FileType::Fifo, Mode::RWXU, 0).unwrap();
+        let error = take_charge(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("is no ordinary file"), "{error}");
+        fs::remove_file(&lock).unwrap();
+        take_charge(dir.path()).unwrap();
     }
 }

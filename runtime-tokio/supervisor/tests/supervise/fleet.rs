@@ -243,7 +243,7 @@ fn a_killed_supervisor_finds_its_daemons_and_gets_their_listeners_back() {
 
     let mut supervisor = fleet.start(&[]);
     assert_eq!((fleet.port("a"), fleet.port("b")), (a, b));
-    assert!(supervisor.log().contains("given back by the daemon"));
+    supervisor.wait_log("given back by the daemon");
     assert_eq!((info(a), info(b)), (before_a.clone(), before_b.clone()));
     assert_eq!(fleet.status("a")["binary"], fleet.binary("a2"));
     let (code, ended) = fleet.answer(&["restart", "a"]);

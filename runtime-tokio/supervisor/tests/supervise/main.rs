@@ -8,6 +8,7 @@ mod daily;
 mod ending;
 mod events;
 mod fleet;
+mod log;
 mod metrics;
 mod probation;
 mod recordings;

@@ -288,7 +288,10 @@ fn services_come_and_go_and_change_their_names() {
     });
     supervisor.wait_log("the service a is gone");
     assert!(Process::of(a.pid).is_none());
-    assert!(!fleet.world.path("a.t").exists());
+    // Its door is closed behind it.
+    wait_for("the end of its door", || {
+        (!fleet.world.path("a.t").exists()).then_some(())
+    });
     assert_eq!(fleet.names(), ["c"]);
     supervisor.signal(Signal::TERM);
     assert!(supervisor.wait().success());

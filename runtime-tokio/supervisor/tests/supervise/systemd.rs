@@ -15,13 +15,13 @@ use super::talk::{assert_kept, assert_set, info, info_of_another};
 use super::world::{HANDOFF, LONG, Supervised, run_command, start_with, wait_for};
 
 /// The socket of a service manager.
-struct Manager {
+pub(crate) struct Manager {
     socket: UnixDatagram,
-    address: String,
+    pub(crate) address: String,
 }
 
 impl Manager {
-    fn new(fleet: &Fleet) -> Self {
+    pub(crate) fn new(fleet: &Fleet) -> Self {
         let path = fleet.world.path("notify");
         let socket = UnixDatagram::bind(&path).unwrap();
         socket.set_read_timeout(Some(LONG)).unwrap();
@@ -46,7 +46,7 @@ impl Manager {
     }
 
     /// All that is said up to and with the first message of this kind, but for the watchdog's.
-    fn until(&self, start: &str) -> Vec<String> {
+    pub(crate) fn until(&self, start: &str) -> Vec<String> {
         let mut said = Vec::new();
         loop {
             let message = self.message();
@@ -205,7 +205,7 @@ fn listeners_that_it_hands_over_are_taken_by_name() {
     assert_eq!(code, 0, "{ended}");
     info_of_another(ports[0], before.pid);
     assert_kept(ports[0], "k");
-    assert!(supervisor.log().contains("given back by the daemon"));
+    supervisor.wait_log("given back by the daemon");
     assert!(!supervisor.log().contains("another socket"));
     // It was accepted, and closed in the drain: not reset.
     assert_eq!(waiting.read(&mut [0]).unwrap(), 0);

@@ -55,6 +55,7 @@ use tokio::time::timeout;
 
 use super::take_charge;
 use crate::config::{Config, Service};
+use crate::log;
 use events::{Hub, Visitors};
 use history::History;
 use metrics::Metrics;
@@ -92,6 +93,7 @@ pub(crate) fn run(config: Config, file: Option<PathBuf>, keep_daemons: bool) -> 
     if inherited.successor_channel.is_some() {
         bail!("a supervisor cannot be started as the successor of a daemon");
     }
+    log::write_beside().context("cannot start the thread that writes the log")?;
     let shares = activation::share_out(inherited.listeners, &config.services);
     for note in &config.notes {
         tracing::warn!("the configuration: {note}");
@@ -126,7 +128,8 @@ fn prepare(service: &Service) -> anyhow::Result<Option<File>> {
         fs::create_dir_all(data_dir)
             .with_context(|| format!("cannot create {}", data_dir.display()))?;
         if let Some(user) = service.user {
-            std::os::unix::fs::chown(data_dir, Some(user.uid), Some(user.gid))
+            // Not what somebody has put in its place meanwhile.
+            std::os::unix::fs::lchown(data_dir, Some(user.uid), Some(user.gid))
                 .with_context(|| format!("cannot give {} to its user", data_dir.display()))?;
         }
     }
