@@ -221,6 +221,8 @@ fn parse_uuid(text: &str) -> Option<[u8; 16]> {
 mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
     use super::*;
 
     #[test]
