@@ -195,14 +195,13 @@ fn ask(control: &Path, question: Question, times: &SupervisorConfig) -> Result<A
         ..times.clone()
     };
     let driver: Driver<handoff_core::Supervisor, 2> = Driver::new(config)?;
-    let running = driver.around(AskHost {
+    let (flow, turn) = driver.run(AskHost {
         control,
         reached: false,
         lost: None,
         answer: Answer::default(),
     });
-    let flow = running.run();
-    let host = running.into_host();
+    let host = turn.host;
     match flow {
         Flow::Done(SupervisorOutcome::Answered { .. }) => Ok(host.answer),
         Flow::Done(SupervisorOutcome::Failed(cause)) => Err(host.error(cause)),

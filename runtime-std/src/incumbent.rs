@@ -151,8 +151,8 @@ impl Incumbent {
         self
     }
 
-    /// Be told of phases, lost sessions and troubles. Called on the control thread or on that of the hooks,
-    /// never on both at a time: be quick.
+    /// Be told of phases, lost sessions and troubles. Called on the control thread or on one of those that run
+    /// hooks, never on two at a time: be quick.
     #[must_use]
     pub fn with_observer(mut self, observer: impl FnMut(&IncumbentEvent) + Send + 'static) -> Self {
         self.observer = Observer::new(observer);
@@ -215,8 +215,7 @@ impl Incumbent {
             allowed,
             observer,
         };
-        let running = driver.around(host).share();
-        let flow = running.run();
+        let (flow, turn) = driver.run_shared(host);
         drop(probation);
         match flow {
             Flow::Done(IncumbentOutcome::Committed(id)) => Ok(Retirement::Committed(id)),
@@ -225,7 +224,7 @@ impl Incumbent {
                 Err(ServeError::CannotServe(Box::new(cause)))
             }
             Flow::Stopped => {
-                running.turn().host.seat.leave();
+                turn.host.seat.leave();
                 Ok(Retirement::Stopped)
             }
         }

@@ -54,7 +54,9 @@ impl Caller {
     /// An operation has ended. This thread goes through what follows from that, unless another one has a
     /// turn with the machine just now.
     pub(crate) fn end(&self, ended: Ended) {
-        self.calls.queue(Call::Ended(ended));
+        if !self.calls.queue(Call::Ended(ended)) {
+            return;
+        }
         let inside = self.inside.get().and_then(Weak::upgrade);
         if !inside.is_some_and(|inside| inside.hand_in()) {
             self.calls.ring();

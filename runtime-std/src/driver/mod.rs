@@ -1,16 +1,17 @@
 //! The loop around an [`Engine`] that waits with poll(2); the same for all three roles.
 //!
-//! The machine and its host are behind a mutex, which the loop leaves while it waits. So a thread that
-//! has the end of an operation hands it in itself, and does what follows from it ([`Caller::end`]): in
-//! the pause no thread has to wake another for that. It wakes the loop only if there is something else
-//! to wait for by then.
+//! While it waits, the machine and its host lie on a table for others. So a thread that has the end of an
+//! operation hands it in itself, and does what follows from it ([`Caller::end`]): in the pause no thread
+//! has to wake another for that. It wakes the loop only if there is something else to wait for by then.
 
 mod caller;
 mod watch;
 
+use std::any::Any;
 use std::io;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use handoff_core::{Input, Role};
 
@@ -64,29 +65,56 @@ impl<R: Role<L>, const L: usize> Driver<R, L> {
         self.caller.clone()
     }
 
-    /// The loop, with this host.
-    pub(crate) fn around<H>(self, host: H) -> Running<R, H, L> {
-        Running {
+    /// Runs the machine to its end, or until it is stopped. What is left is the caller's.
+    pub(crate) fn run<H>(self, host: H) -> (Flow<R::Outcome>, Box<Turn<R, H, L>>)
+    where
+        H: Host<R, L, Stream> + Listening,
+    {
+        let (table, turn) = self.around(host);
+        table.run(turn)
+    }
+
+    /// As [`run`](Self::run), and callers hand in the ends of operations themselves.
+    pub(crate) fn run_shared<H>(self, host: H) -> (Flow<R::Outcome>, Box<Turn<R, H, L>>)
+    where
+        H: Host<R, L, Stream> + Listening,
+        Turn<R, H, L>: Send + 'static,
+    {
+        let caller = self.caller();
+        let (table, turn) = self.around(host);
+        let table = Arc::new(table);
+        let inside: Arc<dyn Inside> = Arc::clone(&table) as _;
+        caller.let_in(Arc::downgrade(&inside));
+        drop(inside);
+        table.run(turn)
+    }
+
+    fn around<H>(self, host: H) -> (Table<R, H, L>, Box<Turn<R, H, L>>) {
+        let table = Table {
             bell: self.calls.bell(),
-            turn: Mutex::new(Turn {
-                engine: self.engine,
-                host,
-                calls: self.calls,
-                caller: self.caller,
-                stopped: false,
-                watched: None,
-            }),
-        }
+            turn: Mutex::new(None),
+        };
+        let turn = Turn {
+            engine: self.engine,
+            host,
+            calls: self.calls,
+            caller: self.caller,
+            stopped: false,
+            watched: None,
+            panic: None,
+        };
+        (table, Box::new(turn))
     }
 }
 
-/// The loop, and the machine that one thread at a time has a turn with.
-pub(crate) struct Running<R: Role<L>, H, const L: usize> {
+/// Where the loop lays down what it takes to have a turn, while it waits. Whoever uses it there keeps the
+/// table locked meanwhile.
+struct Table<R: Role<L>, H, const L: usize> {
     bell: Arc<UnixStream>,
-    turn: Mutex<Turn<R, H, L>>,
+    turn: Mutex<Option<Box<Turn<R, H, L>>>>,
 }
 
-/// What it takes to have a turn.
+/// What it takes to have a turn with the machine.
 pub(crate) struct Turn<R: Role<L>, H, const L: usize> {
     engine: Engine<R, L, Stream>,
     pub(crate) host: H,
@@ -95,75 +123,61 @@ pub(crate) struct Turn<R: Role<L>, H, const L: usize> {
     stopped: bool,
     /// What the loop waits for, while it does.
     watched: Option<Arc<Watch>>,
+    /// Of another thread's turn.
+    panic: Option<Box<dyn Any + Send>>,
 }
 
-impl<R, H, const L: usize> Running<R, H, L>
+impl<R, H, const L: usize> Table<R, H, L>
 where
     R: Role<L>,
     H: Host<R, L, Stream> + Listening,
 {
-    /// Let callers hand in the ends of operations themselves.
-    pub(crate) fn share(self) -> Arc<Self>
-    where
-        Turn<R, H, L>: Send + 'static,
-    {
-        let shared = Arc::new(self);
-        let inside: Arc<dyn Inside> = Arc::clone(&shared) as _;
-        shared.turn().caller.let_in(Arc::downgrade(&inside));
-        shared
-    }
-
-    /// Runs the machine to its end, or until it is stopped.
-    pub(crate) fn run(&self) -> Flow<R::Outcome> {
-        let mut turn = self.turn();
+    fn run(&self, mut turn: Box<Turn<R, H, L>>) -> (Flow<R::Outcome>, Box<Turn<R, H, L>>) {
         turn.start();
         loop {
             if let Some(flow) = turn.flow() {
-                return flow;
+                return (flow, turn);
             }
             let watch = Arc::new(turn.watch());
             turn.watched = Some(Arc::clone(&watch));
             let now = turn.engine.now();
-            drop(turn);
+            *self.lock() = Some(turn);
             let ready = watch.wait(&self.bell, now);
-            // A link that was closed meanwhile is closed for good with this.
             drop(watch);
-            turn = self.turn();
+            turn = self.lock().take().expect("nobody else takes it away");
             turn.go_on(ready);
         }
     }
 
-    pub(crate) fn turn(&self) -> MutexGuard<'_, Turn<R, H, L>> {
+    fn lock(&self) -> MutexGuard<'_, Option<Box<Turn<R, H, L>>>> {
         self.turn.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The host, after the end.
-    pub(crate) fn into_host(self) -> H {
-        let turn = self.turn.into_inner();
-        turn.unwrap_or_else(PoisonError::into_inner).host
     }
 }
 
-impl<R, H, const L: usize> Inside for Running<R, H, L>
+impl<R, H, const L: usize> Inside for Table<R, H, L>
 where
     R: Role<L>,
     H: Host<R, L, Stream> + Listening,
     Turn<R, H, L>: Send,
 {
     fn hand_in(&self) -> bool {
-        let mut turn = match self.turn.try_lock() {
-            Ok(turn) => turn,
-            Err(TryLockError::Poisoned(turn)) => turn.into_inner(),
-            // Somebody has a turn, perhaps this very thread.
-            Err(TryLockError::WouldBlock) => return false,
+        // If another thread has a turn at the table, the loop looks afterwards.
+        let Ok(mut table) = self.turn.try_lock() else {
+            return false;
+        };
+        // Nothing lies there while the loop, perhaps this very thread, has its turn, and after its end.
+        let Some(turn) = table.as_mut() else {
+            return false;
         };
         let Some(watched) = turn.watched.clone() else {
             return false;
         };
-        if turn.flow().is_none() {
-            turn.answer_calls();
+        if turn.flow().is_none() && turn.panic.is_none() {
+            // A panic is the loop's to unwind with, and not this thread's, which has other things to do.
+            let answered = catch_unwind(AssertUnwindSafe(|| turn.answer_calls()));
+            turn.panic = answered.err();
         }
-        turn.flow().is_none() && watched.covers(&turn.watch())
+        turn.flow().is_none() && turn.panic.is_none() && watched.covers(&turn.watch())
     }
 }
 
@@ -198,7 +212,14 @@ where
 
     /// The wait has ended.
     fn go_on(&mut self, ready: Ready) {
+        // With this a link that was closed meanwhile is closed for good.
         self.watched = None;
+        if let Some(panic) = self.panic.take() {
+            resume_unwind(panic);
+        }
+        if self.flow().is_some() {
+            return;
+        }
         let Self { engine, host, .. } = self;
         for link in ready.writable {
             engine.writable(host, link);
@@ -251,14 +272,43 @@ where
 
 #[cfg(test)]
 mod tests {
-    use handoff_core::IncumbentConfig;
+    use handoff_core::incumbent::Phase;
+    use handoff_core::op::OpId;
+    use handoff_core::{Incumbent, IncumbentConfig, IncumbentOp, Observation};
 
     use super::*;
 
+    fn driver() -> Driver<Incumbent, 1> {
+        Driver::new(IncumbentConfig::default()).unwrap()
+    }
+
+    #[derive(Default)]
+    struct Nobody {
+        _kept: Arc<()>,
+    }
+
+    impl Listening for Nobody {}
+
+    impl Host<Incumbent, 1, Stream> for Nobody {
+        fn start(&mut self, _: IncumbentOp, _: &mut Links) {}
+        fn cancel(&mut self, _: OpId) {}
+        fn observe(&mut self, _: Observation<Phase>) {}
+    }
+
+    /// A loop that waits.
+    fn waiting() -> (Table<Incumbent, Nobody, 1>, Caller) {
+        let driver = driver();
+        let caller = driver.caller();
+        let (table, mut turn) = driver.around(Nobody::default());
+        turn.start();
+        turn.watched = Some(Arc::new(turn.watch()));
+        *table.lock() = Some(turn);
+        (table, caller)
+    }
+
     #[test]
     fn a_hook_that_reports_without_end_fills_the_queue() {
-        let config = IncumbentConfig::default();
-        let driver = Driver::<handoff_core::Incumbent, 1>::new(config).unwrap();
+        let driver = driver();
         let caller = driver.caller();
         for sealed in 0..1000 {
             caller.progress(Progress {
@@ -268,5 +318,57 @@ mod tests {
         }
         assert_eq!(driver.calls.queued().len(), 1);
         assert_eq!(caller.take_progress().map(|last| last.sealed), Some(999));
+    }
+
+    #[test]
+    fn what_is_handed_in_while_the_loop_waits_wakes_it_only_for_something_new() {
+        let (table, caller) = waiting();
+        // Nobody is let in yet, so it is only queued.
+        caller.end(Box::new(|_| {}));
+        assert!(table.hand_in());
+        assert!(table.lock().as_ref().unwrap().calls.queued().is_empty());
+
+        caller.call(Call::Stop);
+        assert!(!table.hand_in(), "the loop is to end");
+        let turn = table.lock().take().unwrap();
+        assert!(matches!(turn.flow(), Some(Flow::Stopped)));
+        assert!(!table.hand_in(), "the loop has its turn");
+    }
+
+    #[test]
+    fn a_panic_in_the_turn_of_another_thread_is_the_loops() {
+        let (table, caller) = waiting();
+        caller.end(Box::new(|_| panic!("as the test wants it")));
+        assert!(!table.hand_in());
+        let mut turn = table.lock().take().unwrap();
+        let panic = catch_unwind(AssertUnwindSafe(|| turn.go_on(Ready::default())));
+        assert_eq!(
+            panic.unwrap_err().downcast_ref::<&str>(),
+            Some(&"as the test wants it")
+        );
+    }
+
+    #[test]
+    fn nobody_but_the_loop_holds_what_is_left_at_the_end() {
+        let driver = driver();
+        let caller = driver.caller();
+        let ender = std::thread::spawn({
+            let caller = caller.clone();
+            move || {
+                for _ in 0..1000 {
+                    caller.end(Box::new(|_| {}));
+                }
+                caller.call(Call::Stop);
+            }
+        });
+        let kept = Arc::new(());
+        let (flow, turn) = driver.run_shared(Nobody {
+            _kept: Arc::clone(&kept),
+        });
+        assert!(matches!(flow, Flow::Stopped));
+        drop(turn);
+        assert_eq!(Arc::strong_count(&kept), 1);
+        ender.join().unwrap();
+        caller.end(Box::new(|_| panic!("nobody hears it")));
     }
 }

@@ -20,6 +20,7 @@ pub(super) struct Watch {
 }
 
 /// What a wait has found.
+#[derive(Default)]
 pub(super) struct Ready {
     pub(super) readable: Vec<LinkId>,
     pub(super) writable: Vec<LinkId>,

@@ -4,9 +4,9 @@
 //! The first record is written to a temporary name and renamed. One of the same length then takes its
 //! place in the file itself, by one write: of a page or less that is not cut short by a kill, and it
 //! neither makes a file nor holds up who renames another one in the directory, such as a successor its
-//! control path, in the pause. So a reader sees the old record or the new one. Nothing is ever synced,
-//! since after a reboot the record is void anyway, which [`boot_id`] tells. What the record says is the
-//! core's business.
+//! control path, in the pause. So whoever reads after the writer's death finds the old record or the new
+//! one. Nothing is ever synced, since after a reboot the record is void anyway, which [`boot_id`] tells.
+//! What the record says is the core's business.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -39,12 +39,17 @@ struct Written {
 }
 
 impl Written {
-    /// Whether `record` has taken its place: not if it is of another length, or if somebody has removed
-    /// or replaced the file.
-    fn take(&self, record: &[u8]) -> bool {
+    /// Whether `record` has taken its place in the file at `path`: not if it is of another length, or if
+    /// somebody has removed, replaced or changed the file.
+    fn take(&self, path: &Path, record: &[u8]) -> bool {
+        let is_ours = || -> io::Result<bool> {
+            let (ours, there) = (self.file.metadata()?, fs::symlink_metadata(path)?);
+            Ok((ours.dev(), ours.ino()) == (there.dev(), there.ino())
+                && usize::try_from(ours.len()) == Ok(self.length))
+        };
         record.len() == self.length
             && self.length <= MAX_IN_PLACE
-            && self.file.metadata().is_ok_and(|meta| meta.nlink() > 0)
+            && is_ours().unwrap_or(false)
             && self.file.write_all_at(record, 0).is_ok()
     }
 }
@@ -87,10 +92,13 @@ impl JournalFile {
             ));
         }
         let mut written = self.written();
-        if written.as_ref().is_some_and(|last| last.take(record)) {
+        if written
+            .as_ref()
+            .is_some_and(|last| last.take(&self.path, record))
+        {
             return Ok(());
         }
-        // The file of an earlier record has no name any more, or not ours.
+        // The path does not lead to the file of an earlier record any more, or never did.
         *written = None;
         let file = self
             .replace(record)
@@ -303,6 +311,12 @@ mod tests {
         fs::rename(&foreign, journal.path()).unwrap();
         journal.write(b"again").unwrap();
         assert_eq!(journal.read().unwrap().as_deref(), Some(&b"again"[..]));
+        fs::rename(journal.path(), &foreign).unwrap();
+        journal.write(b"third").unwrap();
+        assert_eq!(journal.read().unwrap().as_deref(), Some(&b"third"[..]));
+        fs::write(journal.path(), b"somebody else's").unwrap();
+        journal.write(b"fifth").unwrap();
+        assert_eq!(journal.read().unwrap().as_deref(), Some(&b"fifth"[..]));
         journal.clear().unwrap();
         journal.write(b"later").unwrap();
         assert_eq!(journal.read().unwrap().as_deref(), Some(&b"later"[..]));

@@ -56,17 +56,15 @@ impl Control {
         let (report, milestones) = mpsc::channel();
         let cancelled = Arc::new(AtomicBool::new(false));
         let caller = driver.caller();
-        let running = driver.around(SuccessorHost {
+        let host = SuccessorHost {
             seat,
             report,
             cancelled: Arc::clone(&cancelled),
-        });
-        let running = running.share();
+        };
         let thread = thread::Builder::new()
             .name("handoff-control".into())
             .spawn(move || {
-                let flow = running.run();
-                let mut turn = running.turn();
+                let (flow, mut turn) = driver.run_shared(host);
                 let host = &mut turn.host;
                 host.seat.unstage();
                 let Flow::Done(outcome) = flow else {

@@ -191,17 +191,17 @@ impl Supervisor {
             caller: driver.caller(),
             clock: driver.engine.clock(),
         };
-        let running = driver.around(host);
-        let flow = running.run();
-        let mut host = running.into_host();
-        host.stop_watching();
+        let (flow, mut turn) = driver.run(host);
+        turn.host.stop_watching();
         let outcome = match flow {
             Flow::Done(outcome) => outcome,
             Flow::Stopped => {
                 return Err(std::io::Error::other("the control loop was stopped").into());
             }
         };
-        let (child, ended) = host.works.finish(outcome);
+        let (child, ended) = turn.host.works.finish(outcome);
+        // Only now, and with it the links: a successor that is left ends by being killed, not by its session.
+        let host = turn.host;
         let incumbent = host.transcript.incumbent();
         let report = host.transcript.report(outcome, child, ended);
         if report.committed() {
