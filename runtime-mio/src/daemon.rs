@@ -2,11 +2,11 @@
 
 use std::io;
 use std::os::fd::AsRawFd;
-use std::process::{Child, ExitStatus};
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-use handoff_std::host::Process;
 use handoff_std::host::process::Life;
+use handoff_std::host::{Child, Process};
 use mio::event::Source;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};

@@ -149,8 +149,8 @@ mod supervisor;
 pub use daemon::Daemon;
 pub use handoff_core as core;
 pub use handoff_std::host::{
-    DataDirLock, InheritError, InheritedListeners, LockError, Process, Recordings, SpawnError,
-    SpawnSpec, Spawned,
+    Child, DataDirLock, InheritError, InheritedListeners, LockError, Process, Recordings,
+    SpawnError, SpawnSpec, Spawned,
 };
 pub use handoff_std::{
     BindError, DrainReport, HandoffSpec, HealthCheck, IncumbentEvent, Progress, Readiness, Report,

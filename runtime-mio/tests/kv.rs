@@ -4,12 +4,11 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::Child;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use handoff_mio::{HandoffSpec, Report, SpawnSpec, Supervisor, SupervisorEvent};
+use handoff_mio::{Child, HandoffSpec, Report, SpawnSpec, Supervisor, SupervisorEvent};
 use mio::{Events, Interest, Poll, Token};
 
 /// Examples are built along with the tests, beside their directory.

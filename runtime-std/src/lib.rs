@@ -46,7 +46,8 @@ pub use host::supervise::{
     HandoffSpec, HealthCheck, Report, RollbackHandle, SupervisorError, SupervisorEvent,
 };
 pub use host::{
-    DataDirLock, InheritedListeners, LockError, Process, Recordings, SpawnError, SpawnSpec, Spawned,
+    Child, DataDirLock, InheritedListeners, LockError, Process, Recordings, SpawnError, SpawnSpec,
+    Spawned,
 };
 pub use incumbent::{
     BindError, Incumbent, IncumbentEvent, IncumbentHandle, Retirement, SESSIONS, ServeError,

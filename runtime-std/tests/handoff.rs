@@ -3,13 +3,12 @@
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::Child;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use handoff_std::core::SupervisorOutcome;
-use handoff_std::{HandoffSpec, SpawnSpec, Supervisor};
+use handoff_std::{Child, HandoffSpec, SpawnSpec, Supervisor};
 
 /// Examples are built along with the tests, beside their directory.
 fn counter() -> PathBuf {

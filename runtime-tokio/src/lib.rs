@@ -110,8 +110,8 @@ mod task;
 
 pub use handoff_core as core;
 pub use handoff_std::host::{
-    DataDirLock, InheritError, InheritedListeners, LockError, Process, Recordings, SpawnError,
-    SpawnSpec, Spawned,
+    Child, DataDirLock, InheritError, InheritedListeners, LockError, Process, Recordings,
+    SpawnError, SpawnSpec, Spawned,
 };
 pub use handoff_std::{
     BindError, DrainReport, HandoffSpec, HealthCheck, HookError, IncumbentEvent, Progress,

@@ -6,12 +6,11 @@ mod client;
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::Child;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use handoff_tokio::{HandoffSpec, SpawnSpec, Supervisor, wait};
+use handoff_tokio::{Child, HandoffSpec, SpawnSpec, Supervisor, wait};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 

@@ -3,11 +3,10 @@
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::process::Child;
 use std::time::Instant;
 
-use handoff_std::host::Process;
 use handoff_std::host::process::kill_and_reap;
+use handoff_std::host::{Child, Process};
 
 use super::Peer;
 use super::log::{Log, PATIENCE, Stopped, read_line, readable};

@@ -8,15 +8,14 @@ use std::io;
 use std::net::TcpListener;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::process::Child;
 use std::time::{Duration, Instant};
 
 use handoff_core::wire::{HandoffId, StatusPhase};
 use handoff_std::host::control::connect;
 use handoff_std::host::process::kill_and_reap;
 use handoff_std::host::{ControlListener, Process};
-use handoff_std::{DataDirLock, Spawned};
-use rustix::process::{Signal, WaitOptions};
+use handoff_std::{Child, DataDirLock, Spawned};
+use rustix::process::{Pid, Signal, WaitOptions};
 use tempfile::TempDir;
 
 use super::cast::{Answer, Called, StandIn};
@@ -164,13 +163,12 @@ impl Stage {
 
     fn signal(&self, signal: Signal) -> Result<(), Stopped> {
         let child = self.subject.as_ref().ok_or("there is no subject")?;
-        rustix::process::kill_process(rustix::process::Pid::from_child(child), signal)
-            .map_err(|e| io::Error::from(e).into())
+        Ok(child.signal(signal)?)
     }
 
     fn wait_stopped(&self) -> Result<(), Stopped> {
         let child = self.subject.as_ref().ok_or("there is no subject")?;
-        let pid = Some(rustix::process::Pid::from_child(child));
+        let pid = Pid::from_raw(child.id().cast_signed());
         rustix::process::waitpid(pid, WaitOptions::UNTRACED).map_err(io::Error::from)?;
         Ok(())
     }

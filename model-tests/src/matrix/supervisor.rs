@@ -21,7 +21,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitCode};
+use std::process::ExitCode;
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -35,7 +35,8 @@ use handoff_std::ask;
 use handoff_std::host::listen::ListenAddress;
 use handoff_std::host::{Inherited, ListenOptions, ListenSpec};
 use handoff_std::{
-    HandoffSpec, Report, RollbackHandle, SpawnSpec, Supervisor, SupervisorError, SupervisorEvent,
+    Child, HandoffSpec, Report, RollbackHandle, SpawnSpec, Supervisor, SupervisorError,
+    SupervisorEvent,
 };
 use rustix::stdio::{dup2_stdout, stderr, stdout};
 

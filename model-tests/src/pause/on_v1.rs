@@ -92,5 +92,6 @@ pub(super) fn hand_off(offered: Offered) -> anyhow::Result<Driven> {
     let (took, outcome) = Span::of(|| supervisor.perform_handoff(spec))?;
     ensure!(outcome.committed, "{:?}", outcome.abort_reason);
     let child = outcome.child.context("no successor in the outcome")?;
+    let child = child.into();
     Ok(Driven { child, took })
 }

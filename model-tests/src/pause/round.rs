@@ -4,12 +4,11 @@
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::AsFd;
-use std::process::Child;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use clap::Args;
-use handoff_std::SpawnSpec;
+use handoff_std::{Child, SpawnSpec};
 use serde::{Deserialize, Serialize};
 
 use super::daemon::{self, LISTENER, Place};

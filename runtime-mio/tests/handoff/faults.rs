@@ -148,7 +148,7 @@ fn an_incumbent_that_is_killed_in_drain() {
 fn kill_a_supervisor(house: &mut Household, fault: &str, at: &str) {
     let dir = house.dir.path();
     let fault = format!("{SUPERVISOR_OF}{fault}");
-    let mut child = spec(dir, &fault).helper().unwrap().child;
+    let child = spec(dir, &fault).helper().unwrap().child;
     while !is_at(dir, at) {
         std::thread::sleep(Duration::from_millis(1));
     }

@@ -3,11 +3,13 @@
 use std::io::Read as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, ExitStatus};
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use handoff_mio::core::{SupervisorConfig, SupervisorOutcome, Task};
-use handoff_mio::{Daemon, HandoffSpec, Process, Report, SpawnSpec, Supervisor, SupervisorEvent};
+use handoff_mio::{
+    Child, Daemon, HandoffSpec, Process, Report, SpawnSpec, Supervisor, SupervisorEvent,
+};
 use handoff_std::ask;
 use mio::{Events, Interest, Poll, Token};
 use tempfile::TempDir;

@@ -10,6 +10,7 @@
 //! | [`peer`] | who is at the other end of a Unix socket |
 //! | [`inherit`] | what a process finds in its environment when it is born |
 //! | [`spawn`] | the other end of the same convention: how a process is born |
+//! | [`child`] | what was started, to wait for it |
 //! | [`listen`] | the named listeners that a supervisor holds |
 //! | [`mode`] | the mode of a socket's file, and of no other |
 //! | [`process`] | a process that cannot be mistaken for a later one with the same pid |
@@ -29,6 +30,7 @@
 //! [`process`], [`mode`] and [`journal::boot_id`], each with a portable second side.
 
 pub mod calls;
+pub mod child;
 pub mod clock;
 pub mod control;
 pub mod descriptors;
@@ -53,6 +55,7 @@ pub mod supervise;
 pub mod user;
 
 pub use calls::{Caller, Calls};
+pub use child::Child;
 pub use clock::Clock;
 pub use control::{Accept, ControlError, ControlFile, ControlListener, StagedControl};
 pub use inherit::{InheritError, Inherited, InheritedListeners, KeptListener, kept_listeners};

@@ -7,13 +7,15 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::process::{Child, ExitStatus};
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::Pid;
 pub use rustix::process::Signal;
+
+use super::child::Child;
 
 #[cfg(target_os = "linux")]
 mod linux;
@@ -213,6 +215,12 @@ impl Watch {
                 Err(_) => return false,
             }
         }
+    }
+}
+
+impl From<Watch> for OwnedFd {
+    fn from(watch: Watch) -> Self {
+        watch.pidfd
     }
 }
 

@@ -1,19 +1,19 @@
 //! How a daemon is born: its listeners at descriptor 3 and up, and for a successor one end of a
 //! socketpair behind them (protocol, section 3). [`super::inherit`] is the other end.
 
-use std::ffi::OsString;
+use std::collections::BTreeMap;
+use std::env;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, RawFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 
-use command_fds::{CommandFdExt, FdMapping};
-use rustix::io::{Errno, fcntl_dupfd_cloexec};
+use rustix::io::Errno;
 
+use super::child::Child;
 use super::inherit::variables::{
     HANDOFF_ROLE, HANDOFF_SOCK_FD, LISTEN_FDNAMES, LISTEN_FDS, LISTEN_PID, SUCCESSOR,
 };
@@ -21,6 +21,10 @@ use super::inherit::{FIRST_FD, MAX_LISTENERS};
 use super::listen::{ListenError, check_name};
 use super::process::Process;
 use super::user::User;
+
+mod birth;
+
+use birth::{Birth, Descriptors};
 
 /// Why a daemon could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -79,12 +83,28 @@ pub enum SpawnError {
 /// for us. `env` of a [`SpawnSpec`] may set it all the same.
 const SERVICE_MANAGER: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"];
 
+/// What we were told at our own birth, and no child is.
+const OUR_BIRTH: [&str; 5] = [
+    LISTEN_FDS,
+    LISTEN_FDNAMES,
+    LISTEN_PID,
+    HANDOFF_ROLE,
+    HANDOFF_SOCK_FD,
+];
+
+/// Where a program is looked for if there is no `PATH`, as `execvp(3)` has it.
+const DEFAULT_PATH: &str = "/bin:/usr/bin";
+
 fn advice(binary: &Path, source: &io::Error) -> &'static str {
-    let is_looked_for = !binary.as_os_str().as_encoded_bytes().contains(&b'/');
     match Errno::from_io_error(source) {
-        Some(Errno::NOENT) if is_looked_for => "; it is in no directory of PATH: give its path",
+        Some(Errno::NOENT) if is_looked_for(binary) => {
+            "; it is in no directory of PATH: give its path"
+        }
         // That the file itself exists was looked at before.
         Some(Errno::NOENT) => "; its interpreter (the line #!) or dynamic loader is missing",
+        Some(Errno::NOEXEC) => {
+            "; it is no program for this machine, or a script without its first line, #!"
+        }
         Some(Errno::TXTBSY) => "; it is still being written: install by renaming it into place",
         Some(Errno::ACCESS) => "; its directory or filesystem (noexec) forbids running it",
         Some(Errno::AGAIN) => "; the limit of processes is reached",
@@ -93,10 +113,12 @@ fn advice(binary: &Path, source: &io::Error) -> &'static str {
     }
 }
 
-/// The program to run and what it is given.
+/// The program to run and what it is given. What is not said here it has as this process has it: its
+/// standard output and error, its limits. Its standard input is empty, no signal is blocked in it, and
+/// SIGPIPE is not ignored.
 #[derive(Debug, Clone, Default)]
 pub struct SpawnSpec {
-    /// The program; looked for in `PATH` if it holds no slash.
+    /// The program; looked for in the `PATH` that it gets if it holds no slash.
     pub binary: PathBuf,
     /// Its arguments, without the program's own name.
     pub args: Vec<OsString>,
@@ -154,9 +176,7 @@ impl SpawnSpec {
     /// # Errors
     /// [`SpawnError`]; no process is left behind.
     pub fn helper(&self) -> Result<Spawned, SpawnError> {
-        let mut command = self.command()?;
-        forget_birth(&mut command);
-        self.run(&mut command)
+        self.begin(self.environment(), &[])
     }
 
     /// Look whether the binary can be run at all, without running it.
@@ -164,7 +184,7 @@ impl SpawnSpec {
     /// # Errors
     /// [`SpawnError`].
     pub fn check(&self) -> Result<(), SpawnError> {
-        self.command().map(drop)
+        self.program(&self.environment()).map(drop)
     }
 
     fn spawn(
@@ -177,60 +197,103 @@ impl SpawnSpec {
                 count: listeners.len(),
             });
         }
-        let mut command = self.command()?;
-        set_environment(&mut command, listeners, channel.is_some())?;
-
+        let names: Vec<_> = listeners.iter().map(|(name, _)| *name).collect();
+        for name in &names {
+            check_name(name)?;
+        }
+        let mut env = self.environment();
+        env.insert(LISTEN_FDS.into(), names.len().to_string().into());
+        env.insert(LISTEN_FDNAMES.into(), names.join(":").into());
+        if channel.is_some() {
+            let at = (FIRST_FD..).nth(names.len()).unwrap_or(RawFd::MAX);
+            env.insert(HANDOFF_ROLE.into(), SUCCESSOR.into());
+            env.insert(HANDOFF_SOCK_FD.into(), at.to_string().into());
+        }
         let fds: Vec<_> = listeners.iter().map(|(_, fd)| *fd).chain(channel).collect();
-        // Held until the child runs.
-        let _occupied = place(&mut command, &fds).map_err(descriptors)?;
-        self.run(&mut command)
+        self.begin(env, &fds)
     }
 
-    fn run(&self, command: &mut Command) -> Result<Spawned, SpawnError> {
-        let child = command.spawn().map_err(|source| SpawnError::Exec {
-            binary: self.binary.clone(),
-            source,
-        })?;
+    fn begin(
+        &self,
+        env: BTreeMap<OsString, OsString>,
+        fds: &[BorrowedFd<'_>],
+    ) -> Result<Spawned, SpawnError> {
+        let (program, name) = self.program(&env)?;
+        let birth = Birth {
+            spec: self,
+            program,
+            name,
+            env,
+            descriptors: Descriptors::new(fds).map_err(descriptors)?,
+        };
+        let child = birth.begin().map_err(|source| exec(&self.binary, source))?;
         let pid = child.id();
         // Not reaped yet, so the pid is the child's, dead or alive.
         let process = Process::of(pid).unwrap_or(Process { pid, start: 0 });
         Ok(Spawned { child, process })
     }
 
-    /// The command, after a look at what can be found wrong before a fork.
-    fn command(&self) -> Result<Command, SpawnError> {
-        let mut program = self.binary.clone();
-        if self.binary.as_os_str().as_encoded_bytes().contains(&b'/') {
-            // The child may start in another directory.
-            program = std::path::absolute(&self.binary).unwrap_or(program);
-            check_binary(&program)?;
+    /// Our environment and the one that was asked for, without what is only for us.
+    fn environment(&self) -> BTreeMap<OsString, OsString> {
+        let mut env = BTreeMap::new();
+        if !self.clear_env {
+            env.extend(env::vars_os());
         }
-        let mut command = Command::new(program);
-        if self.clear_env {
-            command.env_clear();
-        }
-        for name in SERVICE_MANAGER {
-            command.env_remove(name);
-        }
-        command
-            .args(&self.args)
-            .envs(self.env.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null());
-        if self.own_group {
-            command.process_group(0);
-        }
-        if let Some(User { uid, gid }) = self.user {
-            // std gives up our further groups with that.
-            command.uid(uid).gid(gid);
-        }
-        if let Some(path) = &self.current_dir {
-            if !path.is_dir() {
-                return Err(SpawnError::NoDirectory { path: path.clone() });
-            }
-            command.current_dir(path);
-        }
-        Ok(command)
+        env.retain(|name, _| !is_among(name, &SERVICE_MANAGER));
+        env.extend(self.env.iter().cloned());
+        env.retain(|name, _| !is_among(name, &OUR_BIRTH));
+        env
     }
+
+    /// Where the program is and what it is told that it is called, after a look at what can be found
+    /// wrong before it is run.
+    fn program(
+        &self,
+        env: &BTreeMap<OsString, OsString>,
+    ) -> Result<(PathBuf, OsString), SpawnError> {
+        let found = if is_looked_for(&self.binary) {
+            let path = env.get(OsStr::new("PATH"));
+            let path = path.map_or(OsStr::new(DEFAULT_PATH), OsString::as_os_str);
+            (look_for(&self.binary, path)?, self.binary.clone().into())
+        } else {
+            // The child may start in another directory.
+            let program = absolute(&self.binary);
+            check_binary(&program)?;
+            (program.clone(), program.into())
+        };
+        match &self.current_dir {
+            Some(path) if !path.is_dir() => Err(SpawnError::NoDirectory { path: path.clone() }),
+            _ => Ok(found),
+        }
+    }
+}
+
+/// Whether it is a name to look for in `PATH`, and no path.
+fn is_looked_for(binary: &Path) -> bool {
+    !binary.as_os_str().as_encoded_bytes().contains(&b'/')
+}
+
+/// The first program of this name in the directories of `path`.
+fn look_for(name: &Path, path: &OsStr) -> Result<PathBuf, SpawnError> {
+    let mut nowhere = exec(name, Errno::NOENT.into());
+    for directory in env::split_paths(path) {
+        let program = absolute(&directory.join(name));
+        match check_binary(&program) {
+            Ok(()) => return Ok(program),
+            // If no other is found, it is what was meant.
+            Err(error @ SpawnError::NotExecutable { .. }) => nowhere = error,
+            Err(_) => {}
+        }
+    }
+    Err(nowhere)
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
+}
+
+fn is_among(name: &OsStr, names: &[&str]) -> bool {
+    names.iter().any(|one| name == *one)
 }
 
 fn check_binary(binary: &Path) -> Result<(), SpawnError> {
@@ -246,69 +309,10 @@ fn check_binary(binary: &Path) -> Result<(), SpawnError> {
     }
 }
 
-/// The variables of the convention, and none that are left from our own birth.
-fn set_environment(
-    command: &mut Command,
-    listeners: &[(&str, BorrowedFd<'_>)],
-    successor: bool,
-) -> Result<(), SpawnError> {
-    let names: Vec<_> = listeners.iter().map(|(name, _)| *name).collect();
-    for name in &names {
-        check_name(name)?;
-    }
-    forget_birth(command);
-    command.env(LISTEN_FDS, names.len().to_string());
-    command.env(LISTEN_FDNAMES, names.join(":"));
-    if successor {
-        command.env(HANDOFF_ROLE, SUCCESSOR);
-        command.env(HANDOFF_SOCK_FD, (3 + names.len()).to_string());
-    }
-    Ok(())
-}
-
-/// No child is told what we were told at our own birth.
-fn forget_birth(command: &mut Command) {
-    for name in [
-        LISTEN_FDS,
-        LISTEN_FDNAMES,
-        LISTEN_PID,
-        HANDOFF_ROLE,
-        HANDOFF_SOCK_FD,
-    ] {
-        command.env_remove(name);
-    }
-}
-
-/// Have `fds` appear at descriptor 3 and up in the child.
-///
-/// Returns what keeps those numbers occupied here until the child runs. std hears of a failed exec
-/// through a pipe that it opens at the lowest free number; were that one of the child's numbers, a
-/// listener would take its place, and the failure would pass for a success.
-fn place(command: &mut Command, fds: &[BorrowedFd<'_>]) -> io::Result<Vec<OwnedFd>> {
-    let Some(any) = fds.first() else {
-        return Ok(Vec::new());
-    };
-    let targets = FIRST_FD..;
-    let first_free = targets.clone().nth(fds.len()).unwrap_or(RawFd::MAX);
-    let mappings = fds
-        .iter()
-        .zip(targets)
-        .map(|(fd, child_fd)| {
-            Ok(FdMapping {
-                parent_fd: fcntl_dupfd_cloexec(fd, first_free)?,
-                child_fd,
-            })
-        })
-        .collect::<io::Result<_>>()?;
-    command.fd_mappings(mappings).map_err(io::Error::other)?;
-
-    let mut occupied = Vec::new();
-    loop {
-        let fd = fcntl_dupfd_cloexec(any, FIRST_FD)?;
-        if fd.as_raw_fd() >= first_free {
-            return Ok(occupied);
-        }
-        occupied.push(fd);
+fn exec(binary: &Path, source: io::Error) -> SpawnError {
+    SpawnError::Exec {
+        binary: binary.to_path_buf(),
+        source,
     }
 }
 

@@ -7,7 +7,6 @@ use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::process::Child;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::{self, JoinHandle};
@@ -16,7 +15,7 @@ use handoff_std::core::IncumbentConfig;
 use handoff_std::core::wire::{Hello, Message, Side, VersionRange, encode};
 use handoff_std::host::descriptors;
 use handoff_std::{
-    DataDirLock, DrainReport, Drainable, HookContext, HookError, Incumbent, IncumbentHandle,
+    Child, DataDirLock, DrainReport, Drainable, HookContext, HookError, Incumbent, IncumbentHandle,
     Retirement, SealReport, ServeError, Snapshot,
 };
 

@@ -24,14 +24,13 @@ use std::collections::VecDeque;
 use std::error::Error;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::Child;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use std::{env, thread};
 
 use handoff_tokio::core::supervisor::Phase;
-use handoff_tokio::{HandoffSpec, Report, SpawnSpec, Supervisor, wait};
+use handoff_tokio::{Child, HandoffSpec, Report, SpawnSpec, Supervisor, wait};
 use tokio::net::{TcpSocket, TcpStream};
 
 use client::Client;

@@ -1,13 +1,12 @@
 //! A daemon as a child: waiting for its end, and not losing it.
 
 use std::io;
-use std::os::fd::AsFd;
-use std::process::{Child, ExitStatus};
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use handoff_std::Spawned;
 use handoff_std::host::process::kill_and_reap;
-use handoff_std::host::{Process, Watching};
+use handoff_std::host::{Child, Process, Watching};
 use tokio::net::unix::pipe;
 
 use crate::task::blocking;
@@ -34,8 +33,7 @@ pub async fn wait(child: &mut Child) -> io::Result<ExitStatus> {
         match watching {
             Some(Watching::Pollable(watch)) => {
                 // Only its readiness is asked for, which a pidfd has like a pipe.
-                let pidfd = watch.as_fd().try_clone_to_owned()?;
-                pipe::Receiver::from_owned_fd_unchecked(pidfd)?
+                pipe::Receiver::from_owned_fd_unchecked(watch.into())?
                     .readable()
                     .await?;
             }

@@ -2,11 +2,10 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
-use std::process::Child;
 use std::time::Duration;
 
 use handoff_tokio::core::{SupervisorConfig, SupervisorOutcome, Task};
-use handoff_tokio::{HandoffSpec, Process, Supervisor, ask, wait};
+use handoff_tokio::{Child, HandoffSpec, Process, Supervisor, ask, wait};
 use tempfile::TempDir;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;

@@ -2,10 +2,10 @@
 
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::process::{Child, ExitStatus};
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-use super::{Life, Process, Signal};
+use super::{Child, Life, Process, Signal};
 
 /// How long a killed process may take to be gone. A longer one is stuck in the kernel.
 pub const DEATH: Duration = Duration::from_secs(5);
@@ -24,7 +24,7 @@ impl Dying {
     ///
     /// # Errors
     /// The system's, with the child.
-    pub fn child(mut child: Child) -> Result<Self, (io::Error, Child)> {
+    pub fn child(child: Child) -> Result<Self, (io::Error, Child)> {
         if let Err(error) = child.kill() {
             return Err((error, child));
         }

@@ -4,13 +4,15 @@ use super::*;
 
 const LONG: Duration = Duration::from_mins(1);
 
-/// A child that lives until it is killed or its standard input is closed.
+/// A child that lives until it is killed, or this process ends.
 fn cat() -> Child {
-    Command::new("cat")
+    let mut child = Command::new("cat")
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .spawn()
-        .unwrap()
+        .unwrap();
+    std::mem::forget(child.stdin.take());
+    child.into()
 }
 
 #[test]
@@ -132,6 +134,7 @@ fn a_group_is_killed_with_its_leader_or_after_it() {
             assert!(Process::of(child.id()).unwrap().wait_dead(LONG));
         }
         let mut held = child.stdout.take().unwrap();
+        let mut child = Child::from(child);
         let status = kill_group_and_reap(&mut child, LONG).unwrap().unwrap();
         assert_eq!(status.code(), code, "{script}");
         held.read_to_end(&mut Vec::new()).unwrap();

@@ -4,11 +4,11 @@
 use std::ffi::OsString;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
-use std::process::{Child, ExitStatus};
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use crate::host::process::{DEATH, Life, kill_group, kill_group_and_reap};
-use crate::host::{SpawnError, SpawnSpec};
+use crate::host::{Child, SpawnError, SpawnSpec};
 
 /// The variable that tells a health check the successor's pid.
 const HANDOFF_PID: &str = "HANDOFF_PID";

@@ -1,6 +1,6 @@
 //! What a supervisor is asked for, lets be seen, and reports at the end.
 
-use std::process::{Child, ExitStatus};
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use handoff_core::supervisor::Phase;
@@ -9,7 +9,7 @@ use handoff_core::{Cause, Loss, Reason, SupervisorOutcome};
 
 use super::HealthCheck;
 use crate::hooks::{DrainReport, Progress, SealReport};
-use crate::host::SpawnSpec;
+use crate::host::{Child, SpawnSpec};
 use crate::successor::Readiness;
 
 /// What a supervisor lets be seen while it works, for logs, metrics and progress displays.

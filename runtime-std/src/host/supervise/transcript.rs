@@ -1,6 +1,6 @@
 //! What a supervisor sees and hears during one task, for its observer, its log and its report.
 
-use std::process::{Child, ExitStatus};
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use handoff_core::supervisor::Phase;
@@ -9,7 +9,7 @@ use handoff_core::{Observation, Reason, SupervisorConfig, SupervisorOutcome, Tas
 
 use super::{Report, RollbackHandle, SupervisorEvent};
 use crate::hooks::{DrainReport, Progress, SealReport};
-use crate::host::{Observer, Process};
+use crate::host::{Child, Observer, Process};
 use crate::successor::Readiness;
 
 /// What was seen and heard so far.

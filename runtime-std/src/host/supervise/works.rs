@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
-use std::process::{Child, ExitStatus};
+use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use handoff_core::SupervisorOutcome;
@@ -17,7 +17,7 @@ use handoff_core::op::{self, Scene};
 use crate::host::control::{connect, remove_stale};
 use crate::host::lock::lock_is_free;
 use crate::host::process::Dying;
-use crate::host::{JournalFile, Process, Signal, SpawnError, SpawnSpec, Spawned, boot_id};
+use crate::host::{Child, JournalFile, Process, Signal, SpawnError, SpawnSpec, Spawned, boot_id};
 
 /// The daemon that a supervisor looks after.
 #[derive(Debug, Clone)]

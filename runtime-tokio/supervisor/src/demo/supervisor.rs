@@ -8,14 +8,15 @@ use std::fs::File;
 use std::io::{self, BufRead, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Child;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use clap::Args;
 use handoff_std::core::SupervisorOutcome;
 use handoff_std::host::{ListenSpec, NamedListener, Signal, control, lock};
-use handoff_std::{HandoffSpec, HealthCheck, Report, SpawnSpec, Supervisor, SupervisorEvent, ask};
+use handoff_std::{
+    Child, HandoffSpec, HealthCheck, Report, SpawnSpec, Supervisor, SupervisorEvent, ask,
+};
 use rustix::stdio::{dup2_stdout, stderr, stdout};
 
 use super::talk::{Ending, FIRST, Moment, News, Order};

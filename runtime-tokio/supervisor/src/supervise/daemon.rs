@@ -2,12 +2,10 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
-use std::process::{Child, ExitStatus};
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-use handoff_std::host::{Process, Signal, Watch, Watching};
-use rustix::process::{Pid, kill_process};
+use handoff_std::host::{Child, Process, Signal, Watch, Watching};
 
 /// How a daemon ended.
 #[derive(Debug)]
@@ -35,8 +33,6 @@ impl fmt::Display for End {
 pub(super) struct Daemon {
     process: Process,
     child: Option<Child>,
-    /// `None` where death can only be asked for.
-    watch: Option<Watch>,
     since: Instant,
 }
 
@@ -46,24 +42,18 @@ impl Daemon {
         let pid = child.id();
         // Not reaped yet, so the pid is the child's, dead or alive.
         let process = Process::of(pid).unwrap_or(Process { pid, start: 0 });
-        Self::watched(process, Some(child))
+        Self::new(process, Some(child))
     }
 
     /// The process that has this pid now, if there is one. It is not our child.
     pub(super) fn found(pid: u32) -> Option<Self> {
-        Some(Self::watched(Process::of(pid)?, None))
+        Some(Self::new(Process::of(pid)?, None))
     }
 
-    fn watched(process: Process, child: Option<Child>) -> Self {
-        let watch = match process.watch() {
-            Ok(Watching::Pollable(watch)) => Some(watch),
-            // The next look at it finds out.
-            Ok(Watching::Dead | Watching::Unsupported) | Err(_) => None,
-        };
+    fn new(process: Process, child: Option<Child>) -> Self {
         Self {
             process,
             child,
-            watch,
             since: Instant::now(),
         }
     }
@@ -78,8 +68,12 @@ impl Daemon {
     }
 
     /// Readable once it is dead. `None`: ask [`ended`](Self::ended) now and then.
-    pub(super) fn watch(&self) -> Option<BorrowedFd<'_>> {
-        self.watch.as_ref().map(AsFd::as_fd)
+    pub(super) fn watch(&self) -> Option<Watch> {
+        match self.process.watch() {
+            Ok(Watching::Pollable(watch)) => Some(watch),
+            // The next look at it finds out.
+            Ok(Watching::Dead | Watching::Unsupported) | Err(_) => None,
+        }
     }
 
     /// Whether it has ended, and how; a child is reaped with that. Never waits. Not to be asked
@@ -97,11 +91,7 @@ impl Daemon {
     /// Sends it a signal, and no other process.
     pub(super) fn signal(&self, signal: Signal) {
         let sent = match &self.child {
-            // Not reaped, so the pid is its own.
-            Some(_) => i32::try_from(self.process.pid)
-                .ok()
-                .and_then(Pid::from_raw)
-                .map_or(Ok(()), |pid| kill_process(pid, signal).map_err(Into::into)),
+            Some(child) => child.signal(signal),
             None => self.process.kill(signal).map(drop),
         };
         if let Err(error) = sent {

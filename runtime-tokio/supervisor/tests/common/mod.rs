@@ -18,7 +18,6 @@ use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::process::Child;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -26,7 +25,7 @@ use std::time::{Duration, Instant};
 use handoff_std::core::{SupervisorConfig, Task};
 use handoff_std::host::Signal;
 use handoff_std::host::lock::holder_hint;
-use handoff_std::{HandoffSpec, Process, Report, SpawnSpec, Supervisor, SupervisorEvent};
+use handoff_std::{Child, HandoffSpec, Process, Report, SpawnSpec, Supervisor, SupervisorEvent};
 
 /// The name of the one listener.
 pub(crate) const RESP: &str = "resp";

@@ -3,12 +3,11 @@
 
 use std::env;
 use std::net::TcpListener;
-use std::process::Child;
 
 use handoff_std::ask;
 use handoff_std::core::{SupervisorConfig, Task};
 use handoff_std::host::Inherited;
-use handoff_std::{HandoffSpec, Report, SpawnSpec, Supervisor};
+use handoff_std::{Child, HandoffSpec, Report, SpawnSpec, Supervisor};
 
 use super::daemon::hold;
 use super::stand_in::{

@@ -9,13 +9,13 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Command, ExitStatus, Output, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use handoff_std::host::process::kill_and_reap;
-use handoff_std::host::{Process, Signal, SpawnSpec};
+use handoff_std::host::{Child, Process, Signal, SpawnSpec};
 use rustix::process::{Pid, WaitOptions, set_child_subreaper, waitpid};
 use tempfile::TempDir;
 
@@ -325,7 +325,7 @@ pub(crate) fn run_command(command: &mut Command) -> Output {
 }
 
 /// Starts it.
-pub(crate) fn spawn(command: &mut Command) -> Child {
+pub(crate) fn spawn(command: &mut Command) -> std::process::Child {
     let _spawn = SPAWN.lock().unwrap_or_else(PoisonError::into_inner);
     command.spawn().unwrap()
 }

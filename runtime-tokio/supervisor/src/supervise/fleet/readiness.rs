@@ -4,7 +4,7 @@
 //! whatever descriptor it is made of, and nothing is read from it here.
 
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net;
 use std::task::{Context, Poll};
 
@@ -12,16 +12,23 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 
-/// Watches a descriptor, which it shares.
+/// Watches a descriptor.
 pub(super) struct Readiness(UnixStream);
 
 impl Readiness {
-    /// The descriptor becomes non-blocking.
+    /// Of a descriptor that it shares. It becomes non-blocking.
     ///
     /// # Errors
     /// The system's.
     pub(super) fn of(fd: BorrowedFd<'_>) -> io::Result<Self> {
-        let fd = fd.try_clone_to_owned()?;
+        Self::owning(fd.try_clone_to_owned()?)
+    }
+
+    /// Of one that nobody else has. It becomes non-blocking.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(super) fn owning(fd: OwnedFd) -> io::Result<Self> {
         fcntl_setfl(&fd, fcntl_getfl(&fd)? | OFlags::NONBLOCK)?;
         Ok(Self(UnixStream::from_std(net::UnixStream::from(fd))?))
     }

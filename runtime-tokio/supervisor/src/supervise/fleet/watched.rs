@@ -18,7 +18,8 @@ pub(super) struct Watched {
 
 impl Watched {
     pub(super) fn new(daemon: Daemon) -> Self {
-        let end = daemon.watch().and_then(|watch| Readiness::of(watch).ok());
+        let end = daemon.watch();
+        let end = end.and_then(|watch| Readiness::owning(watch.into()).ok());
         Self { daemon, end }
     }
 
