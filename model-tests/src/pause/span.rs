@@ -17,7 +17,13 @@ pub(super) fn now() -> u64 {
 
 /// What to add to `CLOCK_MONOTONIC` to get the wall clock, in nanoseconds.
 pub(super) fn wall_offset() -> u64 {
-    nanos(ClockId::Realtime).saturating_sub(now())
+    // The two are not read at the same moment, and on a busy machine something else may run between. So
+    // that is done some times, and the shortest counts.
+    let looks = (0..100).map(|_| {
+        let (before, wall, after) = (now(), nanos(ClockId::Realtime), now());
+        (after - before, wall.saturating_sub(before))
+    });
+    looks.min().map_or(0, |(_, offset)| offset)
 }
 
 fn nanos(clock: ClockId) -> u64 {
