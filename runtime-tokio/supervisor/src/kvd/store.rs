@@ -7,7 +7,10 @@
 //! Writes can be refused and allowed again (drain, resume), and the store can be closed for good
 //! (seal). Closing drops the redb database, which leaves a file that the next process opens at once.
 
+mod database;
+
 use std::collections::VecDeque;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -15,18 +18,13 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
+use redb::Database;
 
+use self::database::Counts;
 use super::lock;
 
-const DATA: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("data");
-const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
-/// The key in [`META`] that counts committed transactions.
-const REVISION: &str = "revision";
 /// The database's file in the data directory.
 const FILE: &str = "kvd.redb";
-/// redb would take a gibibyte.
-const CACHE: usize = 64 * 1024 * 1024;
 /// A transaction takes no more once it holds this many bytes.
 const GROUP_BYTES: usize = 8 * 1024 * 1024;
 
@@ -165,9 +163,9 @@ impl Store {
             path: path.clone(),
             why: Arc::new(why),
         };
-        std::fs::create_dir_all(dir).map_err(|error| failed(error.into()))?;
-        let database = open_file(&path).map_err(|error| failed(error.into()))?;
-        let (revision, keys) = counts(&database)?;
+        fs::create_dir_all(dir).map_err(|error| failed(error.into()))?;
+        let database = database::open(&path).map_err(failed)?;
+        let Counts { revision, keys } = database::count(&database)?;
         let shared = Arc::new(Shared {
             path: path.clone(),
             database: RwLock::new(Some(database)),
@@ -194,14 +192,7 @@ impl Store {
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         let database = self.shared.read_database();
         let database = database.as_ref().ok_or_else(|| self.shared.absent())?;
-        let transaction = database.begin_read()?;
-        let table = match transaction.open_table(DATA) {
-            Ok(table) => table,
-            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
-        let value = table.get(key)?;
-        Ok(value.map(|value| value.value().to_vec()))
+        database::get(database, key)
     }
 
     /// Does `writes` in order and returns when they are durable: for each, whether its key was
@@ -406,12 +397,11 @@ impl Shared {
             .unwrap_or_else(PoisonError::into_inner);
         // It must let go of the file first.
         drop(database.take());
-        let opened = open_file(&self.path).map_err(StoreError::from);
-        match opened.and_then(|opened| counts(&opened).map(|counts| (opened, counts))) {
-            Ok((opened, (revision, keys))) => {
+        let opened = database::open(&self.path).map_err(StoreError::from);
+        match opened.and_then(|opened| database::count(&opened).map(|counts| (opened, counts))) {
+            Ok((opened, counts)) => {
                 *database = Some(opened);
-                self.revision.store(revision, Ordering::Release);
-                self.keys.store(keys, Ordering::Release);
+                self.note(counts);
                 tracing::warn!("the database had failed and was opened again");
             }
             Err(error) => tracing::error!(%error, "the database cannot be opened again yet"),
@@ -422,32 +412,14 @@ impl Shared {
     fn commit(&self, batches: &[Vec<Write>]) -> Result<Vec<Vec<bool>>, StoreError> {
         let database = self.read_database();
         let database = database.as_ref().ok_or_else(|| self.absent())?;
-        let transaction = database.begin_write()?;
-        let mut existed = Vec::with_capacity(batches.len());
-        let (revision, keys);
-        {
-            let mut data = transaction.open_table(DATA)?;
-            for writes in batches {
-                let mut answers = Vec::with_capacity(writes.len());
-                for write in writes {
-                    answers.push(match write {
-                        Write::Set { key, value } => {
-                            data.insert(key.as_slice(), value.as_slice())?.is_some()
-                        }
-                        Write::Del { key } => data.remove(key.as_slice())?.is_some(),
-                    });
-                }
-                existed.push(answers);
-            }
-            keys = data.len()?;
-            let mut meta = transaction.open_table(META)?;
-            revision = meta.get(REVISION)?.map_or(0, |stored| stored.value()) + 1;
-            meta.insert(REVISION, revision)?;
-        }
-        transaction.commit()?;
+        let (existed, counts) = database::commit(database, batches)?;
+        self.note(counts);
+        Ok(existed)
+    }
+
+    fn note(&self, Counts { revision, keys }: Counts) {
         self.revision.store(revision, Ordering::Release);
         self.keys.store(keys, Ordering::Release);
-        Ok(existed)
     }
 }
 
@@ -463,28 +435,6 @@ impl Drop for Farewell<'_> {
         drop(queue);
         self.0.changed.notify_all();
     }
-}
-
-fn open_file(path: &Path) -> Result<Database, redb::DatabaseError> {
-    Database::builder().set_cache_size(CACHE).create(path)
-}
-
-/// The revision and the number of keys on disk.
-fn counts(database: &Database) -> Result<(u64, u64), StoreError> {
-    let transaction = database.begin_read()?;
-    let absent_is_zero = |error| match error {
-        redb::TableError::TableDoesNotExist(_) => Ok(0),
-        error => Err(StoreError::from(error)),
-    };
-    let revision = match transaction.open_table(META) {
-        Ok(meta) => meta.get(REVISION)?.map_or(0, |stored| stored.value()),
-        Err(error) => absent_is_zero(error)?,
-    };
-    let keys = match transaction.open_table(DATA) {
-        Ok(data) => data.len()?,
-        Err(error) => absent_is_zero(error)?,
-    };
-    Ok((revision, keys))
 }
 
 #[cfg(test)]

@@ -38,6 +38,18 @@ fn what_was_written_is_there_after_reopening() {
 }
 
 #[test]
+fn a_database_that_was_half_made_is_made_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("kvd.new"), b"half of a head").unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    store.write(vec![set("a", "1")]).unwrap();
+    store.close().unwrap();
+    let names = fs::read_dir(dir.path()).unwrap();
+    let names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, [FILE]);
+}
+
+#[test]
 fn writers_share_transactions() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
@@ -128,7 +140,7 @@ fn a_database_that_has_failed_is_opened_again() {
     store.write(vec![set("a", "1")]).unwrap();
     // As after a failure: the file is let go of, and somebody is in the way.
     drop(store.shared.database.write().unwrap().take());
-    let other = open_file(&store.shared.path).unwrap();
+    let other = database::open(&store.shared.path).unwrap();
     assert!(matches!(store.get(b"a"), Err(StoreError::Failed)));
     let refused = store.write(vec![set("b", "1")]);
     assert!(matches!(refused, Err(StoreError::Failed)));
