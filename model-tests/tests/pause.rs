@@ -59,6 +59,7 @@ fn traced(on: Contender) -> Option<(Calls, Calls)> {
     let series = Series {
         program: PathBuf::from(env!("CARGO_BIN_EXE_pause-bench")),
         dir: dir.path().to_path_buf(),
+        real_time: false,
     };
     Some(series.trace(on).expect("a handoff"))
 }

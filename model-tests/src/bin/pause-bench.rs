@@ -9,11 +9,14 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use handoff_model_tests::machine::Machine;
 use handoff_model_tests::pause::{
-    Conditions, Contender, Figures, Part, Report, Scenario, Series, be_daemon, draw, has_strace,
-    play,
+    Conditions, Contender, Figures, Part, Report, Scenario, Series, Setting, be_daemon, draw,
+    has_real_time, has_strace, play,
 };
 
 /// Hand a small durable daemon over again and again, and measure what its clients notice.
+///
+/// Every round runs in the real-time class (chrt -f 10) where this program may start processes in it, which takes
+/// root or `CAP_SYS_NICE`, and like any other process elsewhere. The output and the report say which it was.
 #[derive(Parser)]
 #[command(args_conflicts_with_subcommands = true)]
 struct Arguments {
@@ -28,6 +31,10 @@ struct Arguments {
     /// Only the ordinary conditions: no warm-up, no slow flushes.
     #[arg(long)]
     brief: bool,
+    /// Run like any other process, and not in the real-time class. Threads then wait for each other although a
+    /// processor is idle, so times are longer and spread more.
+    #[arg(long)]
+    plain: bool,
     /// Where the data of the daemons goes. The disk counts.
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
@@ -63,7 +70,10 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn measure(args: &Arguments) -> anyhow::Result<()> {
-    let machine = Machine::here();
+    let setting = Setting {
+        machine: Machine::here(),
+        real_time: !args.plain && has_real_time(),
+    };
     let dir = match &args.dir {
         Some(dir) => dir.clone(),
         None => std::env::temp_dir(),
@@ -71,13 +81,20 @@ fn measure(args: &Arguments) -> anyhow::Result<()> {
     let series = Series {
         program: std::env::current_exe().context("which program am I?")?,
         dir,
+        real_time: setting.real_time,
     };
     let mut contenders = args.only.clone();
     if contenders.is_empty() {
         contenders = Contender::ALL.into();
     }
     let mut out = io::stdout();
-    writeln!(out, "{machine}")?;
+    writeln!(out, "{setting}")?;
+    if !setting.real_time && !args.plain {
+        writeln!(
+            out,
+            "chrt -f 10 cannot be used here: it takes root or CAP_SYS_NICE"
+        )?;
+    }
     let can_trace = has_strace();
     if !can_trace {
         writeln!(
@@ -123,7 +140,7 @@ fn measure(args: &Arguments) -> anyhow::Result<()> {
             figures: figures.collect(),
         });
     }
-    let report = Report::new(machine, scenarios);
+    let report = Report::new(setting, scenarios);
     write!(out, "\n{}", report.table())?;
     if let Some(file) = &args.report {
         fs::write(file, serde_json::to_string_pretty(&report)?)?;

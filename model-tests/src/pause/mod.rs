@@ -34,9 +34,9 @@ use serde::Serialize;
 
 pub use chart::draw;
 pub use load::Trouble;
-pub use report::{Figures, Report, Scenario, Spread};
+pub use report::{Figures, Report, Scenario, Setting, Spread};
 pub use round::{Part, Round, be_daemon, play};
-pub use series::{Conditions, Series, has_strace};
+pub use series::{Conditions, Series, has_real_time, has_strace};
 pub use trace::{Calls, Frame};
 
 /// What is measured.

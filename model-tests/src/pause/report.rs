@@ -127,11 +127,32 @@ pub struct Scenario {
     pub figures: BTreeMap<Contender, Figures>,
 }
 
+/// Where rounds are played, and how.
+#[derive(Debug, Clone, Serialize)]
+pub struct Setting {
+    /// Where.
+    #[serde(flatten)]
+    pub machine: Machine,
+    /// Whether all processes of a round run in the real-time class, and so before others.
+    pub real_time: bool,
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let class = if self.real_time {
+            "in the real-time class (chrt -f 10)"
+        } else {
+            "like any other process, so times are longer and spread more"
+        };
+        write!(f, "{}\nall of a round runs {class}", self.machine)
+    }
+}
+
 /// What a run came to.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
-    /// Where it was measured.
-    pub machine: Machine,
+    /// Where it was measured, and how.
+    pub machine: Setting,
     /// The figures under ordinary conditions.
     #[serde(flatten)]
     pub figures: BTreeMap<Contender, Figures>,
@@ -141,7 +162,7 @@ pub struct Report {
 
 impl Report {
     /// All scenarios; the first is the ordinary one.
-    pub fn new(machine: Machine, scenarios: Vec<Scenario>) -> Self {
+    pub fn new(machine: Setting, scenarios: Vec<Scenario>) -> Self {
         let first = scenarios.first();
         Self {
             machine,

@@ -1,6 +1,7 @@
-//! Many rounds, each in a process of its own: plain, with slow flushes, or traced.
+//! Many rounds, each in a process of its own: as it is, with slow flushes, or traced; before other processes
+//! or like them.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -14,6 +15,9 @@ use super::{Contender, Round};
 
 /// Calls that wait for a disk.
 const FLUSHES: &str = "fsync,fdatasync,sync_file_range,msync,sync,syncfs";
+
+/// Starts a program in the real-time class. What it starts is in that class as well.
+const REAL_TIME: [&str; 3] = ["chrt", "-f", "10"];
 
 /// What a round is played under.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -43,10 +47,17 @@ impl Conditions {
 
 /// Whether system calls can be traced and slowed down here.
 pub fn has_strace() -> bool {
-    let mut strace = Command::new("strace");
     // Being there is not enough: a container may forbid tracing.
-    strace.args(["-f", "-qq", "-o", "/dev/null", "true"]);
-    let tried = strace.stdout(Stdio::null()).stderr(Stdio::null()).status();
+    succeeds(strace(Command::new("strace"), Path::new("/dev/null")).arg("true"))
+}
+
+/// Whether processes can be started in the real-time class here, which takes root or `CAP_SYS_NICE`.
+pub fn has_real_time() -> bool {
+    succeeds(before_others("true".as_ref()).stdin(Stdio::null()))
+}
+
+fn succeeds(command: &mut Command) -> bool {
+    let tried = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
     tried.is_ok_and(|status| status.success())
 }
 
@@ -57,6 +68,9 @@ pub struct Series {
     pub program: PathBuf,
     /// Every round has a directory of its own in this one.
     pub dir: PathBuf,
+    /// Whether all processes of a round run in the real-time class. Otherwise a thread that could run may
+    /// wait behind another one although a processor is idle, and the pause is longer by that.
+    pub real_time: bool,
 }
 
 impl Series {
@@ -66,21 +80,7 @@ impl Series {
     /// When it did not come to its end.
     pub fn play(&self, on: Contender, conditions: Conditions) -> anyhow::Result<Round> {
         let place = tempfile::tempdir_in(&self.dir)?;
-        let mut command = match conditions.flush_delay_ms {
-            None => Command::new(&self.program),
-            Some(ms) => {
-                let mut strace = strace(Path::new("/dev/null"));
-                // No other call is stopped.
-                strace.args(["--seccomp-bpf", "-e", &format!("trace={FLUSHES}")]);
-                if ms > 0 {
-                    let delay = format!("inject={FLUSHES}:delay_exit={}", ms * 1000);
-                    strace.args(["-e", &delay]);
-                }
-                strace.arg(&self.program);
-                strace
-            }
-        };
-        run(&mut command, on, conditions, place.path())
+        run(&mut self.under(conditions), on, conditions, place.path())
     }
 
     /// The system calls in the pause of a round, which takes longer for being traced; and those from the
@@ -91,7 +91,7 @@ impl Series {
     pub fn trace(&self, on: Contender) -> anyhow::Result<(Calls, Calls)> {
         let place = tempfile::tempdir_in(&self.dir)?;
         let file = place.path().join("trace");
-        let mut command = strace(&file);
+        let mut command = strace(self.start("strace".as_ref()), &file);
         command.args(["-ttt", "-y", "-xx", "-s", "64"]);
         command.arg(&self.program);
         let round = run(&mut command, on, Conditions::default(), place.path())?;
@@ -102,12 +102,45 @@ impl Series {
         let from_drained = Calls::between(&trace, marks.drained, ready, marks, LOG);
         Ok((pause, from_drained))
     }
+
+    /// The program under these conditions.
+    fn under(&self, conditions: Conditions) -> Command {
+        let Some(ms) = conditions.flush_delay_ms else {
+            return self.start(self.program.as_ref());
+        };
+        let mut strace = strace(self.start("strace".as_ref()), Path::new("/dev/null"));
+        // No other call is stopped.
+        strace.args(["--seccomp-bpf", "-e", &format!("trace={FLUSHES}")]);
+        if ms > 0 {
+            let delay = format!("inject={FLUSHES}:delay_exit={}", ms * 1000);
+            strace.args(["-e", &delay]);
+        }
+        strace.arg(&self.program);
+        strace
+    }
+
+    /// A program in the class of this series.
+    fn start(&self, program: &OsStr) -> Command {
+        if self.real_time {
+            before_others(program)
+        } else {
+            Command::new(program)
+        }
+    }
 }
 
-fn strace(file: &Path) -> Command {
-    let mut strace = Command::new("strace");
-    strace.args(["-f", "-qq", "-o"]).arg(file);
-    strace
+/// A program in the real-time class.
+fn before_others(program: &OsStr) -> Command {
+    let [chrt, class, priority] = REAL_TIME;
+    let mut command = Command::new(chrt);
+    command.args([class, priority]).arg(program);
+    command
+}
+
+/// `strace`, started with this command, of all that its program starts, into a file.
+fn strace(mut command: Command, file: &Path) -> Command {
+    command.args(["-f", "-qq", "-o"]).arg(file);
+    command
 }
 
 fn run(
@@ -137,4 +170,36 @@ fn run(
         on.name()
     );
     Ok(serde_json::from_slice(&output.stdout)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(command: &Command) -> Vec<&str> {
+        let words = [command.get_program()].into_iter();
+        let words = words.chain(command.get_args()).map(OsStr::to_str);
+        words.map(Option::unwrap).collect()
+    }
+
+    #[test]
+    fn all_of_a_round_is_in_the_real_time_class_or_none_of_it() {
+        let series = |real_time| Series {
+            program: "/a/pause-bench".into(),
+            dir: "/tmp".into(),
+            real_time,
+        };
+        for flush_delay_ms in [None, Some(0), Some(5)] {
+            let conditions = Conditions {
+                flush_delay_ms,
+                ..Conditions::default()
+            };
+            let plain = series(false).under(conditions);
+            let before_others = series(true).under(conditions);
+            assert_eq!(words(&plain).last(), Some(&"/a/pause-bench"));
+            // strace is in that class as well: what it traces waits for it.
+            let expected = [&REAL_TIME, &*words(&plain)].concat();
+            assert_eq!(words(&before_others), expected);
+        }
+    }
 }
