@@ -62,8 +62,8 @@ const BOSS: Role<supervisor::Phase, supervisor::Cue, supervisor::Act> = Role {
     heard: {
         use supervisor::Cue::{
             Drained, HelloRetired, IncumbentAbort, IncumbentHello, IncumbentOld, Listeners, Ready,
-            ReadyAlone, ReadyProbation, ReadyUnhealthy, SealComplete, SealFailed, Standby, Status,
-            SuccessorAbort, SuccessorHello, SuccessorOld,
+            ReadyAlone, ReadyProbation, ReadySoon, ReadyUnhealthy, SealComplete, SealFailed,
+            Standby, Status, SuccessorAbort, SuccessorHello, SuccessorOld,
         };
         &[
             IncumbentHello,
@@ -82,6 +82,7 @@ const BOSS: Role<supervisor::Phase, supervisor::Cue, supervisor::Act> = Role {
             Ready,
             ReadyAlone,
             ReadyProbation,
+            ReadySoon,
             ReadyUnhealthy,
         ]
     },

@@ -43,7 +43,7 @@ fn line(event: &Event) -> Option<String> {
             let words = words.split(" (").next().unwrap_or_default();
             note(who, &format!("ends: {}", words.replace("pid 1000002", "N")))
         }
-        Event::Step(words) if words.ends_with(" s pass by") => {
+        Event::Step(words) if words.ends_with("s pass by") => {
             Some(format!("Note over S,N: {words}"))
         }
         Event::Step(words) => {

@@ -18,7 +18,7 @@ use handoff_core::{
     Cause, Loss, Observation, Reason, SupervisorConfig, SupervisorOp, SupervisorOutcome, Task,
 };
 
-use crate::driver::{Driver, Flow, Host, Links, Listening, Stream};
+use crate::driver::{Driver, Flow, Host, Links, Local, Stream};
 use crate::host::NamedListener;
 use crate::host::control::connect;
 use crate::host::descriptors::Wanted;
@@ -274,7 +274,7 @@ fn usable(name: &str, fd: &OwnedFd) -> Result<String, String> {
     address_of(fd).map_err(|e| format!("has no address that is known here: {e}"))
 }
 
-impl Listening for AskHost<'_> {}
+impl Local for AskHost<'_> {}
 
 impl Host<handoff_core::Supervisor, 2, Stream> for AskHost<'_> {
     const DESCRIPTORS: Wanted = Wanted::Yes;

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::thread;
 
+use crate::driver::Wake;
 use crate::host::panic_text;
 
 type Job = Box<dyn FnOnce() + Send>;
@@ -37,23 +38,27 @@ impl HookThread {
         self.busy.load(Ordering::Acquire)
     }
 
-    /// Runs `hook` and hands its result to `report`. A hook that panics has failed.
+    /// Has `hook` run, and its result handed to `report`, once the thread is woken by what this returns. A
+    /// hook that panics has failed.
     ///
     /// A thread whose hook never came back is left behind, and another one takes its place.
     pub(crate) fn run<T: 'static>(
         &mut self,
         hook: impl FnOnce() -> Result<T, String> + Send + 'static,
         report: impl FnOnce(Result<T, String>) + Send + 'static,
-    ) {
+    ) -> Option<Wake> {
         if self.is_busy() {
             match Self::start() {
                 Ok(fresh) => *self = fresh,
-                Err(e) => return report(Err(format!("no thread for the hook: {e}"))),
+                Err(e) => {
+                    report(Err(format!("no thread for the hook: {e}")));
+                    return None;
+                }
             }
         }
         self.busy.store(true, Ordering::Release);
         let done = Arc::clone(&self.busy);
-        let job = Box::new(move || {
+        let job: Job = Box::new(move || {
             let result = catch_unwind(AssertUnwindSafe(hook));
             // Before the report: whoever hears it may have the next hook at once, and that one must not
             // find the thread busy and start another.
@@ -62,8 +67,9 @@ impl HookThread {
                 result.unwrap_or_else(|panic| Err(format!("panicked: {}", panic_text(&*panic)))),
             );
         });
-        // The thread ends only with its sender, so the job arrives.
-        let _ = self.jobs.send(job);
+        let jobs = self.jobs.clone();
+        // The thread ends only with its senders, so the job arrives.
+        Some(Box::new(move || drop(jobs.send(job))))
     }
 }
 
@@ -75,10 +81,11 @@ mod tests {
     fn a_hook_that_is_reported_does_not_keep_the_thread_busy() {
         let mut hooks = HookThread::start().unwrap();
         let (busy, (report, reports)) = (Arc::clone(&hooks.busy), mpsc::channel());
-        hooks.run(
+        let wake = hooks.run(
             || Ok(()),
             move |_| report.send(busy.load(Ordering::Acquire)).unwrap(),
         );
+        wake.unwrap()();
         assert_eq!(reports.recv(), Ok(false));
     }
 }

@@ -206,6 +206,7 @@ impl Incumbent {
         let host = IncumbentHost {
             drainable: Arc::new(drainable),
             hooks,
+            wakes: Vec::new(),
             snapshots: None,
             kept,
             running: None,

@@ -139,7 +139,10 @@ impl<B: Room> Step<'_, '_, B> {
             return self.cue(Cue::ReadyAlone);
         }
         if self.config.probation.is_zero() {
-            return self.cue(Cue::Ready);
+            // One of version 1 may have changed the data already so that an incumbent could not read it.
+            let both = self.speaks_v2(INCUMBENT) && self.speaks_v2(SUCCESSOR);
+            let soon = both && !self.config.commit_delay.is_zero();
+            return self.cue(if soon { Cue::ReadySoon } else { Cue::Ready });
         }
         if self.speaks_v2(INCUMBENT) {
             return self.cue(Cue::ReadyProbation);

@@ -219,6 +219,7 @@ impl<B: Room> Step<'_, '_, B> {
             }
             Why::Write => Cue::WriteLate,
             Why::Retry => Cue::RetryDue,
+            Why::Commit => Cue::CommitDue,
             Why::Operation | Why::Life | Why::Heartbeat => {
                 self.state.op = None;
                 self.failed("the operation did not end")

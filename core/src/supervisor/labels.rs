@@ -27,6 +27,8 @@ labels! {
         Sealing,
         /// The successor takes the lock and opens the data.
         Opening,
+        /// The successor serves, and Commit waits a moment.
+        Serving,
         /// The successor serves, and is watched.
         Probation,
         /// The incumbent is told of Commit, and is to leave.
@@ -129,6 +131,10 @@ labels! {
         SuccessorAbort,
         /// Ready.
         Ready,
+        /// Ready, and Commit is to wait a moment.
+        ReadySoon,
+        /// That moment is over.
+        CommitDue,
         /// Ready, and a probation is due.
         ReadyProbation,
         /// The successor has passed its probation.
@@ -219,6 +225,8 @@ labels! {
         SendBegin,
         /// Wait for Ready, for so long.
         ArmReady,
+        /// Wait for a moment before Commit.
+        ArmCommit,
         /// Watch the successor for the time of its probation.
         StartProbation,
         /// Stop watching it.
@@ -295,6 +303,8 @@ labels! {
         Write,
         /// The pause between two tries.
         Retry,
+        /// For Commit.
+        Commit,
         /// An operation's own limit.
         Operation,
     }

@@ -97,6 +97,10 @@ pub struct SupervisorConfig {
     /// How long the successor serves before the incumbent is told to leave, if that speaks version 2.
     /// Zero: no probation.
     pub probation: Duration,
+    /// How long the successor serves before Commit if there is no probation and all three speak version 2: an
+    /// incumbent that leaves would take processor time from its first answers. Zero: Commit follows Ready at
+    /// once, as it does with a peer of version 1.
+    pub commit_delay: Duration,
     /// How long the successor may take to warm up.
     pub warmup: Duration,
     /// Kill an incumbent that misses its deadline and go on with the successor, instead of giving
@@ -135,6 +139,7 @@ impl SupervisorConfig {
             deadline: Duration::from_mins(5),
             drain_grace: Duration::from_mins(1),
             probation: Duration::ZERO,
+            commit_delay: Duration::from_millis(2),
             warmup: Duration::from_mins(1),
             kill_stuck_incumbent: false,
             retired: None,

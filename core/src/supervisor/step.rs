@@ -156,6 +156,7 @@ impl<B: Room> Step<'_, '_, B> {
                     self.cue(Cue::Told);
                 }
             }
+            Act::ArmCommit => self.arm(config.commit_delay, Why::Commit),
             Act::ArmRetry => self.arm(config.connect_retry, Why::Retry),
             Act::ArmWrite => {
                 self.arm(config.wire_slack, Why::Write);

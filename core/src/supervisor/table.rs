@@ -22,28 +22,29 @@ use super::{Act, Cue, Phase};
 use crate::table::{Row, row, stay};
 
 use Act::{
-    AckIncumbent, AckSuccessor, Answered, ArmAnswer, ArmDrain, ArmMeet, ArmReady, ArmRetry,
-    ArmSeal, ArmTold, ArmWarmUp, ArmWelcome, ArmWrite, AskKill, CancelProbation, ClearJournal,
-    CloseIncumbent, Extend, Fail, Found, JournalBegun, JournalPrepared, KillIncumbent,
-    KillSuccessor, RolledBack, SendAbort, SendBegin, SendCommit, SendPrepare, SendQuestion,
-    SendSealRequest, SendUndo, StartAdopt, StartColdStart, StartConnect, StartProbation,
-    StartProbe, StartSpawn, Started, Succeed, TellSuccessor,
+    AckIncumbent, AckSuccessor, Answered, ArmAnswer, ArmCommit, ArmDrain, ArmMeet, ArmReady,
+    ArmRetry, ArmSeal, ArmTold, ArmWarmUp, ArmWelcome, ArmWrite, AskKill, CancelProbation,
+    ClearJournal, CloseIncumbent, Extend, Fail, Found, JournalBegun, JournalPrepared,
+    KillIncumbent, KillSuccessor, RolledBack, SendAbort, SendBegin, SendCommit, SendPrepare,
+    SendQuestion, SendSealRequest, SendUndo, StartAdopt, StartColdStart, StartConnect,
+    StartProbation, StartProbe, StartSpawn, Started, Succeed, TellSuccessor,
 };
 use Cue::{
-    AdoptDone, AdoptFailed, ColdDone, ColdFailed, ConnectDone, ConnectFailed, ConnectSpent,
-    Drained as GotDrained, HelloRetired, IncumbentAbort, IncumbentHello, IncumbentLate,
-    IncumbentLost, IncumbentLostSpent, IncumbentOld, IncumbentStuck, IncumbentUnfit, JournalAlone,
-    JournalDone, KillAlone, KillBoth, KillDone, KillFailed, Listeners, Occupied, ProbationFailed,
-    ProbationPassed, Ready, ReadyAlone, ReadyProbation, ReadyUnhealthy, RetryDue, SealComplete,
-    SealFailed, Settled, SpawnAlone, SpawnDone, SpawnFailed, Standby, StartAsk, StartHandoff,
-    StartRecovery, Status, SuccessorAbort, SuccessorHello, SuccessorLate, SuccessorLeft,
-    SuccessorLost, SuccessorOld, Told, Unsettled, UnsettledLate, Vacant, WriteLate, Written,
+    AdoptDone, AdoptFailed, ColdDone, ColdFailed, CommitDue, ConnectDone, ConnectFailed,
+    ConnectSpent, Drained as GotDrained, HelloRetired, IncumbentAbort, IncumbentHello,
+    IncumbentLate, IncumbentLost, IncumbentLostSpent, IncumbentOld, IncumbentStuck, IncumbentUnfit,
+    JournalAlone, JournalDone, KillAlone, KillBoth, KillDone, KillFailed, Listeners, Occupied,
+    ProbationFailed, ProbationPassed, Ready, ReadyAlone, ReadyProbation, ReadySoon, ReadyUnhealthy,
+    RetryDue, SealComplete, SealFailed, Settled, SpawnAlone, SpawnDone, SpawnFailed, Standby,
+    StartAsk, StartHandoff, StartRecovery, Status, SuccessorAbort, SuccessorHello, SuccessorLate,
+    SuccessorLeft, SuccessorLost, SuccessorOld, Told, Unsettled, UnsettledLate, Vacant, WriteLate,
+    Written,
 };
 use Phase::{
     Adopting, Answering, Asking, Calling, ColdStarting, Committing, ConfirmPause, Confirming,
     ConnectPause, Connecting, Done, Draining, Evicting, Fresh, Greeting, Informing, Journaling,
-    Killing, KillingIncumbent, Meeting, Opening, Probation, Probing, Reaching, Sealing, Settling,
-    Spawning, Undoing, Warming, Welcoming,
+    Killing, KillingIncumbent, Meeting, Opening, Probation, Probing, Reaching, Sealing, Serving,
+    Settling, Spawning, Undoing, Warming, Welcoming,
 };
 
 /// A row of the supervisor's table.
@@ -76,6 +77,13 @@ pub static SUPERVISOR: &[SupervisorRow] = &[
     // A successor of version 1 does not say Standby.
     row(&[Welcoming],     &[SuccessorOld],   &[AckSuccessor, JournalPrepared],      Journaling, "5"),
 
+    // The successor serves, and is left in peace for a moment: an incumbent that leaves would take processor
+    // time from its first answers. Until Commit the incumbent could come back.
+    row(&[Opening],       &[ReadySoon],      &[ArmCommit],                          Serving,    "5"),
+    row(&[Serving],       &[CommitDue],      &[SendCommit, ArmWrite],               Committing, "5"),
+    row(&[Serving],       &[SuccessorLost, SuccessorAbort],
+                                             &[KillSuccessor],                      Killing,    "C8"),
+
     // The successor serves on probation, and the incumbent could come back.
     row(&[Opening],       &[ReadyProbation], &[StartProbation],                     Probation,  "5"),
     row(&[Probation],     &[ProbationPassed],
@@ -84,10 +92,13 @@ pub static SUPERVISOR: &[SupervisorRow] = &[
                                              &[CancelProbation, KillSuccessor],     Killing,    "C8"),
     // Lost is not dead: by the end of the channel the successor knows that it has to wait for a while before
     // it makes changes that the incumbent could not read.
-    row(&[Probation],     &[IncumbentLost],  &[CancelProbation, CloseIncumbent, ClearJournal, Succeed],
+    row(&[Probation, Serving],
+                          &[IncumbentLost],  &[CancelProbation, CloseIncumbent, ClearJournal, Succeed],
                                                                                     Done,       "C6"),
     // One of version 1 leaves its session after Ready, and serves all the same.
-    stay(&[Probation],    &[SuccessorLeft, IncumbentAbort],                 &[],                "C2"),
+    stay(&[Probation],    &[SuccessorLeft],                                 &[],                "C2"),
+    stay(&[Probation, Serving],
+                          &[IncumbentAbort],                                &[],                "C2"),
 
     // Nobody answers, or the process that has just been retired still does: once more, for a while.
     row(&[Connecting],    &[ConnectFailed],  &[ArmRetry],                         ConnectPause, "6"),
@@ -143,7 +154,7 @@ pub static SUPERVISOR: &[SupervisorRow] = &[
     row(&[Killing],       &[KillDone, KillFailed],
                                              &[SendUndo, ArmWrite],                 Undoing,    "C8"),
     row(&[Killing],       &[KillAlone],      &[Extend, StartConnect],               Confirming, "C8"),
-    stay(&[Killing],      &[SuccessorLost, SuccessorAbort, Standby, Ready, ReadyAlone, ReadyProbation, ReadyUnhealthy,
+    stay(&[Killing],      &[SuccessorLost, SuccessorAbort, Standby, Ready, ReadySoon, ReadyAlone, ReadyProbation, ReadyUnhealthy,
                             GotDrained, SealComplete, SealFailed, IncumbentAbort],  &[],        "C8"),
     row(&[Undoing],       &[Written],        &[ClearJournal, RolledBack],           Done,       "C8"),
     row(&[Undoing],       &[IncumbentLost, WriteLate],

@@ -42,13 +42,14 @@ fn assert_handed_over(world: &World) {
 }
 
 #[test]
-fn a_handoff_that_works_takes_no_time_of_its_own() {
+fn a_handoff_that_works_takes_no_time_of_its_own_before_the_successor_serves() {
     let mut world = World::new(usize::MAX);
     assert_eq!((world.lock, world.path), (Some(OLD), OLD));
     let start = world.now;
     world.run();
     assert_handed_over(&world);
-    assert_eq!(world.now, start, "nothing was waited for by the clock");
+    let delay = supervisor_config().commit_delay;
+    assert_eq!(world.now.since(start), delay, "nothing but Commit waited");
 }
 
 #[test]
@@ -127,8 +128,12 @@ fn hands_over(setup: Setup) {
         world.log.retain(|what| *what != "warm up");
     }
     assert_eq!(world.log, happened, "{setup:?}");
-    let watched = if old { setup.probation } else { Duration::ZERO };
-    assert_eq!(world.now.since(start), watched, "{setup:?}");
+    let served = match (old, new) {
+        (true, _) if asked => setup.probation,
+        (true, true) => supervisor_config().commit_delay,
+        _ => Duration::ZERO,
+    };
+    assert_eq!(world.now.since(start), served, "{setup:?}");
 }
 
 #[test]

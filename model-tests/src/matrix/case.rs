@@ -229,12 +229,12 @@ impl Case {
     /// Whether the incumbent, that has lost the supervisor, may leave to the successor, which has the
     /// control path, and is dead a moment later.
     fn makes_incumbent_leave(&self) -> bool {
-        use Phase::{Committing, Probation};
+        use Phase::{Committing, Probation, Serving};
         matches!(
             self,
             Self::TwoKills(
                 [Victim::Supervisor, Victim::Successor],
-                Place::Entry(Probation | Committing) | Place::Middle(Probation),
+                Place::Entry(Serving | Probation | Committing) | Place::Middle(Probation),
             )
         )
     }

@@ -7,7 +7,7 @@ use handoff_core::supervisor::Phase;
 use super::case::{Case, Check, Fault, Hook, Place, Victim};
 
 /// The phases of a handoff that works, in order.
-const PHASES: [Phase; 12] = [
+const PHASES: [Phase; 13] = [
     Phase::Connecting,
     Phase::Meeting,
     Phase::Spawning,
@@ -17,6 +17,7 @@ const PHASES: [Phase; 12] = [
     Phase::Draining,
     Phase::Sealing,
     Phase::Opening,
+    Phase::Serving,
     Phase::Probation,
     Phase::Committing,
     Phase::Informing,

@@ -113,7 +113,7 @@ pub(super) fn supervisor_rows(mutation: Mutation) -> &'static [SupervisorRow] {
     };
     use supervisor::Phase::{
         Committing, Done, Draining, Fresh, Informing, Journaling, Killing, Opening, Probation, Probing,
-        Sealing, Settling, Undoing, Warming, Welcoming,
+        Sealing, Serving, Settling, Undoing, Warming, Welcoming,
     };
     const KILLS: &[SupervisorRow] = &[
         row(&[Draining, Sealing], &[IncumbentLost],
@@ -156,10 +156,10 @@ pub(super) fn supervisor_rows(mutation: Mutation) -> &'static [SupervisorRow] {
         row(&[Journaling, Draining, Sealing], &[Standby], &[], None, "not 5"),
     ];
     const LETS_IT_BE: &[SupervisorRow] = &[
-        row(&[Probation], &[ProbationFailed, SuccessorLost, SuccessorAbort], &[], None, "not C8"),
+        row(&[Probation, Serving], &[ProbationFailed, SuccessorLost, SuccessorAbort], &[], None, "not C8"),
     ];
     const KILLS_IN_PROBATION: &[SupervisorRow] = &[
-        row(&[Probation], &[IncumbentLost],
+        row(&[Probation, Serving], &[IncumbentLost],
             &[CancelProbation, CloseIncumbent, KillSuccessor], Some(Killing), "not C6"),
     ];
     const COMMITS_EARLY: &[SupervisorRow] = &[

@@ -119,7 +119,10 @@ impl World {
             Move::Inquire => "somebody asks how the incumbent is".to_owned(),
             Move::Tick => {
                 let by = self.next_due().unwrap_or(self.now).since(self.now);
-                format!("{} s pass by", by.as_secs())
+                match by.subsec_millis() {
+                    0 => format!("{} s pass by", by.as_secs()),
+                    _ => format!("{} ms pass by", by.as_millis()),
+                }
             }
             Move::Restart => "S is started again".to_owned(),
             Move::Unlink => "the control path is REMOVED".to_owned(),

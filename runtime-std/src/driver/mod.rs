@@ -30,11 +30,20 @@ pub(crate) type Stream = Arc<UnixStream>;
 /// The links of a driver.
 pub(crate) type Links = engine::Links<Stream>;
 
-/// A host whose listener the loop waits for.
-pub(crate) trait Listening {
+/// Wakes another thread.
+pub(crate) type Wake = Box<dyn FnOnce() + Send>;
+
+/// A host on threads.
+pub(crate) trait Local {
     /// The listener, while there is one.
     fn socket(&self) -> Option<Arc<UnixListener>> {
         None
+    }
+
+    /// Which other threads are to be woken after the turn. Not before: on a busy machine one would run at
+    /// once, and find the machine taken when it has something to hand in.
+    fn wakes(&mut self) -> Vec<Wake> {
+        Vec::new()
     }
 }
 
@@ -68,7 +77,7 @@ impl<R: Role<L>, const L: usize> Driver<R, L> {
     /// Runs the machine to its end, or until it is stopped. What is left is the caller's.
     pub(crate) fn run<H>(self, host: H) -> (Flow<R::Outcome>, Box<Turn<R, H, L>>)
     where
-        H: Host<R, L, Stream> + Listening,
+        H: Host<R, L, Stream> + Local,
     {
         let (table, turn) = self.around(host);
         table.run(turn)
@@ -77,7 +86,7 @@ impl<R: Role<L>, const L: usize> Driver<R, L> {
     /// As [`run`](Self::run), and callers hand in the ends of operations themselves.
     pub(crate) fn run_shared<H>(self, host: H) -> (Flow<R::Outcome>, Box<Turn<R, H, L>>)
     where
-        H: Host<R, L, Stream> + Listening,
+        H: Host<R, L, Stream> + Local,
         Turn<R, H, L>: Send + 'static,
     {
         let caller = self.caller();
@@ -130,18 +139,25 @@ pub(crate) struct Turn<R: Role<L>, H, const L: usize> {
 impl<R, H, const L: usize> Table<R, H, L>
 where
     R: Role<L>,
-    H: Host<R, L, Stream> + Listening,
+    H: Host<R, L, Stream> + Local,
 {
     fn run(&self, mut turn: Box<Turn<R, H, L>>) -> (Flow<R::Outcome>, Box<Turn<R, H, L>>) {
         turn.start();
         loop {
+            let wakes = turn.host.wakes();
             if let Some(flow) = turn.flow() {
+                for wake in wakes {
+                    wake();
+                }
                 return (flow, turn);
             }
             let watch = Arc::new(turn.watch());
             turn.watched = Some(Arc::clone(&watch));
             let now = turn.engine.now();
             *self.lock() = Some(turn);
+            for wake in wakes {
+                wake();
+            }
             let ready = watch.wait(&self.bell, now);
             drop(watch);
             turn = self.lock().take().expect("nobody else takes it away");
@@ -157,7 +173,7 @@ where
 impl<R, H, const L: usize> Inside for Table<R, H, L>
 where
     R: Role<L>,
-    H: Host<R, L, Stream> + Listening,
+    H: Host<R, L, Stream> + Local,
     Turn<R, H, L>: Send,
 {
     fn hand_in(&self) -> bool {
@@ -177,14 +193,21 @@ where
             let answered = catch_unwind(AssertUnwindSafe(|| turn.answer_calls()));
             turn.panic = answered.err();
         }
-        turn.flow().is_none() && turn.panic.is_none() && watched.covers(&turn.watch())
+        let covered =
+            turn.flow().is_none() && turn.panic.is_none() && watched.covers(&turn.watch());
+        let wakes = turn.host.wakes();
+        drop(table);
+        for wake in wakes {
+            wake();
+        }
+        covered
     }
 }
 
 impl<R, H, const L: usize> Turn<R, H, L>
 where
     R: Role<L>,
-    H: Host<R, L, Stream> + Listening,
+    H: Host<R, L, Stream> + Local,
 {
     fn start(&mut self) {
         self.engine.give(&mut self.host, Input::Start);
@@ -287,7 +310,7 @@ mod tests {
         _kept: Arc<()>,
     }
 
-    impl Listening for Nobody {}
+    impl Local for Nobody {}
 
     impl Host<Incumbent, 1, Stream> for Nobody {
         fn start(&mut self, _: IncumbentOp, _: &mut Links) {}

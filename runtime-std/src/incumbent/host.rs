@@ -10,7 +10,7 @@ use handoff_core::wire::Message;
 use handoff_core::{IncumbentOp, Instant};
 
 use super::{IncumbentEvent, SESSIONS};
-use crate::driver::{Caller, Host, Links, Listening, Stream};
+use crate::driver::{Caller, Host, Links, Local, Stream, Wake};
 use crate::hook_thread::HookThread;
 use crate::hooks::{Drainable, HookContext};
 use crate::host::engine::{
@@ -21,6 +21,8 @@ use crate::host::{Clock, KeptListener, Observer, Seat};
 pub(super) struct IncumbentHost<D> {
     pub(super) drainable: Arc<D>,
     pub(super) hooks: HookThread,
+    /// Hooks whose threads are still to be told.
+    pub(super) wakes: Vec<Wake>,
     /// Started when somebody asks how the daemon is.
     pub(super) snapshots: Option<HookThread>,
     pub(super) kept: Vec<KeptListener>,
@@ -45,25 +47,27 @@ impl<D: Drainable> IncumbentHost<D> {
     fn drain(&mut self, ticket: Ticket<op::Drain>, deadline: Instant) {
         let context = self.context(ticket.id(), deadline);
         let (drainable, caller) = (Arc::clone(&self.drainable), self.caller.clone());
-        self.hooks.run(
+        let wake = self.hooks.run(
             move || drainable.drain(&context).map_err(|e| e.to_string()),
             move |result| caller.end(drained(ticket, result)),
         );
+        self.wakes.extend(wake);
     }
 
     fn seal(&mut self, ticket: Ticket<op::Seal>, deadline: Instant) {
         let context = self.context(ticket.id(), deadline);
         let (drainable, caller) = (Arc::clone(&self.drainable), self.caller.clone());
-        self.hooks.run(
+        let wake = self.hooks.run(
             move || drainable.seal(&context).map_err(|e| e.to_string()),
             move |result| caller.end(sealed(ticket, result)),
         );
+        self.wakes.extend(wake);
     }
 
     fn resume(&mut self, ticket: Ticket<op::Resume>) {
         let (drainable, caller) = (Arc::clone(&self.drainable), self.caller.clone());
         let generation = self.seat.lock.generation();
-        self.hooks.run(
+        let wake = self.hooks.run(
             move || {
                 drainable.generation(generation);
                 drainable.resume().map_err(|e| e.to_string())?;
@@ -72,14 +76,16 @@ impl<D: Drainable> IncumbentHost<D> {
             },
             move |resumed| caller.end(value(ticket, resumed)),
         );
+        self.wakes.extend(wake);
     }
 
     fn confirm(&mut self, ticket: Ticket<op::Confirm>) {
         let (drainable, caller) = (Arc::clone(&self.drainable), self.caller.clone());
-        self.hooks.run(
+        let wake = self.hooks.run(
             move || drainable.committed().map_err(|e| e.to_string()),
             move |confirmed| caller.end(value(ticket, confirmed)),
         );
+        self.wakes.extend(wake);
     }
 
     /// On a thread of its own, since a hook may be running. A daemon that does not answer keeps it,
@@ -92,10 +98,11 @@ impl<D: Drainable> IncumbentHost<D> {
             return links.end(failed(ticket, "the daemon does not answer"));
         };
         let (drainable, caller) = (Arc::clone(&self.drainable), self.caller.clone());
-        thread.run(
+        let wake = thread.run(
             move || Ok(drainable.snapshot()),
             move |taken| caller.end(snapped(ticket, taken)),
         );
+        self.wakes.extend(wake);
     }
 }
 
@@ -158,7 +165,11 @@ impl<D: Drainable> Host<handoff_core::Incumbent, SESSIONS, Stream> for Incumbent
     }
 }
 
-impl<D> Listening for IncumbentHost<D> {
+impl<D> Local for IncumbentHost<D> {
+    fn wakes(&mut self) -> Vec<Wake> {
+        std::mem::take(&mut self.wakes)
+    }
+
     fn socket(&self) -> Option<Arc<UnixListener>> {
         self.seat.socket()
     }

@@ -12,7 +12,7 @@ use handoff_core::wire::Message;
 use handoff_core::{Observation, SuccessorOp, SuccessorOutcome};
 
 use super::{Readiness, SuccessorError};
-use crate::driver::{Call, Caller, Driver, Ended, Flow, Host, Links, Listening, Stream};
+use crate::driver::{Call, Caller, Driver, Ended, Flow, Host, Links, Local, Stream, Wake};
 use crate::host::Seat;
 use crate::host::engine::{failed, opened, successor_heard, successor_saw, tried_lock, value};
 
@@ -59,6 +59,7 @@ impl Control {
         let host = SuccessorHost {
             seat,
             report,
+            wakes: Vec::new(),
             cancelled: Arc::clone(&cancelled),
         };
         let thread = thread::Builder::new()
@@ -207,10 +208,24 @@ impl<K: Operation + 'static> Drop for Awaited<K> {
 struct SuccessorHost {
     seat: Seat,
     report: Sender<Milestone>,
+    wakes: Vec<Wake>,
     cancelled: Arc<AtomicBool>,
 }
 
-impl Listening for SuccessorHost {}
+impl SuccessorHost {
+    fn reached(&mut self, milestone: Milestone) {
+        let report = self.report.clone();
+        // A daemon that waits for nothing more has stopped the loop.
+        self.wakes
+            .push(Box::new(move || drop(report.send(milestone))));
+    }
+}
+
+impl Local for SuccessorHost {
+    fn wakes(&mut self) -> Vec<Wake> {
+        std::mem::take(&mut self.wakes)
+    }
+}
 
 impl Host<handoff_core::Successor, 1, Stream> for SuccessorHost {
     fn start(&mut self, op: SuccessorOp, links: &mut Links) {
@@ -220,18 +235,18 @@ impl Host<handoff_core::Successor, 1, Stream> for SuccessorHost {
                 links.end(value(ticket, staged));
             }
             // The daemon warms up and opens its data on its own thread.
-            SuccessorOp::WarmUp(ticket) => drop(self.report.send(Milestone::Warming(ticket))),
+            SuccessorOp::WarmUp(ticket) => self.reached(Milestone::Warming(ticket)),
             SuccessorOp::TryLock(ticket) => {
                 links.end(tried_lock(ticket, self.seat.lock.try_lock()));
             }
-            SuccessorOp::Open(ticket) => drop(self.report.send(Milestone::Begun(ticket))),
+            SuccessorOp::Open(ticket) => self.reached(Milestone::Begun(ticket)),
             SuccessorOp::PublishPath(ticket) => {
                 let published = self.seat.publish();
                 links.end(value(ticket, published));
             }
             SuccessorOp::Serve { ticket, .. } => {
                 let seat = Box::new(self.seat.hand_over());
-                drop(self.report.send(Milestone::Serving(seat)));
+                self.reached(Milestone::Serving(seat));
                 links.end(value(ticket, Ok(())));
             }
         }

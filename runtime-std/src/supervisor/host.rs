@@ -7,7 +7,7 @@ use handoff_core::supervisor::Phase;
 use handoff_core::wire::Message;
 use handoff_core::{Observation, SupervisorOp};
 
-use crate::driver::{Caller, Ended, Host, Links, Listening, Stream};
+use crate::driver::{Caller, Ended, Host, Links, Local, Stream};
 use crate::host::Clock;
 use crate::host::engine::{failed, value};
 use crate::host::supervise::{HealthCheck, RollbackHandle, Transcript, WatchThread, Works};
@@ -32,7 +32,7 @@ impl SupervisorHost<'_> {
     }
 }
 
-impl Listening for SupervisorHost<'_> {}
+impl Local for SupervisorHost<'_> {}
 
 impl Host<handoff_core::Supervisor, 2, Stream> for SupervisorHost<'_> {
     fn start(&mut self, op: SupervisorOp, links: &mut Links) {

@@ -12,8 +12,15 @@ use crate::world::supervisor_config;
 
 /// The incumbent has been sent Commit, and its session has not ended.
 fn committing() -> Sup {
+    committing_to(true)
+}
+
+/// The same, to an incumbent that reads, or does not.
+fn committing_to(takes: bool) -> Sup {
     let mut s = opening_of(supervisor_config(), V2, V2);
-    assert_eq!(s.hear(N, &ready(true)), ["send 1 Commit"]);
+    s.takes = takes;
+    assert!(s.hear(N, &ready(true)).is_empty());
+    assert_eq!(s.pass(supervisor_config().commit_delay), ["send 1 Commit"]);
     s
 }
 
@@ -71,9 +78,7 @@ fn the_successor_of_an_incumbent_that_breaks_the_protocol_is_not_told() {
 
 #[test]
 fn the_successor_is_told_when_the_incumbents_session_has_ended_and_not_before() {
-    let mut s = opening_of(supervisor_config(), V2, V2);
-    s.takes = false;
-    assert_eq!(s.hear(N, &ready(true)), ["send 1 Commit"]);
+    let mut s = committing_to(false);
     assert_eq!(s.waits_for(), ("Write".into(), Duration::from_secs(1)));
     s.takes = true;
     let (link, count) = (LinkId(O), 4 + 2 + 1 + 17);
@@ -87,9 +92,7 @@ fn the_successor_is_told_when_the_incumbents_session_has_ended_and_not_before() 
 
 #[test]
 fn an_incumbent_that_ends_its_session_without_reading_commit_does_not_keep_it_from_the_successor() {
-    let mut s = opening_of(supervisor_config(), V2, V2);
-    s.takes = false;
-    s.hear(N, &ready(true));
+    let mut s = committing_to(false);
     assert_eq!(s.lose(O), ["close 1", "send 2 Commit"]);
 }
 
@@ -97,9 +100,7 @@ fn an_incumbent_that_ends_its_session_without_reading_commit_does_not_keep_it_fr
 #[test]
 fn the_successor_of_an_incumbent_that_does_not_leave_in_time_is_not_told() {
     for takes in [true, false] {
-        let mut s = opening_of(supervisor_config(), V2, V2);
-        s.takes = takes;
-        assert_eq!(s.hear(N, &ready(true)), ["send 1 Commit"]);
+        let mut s = committing_to(takes);
         assert_eq!(s.waits_for(), ("Write".into(), Duration::from_secs(1)));
         assert_eq!(s.sleep(), ["start ClearJournal", "done"]);
         assert!(!told_successor(&s), "{:?}", s.sent);

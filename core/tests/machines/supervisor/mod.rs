@@ -8,6 +8,7 @@ mod limits;
 mod peers;
 mod probation;
 mod recovery;
+mod serving;
 mod standby;
 mod undoing;
 

@@ -188,7 +188,11 @@ impl Candidate {
             // What ends like that has a successor that serves. The journal is cleared after this.
             let commits = matches!(
                 before,
-                Phase::Opening | Phase::Probation | Phase::Committing | Phase::Informing
+                Phase::Opening
+                    | Phase::Serving
+                    | Phase::Probation
+                    | Phase::Committing
+                    | Phase::Informing
             );
             if commits && phase == Phase::Done {
                 self.committed.store(true, Ordering::Release);
@@ -221,11 +225,15 @@ mod tests {
 
     #[test]
     fn a_candidate_is_remembered_when_it_is_committed() {
-        use Phase::{Committing, Done, Fresh, Informing, Killing, Opening, Probation, Undoing};
+        use Phase::{
+            Committing, Done, Fresh, Informing, Killing, Opening, Probation, Serving, Undoing,
+        };
         for (way, kept) in [
             (&[Opening, Committing, Informing, Done][..], true),
             (&[Opening, Committing, Done], true),
             (&[Opening, Probation, Done], true),
+            (&[Opening, Serving, Done], true),
+            (&[Opening, Serving, Committing, Informing, Done], true),
             (&[Opening, Done], true),
             (&[Opening, Probation, Killing, Undoing, Done], false),
             (&[Fresh, Done], false),

@@ -148,13 +148,13 @@ fn observer(
 fn log(event: &SupervisorEvent) {
     use handoff_std::core::supervisor::Phase::{
         ColdStarting, Committing, Draining, Evicting, Killing, KillingIncumbent, Opening,
-        Probation, Sealing, Spawning, Undoing, Warming,
+        Probation, Sealing, Serving, Spawning, Undoing, Warming,
     };
     match event {
         // The others are looks and pauses that may come by many times a second.
         SupervisorEvent::Phase(
-            phase @ (Spawning | Warming | Draining | Sealing | Opening | Probation | Committing
-            | KillingIncumbent | Killing | Undoing | ColdStarting | Evicting),
+            phase @ (Spawning | Warming | Draining | Sealing | Opening | Serving | Probation
+            | Committing | KillingIncumbent | Killing | Undoing | ColdStarting | Evicting),
         ) => tracing::info!(%phase, "supervisor"),
         SupervisorEvent::Drained(report) => {
             tracing::info!(
