@@ -14,6 +14,7 @@
 //!
 //! The program is its own supervisor and its own daemon, so that nothing else has to be built.
 
+mod awake;
 mod chart;
 mod daemon;
 mod load;

@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, ensure};
 use serde::Serialize;
 
+use super::awake::Awake;
 use super::store::LOG;
 use super::trace::Calls;
 use super::{Contender, Round};
@@ -80,6 +81,9 @@ impl Series {
     /// When it did not come to its end.
     pub fn play(&self, on: Contender, conditions: Conditions) -> anyhow::Result<Round> {
         let place = tempfile::tempdir_in(&self.dir)?;
+        // Only beside processes that are before it.
+        let kept = self.real_time && conditions.flush_delay_ms.is_some();
+        let _awake = kept.then(Awake::keep);
         run(&mut self.under(conditions), on, conditions, place.path())
     }
 
