@@ -17,7 +17,7 @@ use std::future::poll_fn;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use handoff_std::core::{Reason, SupervisorOutcome};
 use handoff_std::host::{JournalFile, NamedListener, lock};
@@ -34,7 +34,7 @@ use super::events::Teller;
 use super::notify::Board;
 use super::orders::{HandoffOrder, Order, Verdict};
 use super::restarts::Restarts;
-use super::turns::Turns;
+use super::turns::{self, Turns};
 use super::watched::{LOOK_EVERY, Watched};
 use crate::config::Service;
 use crate::operate::event::What;
@@ -153,7 +153,6 @@ impl Attendant {
             recordings,
         } = beginning;
         let record = BinaryRecord::new(record, service.binary.clone());
-        let Choice { daemon, wrong } = choose(&service, record.clone(), None).await;
         let control = service.control_socket.clone();
         let candidate = Candidate::new(record.clone());
         let sockets = Sockets::new(&adopted);
@@ -161,10 +160,14 @@ impl Attendant {
             control: control.clone(),
             journal: JournalFile::new(&service.journal),
             candidate: candidate.clone(),
-            record,
+            record: record.clone(),
             turns,
         });
-        let kept = work::ask(&desk).await;
+        let look = async {
+            let choice = choose(&service, record, None).await;
+            (choice, work::ask(&desk).await)
+        };
+        let (Choice { daemon, wrong }, kept) = desk.turns.starts.take(Duration::MAX, look).await;
         let mut listeners = Listeners::open(&service.listeners, adopted, kept);
         let mut supervisor = Supervisor::new(&control, &data_dir, daemon)?
             .with_journal(&service.journal)
@@ -381,7 +384,14 @@ impl Attendant {
             self.attended = true;
             return;
         }
-        self.begin(Task::Recover, Doing::Recovery);
+        // What was looked at before, such as a daemon that has crashed, does not wait for those at the
+        // end of a long line.
+        let patience = if self.attended {
+            turns::LONGEST
+        } else {
+            Duration::MAX
+        };
+        self.begin(Task::Recover(patience), Doing::Recovery);
     }
 
     /// One at a time: nothing happens if something is in flight.

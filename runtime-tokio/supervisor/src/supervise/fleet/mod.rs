@@ -11,7 +11,7 @@
 //! | [`metrics`] | the same in numbers, for Prometheus |
 //! | [`orders`] | what such a task can be told, and what it answers |
 //! | [`limits`] | enough descriptors for all of them |
-//! | [`turns`] | how many handoffs go on at once |
+//! | [`turns`] | how many handoffs and starts go on at once |
 //! | [`restarts`], [`backoff`] | whether and when a service is started again |
 //! | [`watched`] | a daemon whose end wakes its task |
 //! | [`readiness`] | a descriptor whose readiness wakes a task |

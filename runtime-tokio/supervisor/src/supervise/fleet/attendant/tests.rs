@@ -16,6 +16,7 @@ use crate::operate::event::{Event, Why};
 use crate::operate::protocol::{Outcome, ServiceStatus, State};
 use crate::supervise::fleet::events::{Events, Hub};
 use crate::supervise::fleet::orders::Wanted;
+use crate::supervise::fleet::turns::Line;
 
 /// Where a stand-in has its world.
 const WORLD: &str = "HANDOFF_TEST_WORLD";
@@ -71,7 +72,10 @@ impl World {
         let config = Config::read(&text, dir.path(), &ThisMachine).unwrap();
         let (sender, orders) = mpsc::channel(1);
         let hub = Hub::new();
-        let turns = Turns::new(Some(1));
+        let turns = Turns {
+            handoffs: Line::new(1),
+            starts: Line::new(1),
+        };
         let beginning = Beginning {
             service: config.services.into_iter().next().unwrap().into(),
             data_dir: at("d"),
@@ -183,7 +187,7 @@ async fn a_daemon_that_ends_before_its_handoffs_turn_is_started_at_once() {
     let mut world = World::new("");
     let first = world.started().await;
     let turns = world.turns.clone();
-    let all = turns.take_all(1).await;
+    let all = turns.handoffs.take_all(1).await;
     let told = world.ask(Wanted::Current).await;
     world.wait_for(State::HandingOver).await;
     first.kill(Signal::KILL).unwrap();
@@ -206,6 +210,38 @@ async fn a_daemon_that_ends_before_its_handoffs_turn_is_started_at_once() {
         panic!("not begun");
     };
     assert_eq!(ended.outcome, Outcome::Committed, "{ended:?}");
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_first_start_waits_for_its_turn_and_one_after_a_crash_not_for_long() {
+    let mut world = World::new("");
+    let turns = world.turns.clone();
+    // Before its task has run.
+    let all = turns.starts.take_all(1).await;
+    timeout(turns::LONGEST * 2, world.events.recv())
+        .await
+        .expect_err("nothing is begun");
+    drop(all);
+    let first = world.started().await;
+    let _all = turns.starts.take_all(1).await;
+    // A handoff is none of these.
+    let Verdict::Ended { ended, .. } = verdict(world.ask(Wanted::Current).await).await else {
+        panic!("not begun");
+    };
+    assert_eq!(ended.outcome, Outcome::Committed, "{ended:?}");
+    let second = world.wait_for(State::Running).await.pid.unwrap();
+    assert_ne!(second, first.pid);
+    Process::of(second).unwrap().kill(Signal::KILL).unwrap();
+    let restarted = async {
+        loop {
+            if let What::DaemonStarted { pid, .. } = world.next().await.what {
+                return pid;
+            }
+        }
+    };
+    let third = timeout(LONG, restarted).await.expect("started in time");
+    world.serves(third).await;
     world.end().await;
 }
 

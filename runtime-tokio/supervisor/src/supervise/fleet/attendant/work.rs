@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use handoff_std::core::SupervisorOutcome;
 use handoff_std::core::journal::{Entry, Record};
@@ -27,8 +28,9 @@ use crate::supervise::kept::{self, Kept};
 /// What is to be done.
 #[derive(Debug)]
 pub(super) enum Task {
-    /// Find out who serves, and start the daemon if nobody does (`C9`).
-    Recover,
+    /// Find out who serves, and start the daemon if nobody does (`C9`). Waits for its turn no longer
+    /// than this.
+    Recover(Duration),
     /// Replace the daemon, if it is not called off before it is its turn.
     Handoff(Box<HandoffSpec>, oneshot::Receiver<()>),
     /// Ask the daemon for the listeners that it keeps.
@@ -73,11 +75,15 @@ pub(super) fn work(
 ) -> Work {
     Box::pin(async move {
         let came = match task {
-            Task::Recover => Came::Report(Box::new(recover(&desk, &teller, &mut supervisor).await)),
+            Task::Recover(patience) => {
+                let recovery = recover(&desk, &teller, &mut supervisor);
+                let report = desk.turns.starts.take(patience, recovery).await;
+                Came::Report(Box::new(report))
+            }
             Task::Handoff(spec, called_off) => {
                 desk.candidate.stand(&spec.successor.binary);
                 let handoff = supervisor.handoff(&spec);
-                match desk.turns.take(handoff, called_off).await {
+                match desk.turns.handoffs.take_unless(called_off, handoff).await {
                     Some(report) => Came::Report(Box::new(report)),
                     None => Came::CalledOff,
                 }
