@@ -7,6 +7,7 @@
 //! When a supervisor begins, each service is looked at, and started if nobody serves. In turns that does
 //! not take a thread for each of them.
 
+use std::num::NonZero;
 use std::pin::pin;
 use std::sync::Arc;
 use std::thread::available_parallelism;
@@ -29,13 +30,14 @@ pub(super) struct Turns {
 }
 
 impl Turns {
-    /// So many handoffs at once; two for each processor if that is not said. It is always that for starts.
+    /// So many handoffs at once; two for each processor if that is not said. Of starts it is always eight:
+    /// nobody's pause is as long as their line, and most of a start is waiting for a daemon or a disk.
     pub(super) fn new(handoffs_at_once: Option<u32>) -> Self {
-        let default = available_parallelism().map_or(2, |count| count.get().saturating_mul(2));
+        let processors = available_parallelism().map_or(1, NonZero::get);
         let handoffs = handoffs_at_once.and_then(|count| usize::try_from(count).ok());
         Self {
-            handoffs: Line::new(handoffs.unwrap_or(default)),
-            starts: Line::new(default),
+            handoffs: Line::new(handoffs.unwrap_or(processors.saturating_mul(2))),
+            starts: Line::new(processors.saturating_mul(8)),
         }
     }
 }
