@@ -12,7 +12,8 @@
 //! for hooks. A hook that never comes back keeps its thread, and the next one gets another. Whoever
 //! asks for the daemon's status has a third one started.
 //! The control loop goes on reading while hooks run, so heartbeats go out, and an abort or a lost
-//! session is acted on at once (`C1`, `C2`).
+//! session is acted on at once (`C1`, `C2`). While it waits, the thread whose hook has ended goes on with
+//! the handoff itself, so that none has to be woken for it in the pause.
 //!
 //! A daemon's `main` has two ways in and one way out:
 //!
