@@ -195,9 +195,8 @@ where
         }
         let covered =
             turn.flow().is_none() && turn.panic.is_none() && watched.covers(&turn.watch());
-        let wakes = turn.host.wakes();
-        drop(table);
-        for wake in wakes {
+        // Before anybody else has a turn: what comes of that must not be heard of before this.
+        for wake in turn.host.wakes() {
             wake();
         }
         covered
