@@ -228,10 +228,10 @@ fn commit_to_the_successor_before_its_probation() {
 /// The incumbent may be trying for the lock when Commit is written (`C11`), and get it.
 #[test]
 fn commit_to_the_successor_before_the_incumbent_has_left() {
-    for setup in [kills(1), probation(kills(1))] {
-        let violation = missed_without(&[Mutation::CommitsAtOnce], setup);
-        asserts(&violation, OUTLIVED, &["N2 starts Confirm", "N2 is KILLED"]);
-    }
+    let violation = missed_without(&[Mutation::CommitsAtOnce], probation(kills(1)));
+    asserts(&violation, OUTLIVED, &["N2 starts Confirm", "N2 is KILLED"]);
+    // Without a probation Commit waits a moment, in which such an incumbent has its answer.
+    harmless_without(&[Mutation::CommitsAtOnce], kills(1));
 }
 
 #[test]

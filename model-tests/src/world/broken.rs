@@ -102,13 +102,13 @@ pub(super) fn successor_rows(mutation: Mutation) -> &'static [SuccessorRow] {
 #[rustfmt::skip]
 pub(super) fn supervisor_rows(mutation: Mutation) -> &'static [SupervisorRow] {
     use supervisor::Act::{
-        AckSuccessor, ArmRetry, ArmTold, ArmWrite, CancelProbation, ClearJournal, CloseIncumbent, Found,
+        AckSuccessor, ArmCommit, ArmRetry, ArmTold, ArmWrite, CancelProbation, ClearJournal, CloseIncumbent, Found,
         JournalPrepared, KillSuccessor, RolledBack, SendCommit, SendUndo, StartProbation,
         TellSuccessor,
     };
     use supervisor::Cue::{
         IncumbentAbort, IncumbentLate, IncumbentLost, JournalAlone, ProbationFailed,
-        ReadyProbation, ReadyUnhealthy, SealFailed, Standby, StartRecovery, SuccessorAbort,
+        ReadyProbation, ReadySoon, ReadyUnhealthy, SealFailed, Standby, StartRecovery, SuccessorAbort,
         SuccessorHello, SuccessorLate, SuccessorLost, UnsettledLate, Written,
     };
     use supervisor::Phase::{
@@ -164,6 +164,7 @@ pub(super) fn supervisor_rows(mutation: Mutation) -> &'static [SupervisorRow] {
     ];
     const COMMITS_EARLY: &[SupervisorRow] = &[
         row(&[Opening], &[ReadyProbation], &[TellSuccessor, StartProbation], Some(Probation), "not 5"),
+        row(&[Opening], &[ReadySoon], &[TellSuccessor, ArmCommit], Some(Serving), "not 5"),
     ];
     const COMMITS_AT_ONCE: &[SupervisorRow] = &[
         row(&[Committing], &[Written], &[TellSuccessor, ArmTold], Some(Informing), "not 5"),
